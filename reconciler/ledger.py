@@ -1,0 +1,465 @@
+"""The ledger: what we recorded about one webhook, in the Vault document that holds its secret.
+
+There is no state file. A document (KV v2, `<mount>/<prefix>/<name>`) has flat keys for consumers and
+the key `ledger`, a JSON string for us. Its metadata repeats the part that is not secret (`Projection`),
+so that a plan never reads a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from reconciler.errors import DocumentUnreadable
+from reconciler.model import DeletionPolicy, Run, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LEDGER_VERSION = 1
+_OURS = (
+    "signing_secret",
+    "previous_signing_secret",
+    "previous_signing_secrets",
+    "pending_signing_secret",
+    "endpoint_id",
+    "url",
+    "ledger",
+)
+# Vault allows 512 bytes a value of custom_metadata.
+_METADATA_VALUE_LIMIT = 512
+
+
+def to_timestamp(moment: datetime | None) -> str | None:
+    """Return `moment` (aware) as RFC 3339 in UTC with microseconds."""
+    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def from_timestamp(text: str | None) -> datetime | None:
+    """Read what `to_timestamp` wrote. Raises `ValueError` for anything else, or without an offset."""
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        msg = "a timestamp without an offset"
+        raise ValueError(msg)
+    return moment.astimezone(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An intent, written before its request is sent: the request's exact bytes and its key."""
+
+    generation: int
+    attempt: int
+    idempotency_key: str
+    body: Secret
+    """The request body, JSON; it holds the secret that we made."""
+    digest: str
+    baseline_ids: frozenset[str]
+    """The endpoints that had this normalised URL before: none of them can be ours."""
+    written_at: datetime
+    stuck: bool = False
+    """The server's last word on this key was an error that it may have stored."""
+    gap: bool = False
+    """The replaced endpoint goes before this one comes (`allowEventGap`)."""
+
+    @property
+    def url(self) -> str:
+        """The URL that the request asks for."""
+        return str(json.loads(self.body.reveal())["url"])
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """The events that the request asks for, sorted."""
+        return tuple(sorted(json.loads(self.body.reveal())["events"]))
+
+    @property
+    def client_secret(self) -> Secret:
+        """The signing secret that we proposed."""
+        return Secret(json.loads(self.body.reveal())["secret"])
+
+    def abandon(self, *, also: frozenset[str] = frozenset()) -> Abandoned:
+        """Return the note that lets a later sweep find what this request may have made.
+
+        `also` are ids that are accounted for and must not be swept.
+        """
+        return Abandoned(
+            self.idempotency_key, self.url, self.events, self.baseline_ids | also, self.written_at
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The endpoint that this webhook is, now."""
+
+    endpoint_id: str
+    generation: int
+    digest: str
+    url: str
+    source: str
+    """Who made the secret that counts: `client` or `server`."""
+    created_at: datetime
+    verified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Previous:
+    """A replaced endpoint whose secret may still be needed."""
+
+    endpoint_id: str
+    generation: int
+    retire_after: datetime
+    """From then on the endpoint is deleted, once its successor is verified."""
+    deleted_at: datetime | None = None
+    expire_at: datetime | None = None
+    """From then on the secret is dropped and destroyed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A request that was given up, or may have been carried out twice."""
+
+    idempotency_key: str
+    url: str
+    events: tuple[str, ...]
+    baseline_ids: frozenset[str]
+    written_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Everything that we know about one webhook beside its secrets."""
+
+    organization: str
+    api_url: str
+    nonce: str = ""
+    """Random, new with each write: tells after a lost answer whether the write was ours."""
+    generation: int = 0
+    pending: Pending | None = None
+    current: Current | None = None
+    previous: tuple[Previous, ...] = ()
+    abandoned: tuple[Abandoned, ...] = ()
+    removing: bool = False
+    released: bool = False
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    manifest_path: str | None = None
+    manifest_digest: str | None = None
+    owner: str | None = None
+    run: Run = field(default_factory=Run)
+
+    @property
+    def owned_ids(self) -> frozenset[str]:
+        """The live endpoints that are ours by this ledger: current, and previous ones not yet deleted."""
+        if self.released:
+            return frozenset()
+        ids = {p.endpoint_id for p in self.previous if p.deleted_at is None}
+        if self.current:
+            ids.add(self.current.endpoint_id)
+        return frozenset(ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One Vault document: the ledger and the secrets that belong to it."""
+
+    ledger: Ledger
+    signing_secret: Secret | None = None
+    previous_secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """By endpoint id, oldest first."""
+    extra: Mapping[str, Secret] = field(default_factory=dict)
+    """Keys that we do not know, as JSON texts: kept as they are."""
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields as Vault stores them. This reveals secrets: for the Vault adapter alone."""
+        ledger = self.ledger
+        fields: dict[str, Any] = {key: json.loads(text.reveal()) for key, text in self.extra.items()}
+        if self.signing_secret is not None:
+            fields["signing_secret"] = self.signing_secret.reveal()
+        if ledger.current is not None:
+            fields["endpoint_id"] = ledger.current.endpoint_id
+            fields["url"] = ledger.current.url
+        if self.previous_secrets:
+            revealed = {endpoint_id: secret.reveal() for endpoint_id, secret in self.previous_secrets.items()}
+            fields["previous_signing_secret"] = list(revealed.values())[-1]
+            fields["previous_signing_secrets"] = json.dumps(revealed)
+        if ledger.pending is not None:
+            fields["pending_signing_secret"] = ledger.pending.client_secret.reveal()
+        fields["ledger"] = json.dumps(_ledger_to_json(ledger), sort_keys=True)
+        return fields
+
+    @classmethod
+    def from_fields(cls, fields: object) -> Self:
+        """Read what `to_fields` wrote.
+
+        Raises:
+            DocumentUnreadable: there is no ledger in it, or one that this version does not understand.
+                The message quotes nothing of the document, since any part of it may be secret.
+        """
+        if not isinstance(fields, dict) or not isinstance(fields.get("ledger"), str):
+            raise DocumentUnreadable(
+                "the document holds no ledger: somebody else wrote it",
+                hint="move it out of our prefix, or give the webhook another name",
+            )
+        try:
+            ledger = _ledger_from_json(json.loads(fields["ledger"]))
+            previous = json.loads(fields.get("previous_signing_secrets") or "{}")
+            secret = fields.get("signing_secret")
+            return cls(
+                ledger=ledger,
+                signing_secret=Secret(secret) if isinstance(secret, str) and secret else None,
+                previous_secrets={str(k): Secret(str(v)) for k, v in previous.items()},
+                extra={k: Secret(json.dumps(v)) for k, v in fields.items() if k not in _OURS},
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            # The cause may quote the ledger's text, which holds a secret: it is cut off on purpose.
+            raise DocumentUnreadable(
+                "the document's ledger is damaged or from a newer version",
+                hint="restore an earlier version of the document in Vault, or update this program",
+            ) from None
+
+
+def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
+    pending = ledger.pending
+    current = ledger.current
+    return {
+        "version": LEDGER_VERSION,
+        "organization": ledger.organization,
+        "api_url": ledger.api_url,
+        "nonce": ledger.nonce,
+        "generation": ledger.generation,
+        "pending": pending
+        and {
+            "generation": pending.generation,
+            "attempt": pending.attempt,
+            "idempotency_key": pending.idempotency_key,
+            "body": pending.body.reveal(),
+            "digest": pending.digest,
+            "baseline_ids": sorted(pending.baseline_ids),
+            "written_at": to_timestamp(pending.written_at),
+            "stuck": pending.stuck,
+            "gap": pending.gap,
+        },
+        "current": current
+        and {
+            "endpoint_id": current.endpoint_id,
+            "generation": current.generation,
+            "digest": current.digest,
+            "url": current.url,
+            "source": current.source,
+            "created_at": to_timestamp(current.created_at),
+            "verified_at": to_timestamp(current.verified_at),
+        },
+        "previous": [
+            {
+                "endpoint_id": p.endpoint_id,
+                "generation": p.generation,
+                "retire_after": to_timestamp(p.retire_after),
+                "deleted_at": to_timestamp(p.deleted_at),
+                "expire_at": to_timestamp(p.expire_at),
+            }
+            for p in ledger.previous
+        ],
+        "abandoned": [
+            {
+                "idempotency_key": a.idempotency_key,
+                "url": a.url,
+                "events": list(a.events),
+                "baseline_ids": sorted(a.baseline_ids),
+                "written_at": to_timestamp(a.written_at),
+            }
+            for a in ledger.abandoned
+        ],
+        "removing": ledger.removing,
+        "released": ledger.released,
+        "deletion_policy": ledger.deletion_policy.value,
+        "manifest": {"path": ledger.manifest_path, "digest": ledger.manifest_digest},
+        "owner": ledger.owner,
+        "run": ledger.run.to_json(),
+    }
+
+
+def _moment(text: str) -> datetime:
+    moment = from_timestamp(text)
+    if moment is None:
+        msg = "a moment is missing"
+        raise ValueError(msg)
+    return moment
+
+
+def _pending_from_json(value: dict[str, Any]) -> Pending:
+    pending = Pending(
+        generation=int(value["generation"]),
+        attempt=int(value["attempt"]),
+        idempotency_key=str(value["idempotency_key"]),
+        body=Secret(str(value["body"])),
+        digest=str(value["digest"]),
+        baseline_ids=frozenset(value["baseline_ids"]),
+        written_at=_moment(value["written_at"]),
+        stuck=bool(value["stuck"]),
+        gap=bool(value["gap"]),
+    )
+    # A body that does not say what it asks for must not be found out in the middle of a change.
+    _ = pending.url, pending.events, pending.client_secret
+    return pending
+
+
+def _ledger_from_json(value: dict[str, Any]) -> Ledger:
+    if value["version"] != LEDGER_VERSION:
+        msg = "unknown version"
+        raise ValueError(msg)
+    current = value["current"]
+    return Ledger(
+        organization=str(value["organization"]),
+        api_url=str(value["api_url"]),
+        nonce=str(value["nonce"]),
+        generation=int(value["generation"]),
+        pending=value["pending"] and _pending_from_json(value["pending"]),
+        current=current
+        and Current(
+            endpoint_id=str(current["endpoint_id"]),
+            generation=int(current["generation"]),
+            digest=str(current["digest"]),
+            url=str(current["url"]),
+            source=str(current["source"]),
+            created_at=_moment(current["created_at"]),
+            verified_at=from_timestamp(current["verified_at"]),
+        ),
+        previous=tuple(
+            Previous(
+                endpoint_id=str(p["endpoint_id"]),
+                generation=int(p["generation"]),
+                retire_after=_moment(p["retire_after"]),
+                deleted_at=from_timestamp(p["deleted_at"]),
+                expire_at=from_timestamp(p["expire_at"]),
+            )
+            for p in value["previous"]
+        ),
+        abandoned=tuple(
+            Abandoned(
+                idempotency_key=str(a["idempotency_key"]),
+                url=str(a["url"]),
+                events=tuple(a["events"]),
+                baseline_ids=frozenset(a["baseline_ids"]),
+                written_at=_moment(a["written_at"]),
+            )
+            for a in value["abandoned"]
+        ),
+        removing=bool(value["removing"]),
+        released=bool(value["released"]),
+        deletion_policy=DeletionPolicy(value["deletion_policy"]),
+        manifest_path=value["manifest"]["path"],
+        manifest_digest=value["manifest"]["digest"],
+        owner=value.get("owner"),
+        run=Run.from_json(value["run"]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """The part of a ledger that is not secret, as `custom_metadata` repeats it: all that a plan reads.
+
+    It is written once a change, at its end. `version` is the document version it was made from: any
+    other current version means that a change was interrupted, or that somebody wrote by hand.
+    """
+
+    version: int
+    organization: str
+    api_url: str
+    generation: int
+    state: str
+    """`active`, `unverified`, `released`, `deleted` or `empty` (its creation was refused)."""
+    endpoint_id: str | None = None
+    url: str | None = None
+    events: tuple[str, ...] | None = None
+    digest: str | None = None
+    previous_ids: tuple[str, ...] = ()
+    """The replaced endpoints that are still live."""
+    next_due: datetime | None = None
+    """When the next step of an overlap or a sweep is due, if one is."""
+    abandoned: int = 0
+    secret_created_at: datetime | None = None
+    verified_at: datetime | None = None
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    owner: str | None = None
+    manifest: str | None = None
+    run: Run = field(default_factory=Run)
+
+    @property
+    def owned_ids(self) -> frozenset[str]:
+        """The live endpoints that are ours: as `Ledger.owned_ids`."""
+        if self.state in {"released", "deleted"}:
+            return frozenset()
+        return frozenset(self.previous_ids) | ({self.endpoint_id} if self.endpoint_id else frozenset())
+
+    def at(self, version: int) -> Projection:
+        """Return this projection, made from document version `version`."""
+        return replace(self, version=version)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return `custom_metadata`: texts of at most 512 bytes, none of them secret.
+
+        A value that does not fit is left out (the plan then says less, never something wrong), except
+        that the list of replaced endpoints is cut at a boundary.
+        """
+        previous = ""
+        for endpoint_id in self.previous_ids:
+            longer = f"{previous},{endpoint_id}" if previous else endpoint_id
+            if len(longer.encode()) > _METADATA_VALUE_LIMIT:
+                break
+            previous = longer
+        values = {
+            "v": str(self.version),
+            "organization": self.organization,
+            "api_url": self.api_url,
+            "generation": str(self.generation),
+            "state": self.state,
+            "endpoint_id": self.endpoint_id,
+            "url": self.url,
+            "events": ",".join(self.events or ()),
+            "digest": self.digest,
+            "previous_ids": previous,
+            "next_due": to_timestamp(self.next_due),
+            "abandoned": str(self.abandoned) if self.abandoned else None,
+            "secret_created_at": to_timestamp(self.secret_created_at),
+            "verified_at": to_timestamp(self.verified_at),
+            "deletion_policy": self.deletion_policy.value,
+            "owner": self.owner,
+            "manifest": self.manifest,
+            "actor": self.run.actor,
+            "commit": self.run.commit,
+            "run": self.run.url,
+        }
+        return {k: v for k, v in values.items() if v and len(v.encode()) <= _METADATA_VALUE_LIMIT}
+
+    @classmethod
+    def from_metadata(cls, values: Mapping[str, str] | None) -> Self | None:
+        """Read what `to_metadata` wrote; None for metadata that is not ours or is damaged."""
+        if not values:
+            return None
+        get = values.get
+        try:
+            return cls(
+                version=int(values["v"]),
+                organization=values["organization"],
+                api_url=values["api_url"],
+                generation=int(values["generation"]),
+                state=values["state"],
+                endpoint_id=get("endpoint_id"),
+                url=get("url"),
+                events=tuple(events.split(",")) if (events := get("events")) else None,
+                digest=get("digest"),
+                previous_ids=tuple(ids.split(",")) if (ids := get("previous_ids")) else (),
+                next_due=from_timestamp(get("next_due")),
+                abandoned=int(get("abandoned", "0")),
+                secret_created_at=from_timestamp(get("secret_created_at")),
+                verified_at=from_timestamp(get("verified_at")),
+                deletion_policy=DeletionPolicy(values["deletion_policy"]),
+                owner=get("owner"),
+                manifest=get("manifest"),
+                run=Run(actor=get("actor"), commit=get("commit"), url=get("run")),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return None

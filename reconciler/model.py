@@ -1,0 +1,173 @@
+"""The nouns of the domain, frozen: what manifests want, what the API lists, and secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from reconciler.urls import normalize_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+NO_OVERLAP = timedelta(0)
+
+
+class Secret:
+    """A text that must never be shown. Printing, logging, pickling or copying it yields no byte.
+
+    The only way to the text is `reveal()`, so every place that uses one can be found by its name.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        """Wrap `text`."""
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself. Callers hand it to HTTP bodies and signatures, nowhere else."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    # Secrets are compared, never looked up: a hash would be a fingerprint of the text.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __reduce__(self) -> NoReturn:
+        msg = "a secret is never pickled"
+        raise TypeError(msg)
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of an endpoint whose manifest goes."""
+
+    DELETE = "Delete"
+    RETAIN = "Retain"
+    PROTECT = "Protect"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """A place in a file. `line` and `column` count from 1; `path` is as the user gave it."""
+
+    path: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+def body_digest(url: str, events: Iterable[str]) -> str:
+    """Return the SHA-256 (hex) of what an endpoint is: its normalised URL and its set of events."""
+    canonical = json.dumps([normalize_url(url), sorted(set(events))], separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook as its manifest declares it (desired)."""
+
+    name: str
+    url: str
+    events: tuple[str, ...]
+    """Sorted, without repetitions: order does not matter to the API."""
+    location: Location
+    description: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    created_after: datetime | None = None
+    """The stored secret is replaced when it is older than this (aware, UTC)."""
+    overlap: timedelta = NO_OVERLAP
+    """How long the replaced endpoint and its secret stay valid."""
+    allow_event_gap: bool = False
+    test: bool = True
+
+    @property
+    def normalized_url(self) -> str:
+        """The URL in the spelling that comparisons use."""
+        return normalize_url(self.url)
+
+    @property
+    def digest(self) -> str:
+        """The digest of URL and events, as `body_digest` makes it."""
+        return body_digest(self.url, self.events)
+
+    @property
+    def owner(self) -> str | None:
+        """Who answers for it: the label `owner`, else `team`."""
+        return self.labels.get("owner") or self.labels.get("team")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A webhook endpoint as the API lists it (live)."""
+
+    id: str
+    url: str
+    events: tuple[str, ...]
+    """Sorted, without repetitions; event types that we do not know are kept."""
+    created: datetime | None = None
+    """When the API made it (aware, UTC), where the API says so."""
+
+    @property
+    def normalized_url(self) -> str:
+        """The URL in the spelling that comparisons use."""
+        return normalize_url(self.url)
+
+    @property
+    def digest(self) -> str:
+        """The digest of URL and events, as `body_digest` makes it."""
+        return body_digest(self.url, self.events)
+
+    def serves(self, webhook: Webhook) -> bool:
+        """Whether this is what `webhook` asks for: the same normalised URL and the same events."""
+        return self.events == webhook.events and (
+            self.url == webhook.url or self.normalized_url == webhook.normalized_url
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Who runs this, for the record: each part is None where it is unknown."""
+
+    actor: str | None = None
+    commit: str | None = None
+    url: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object that the ledger keeps."""
+        return {"actor": self.actor, "commit": self.commit, "url": self.url}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """Read what `to_json` wrote; anything that is no text counts as unknown."""
+        return cls(
+            **{k: v if isinstance(v := value.get(k), str) else None for k in ("actor", "commit", "url")}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """Whose endpoints these are: the scope of names, of URLs and of the ledger."""
+
+    name: str
+    api_url: str

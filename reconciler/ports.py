@@ -1,0 +1,278 @@
+"""The seams to the world: what the use cases need, as protocols, and the answers they get, as values.
+
+Each protocol has a real implementation (`zof`, `vault`, `cli`) and an in-memory fake in the tests;
+one contract suite runs against both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from reconciler.ledger import Document, Projection
+    from reconciler.model import Endpoint, Secret
+
+
+# --- the answers of the API -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """The endpoint exists. `secret` is None where the answer hides it."""
+
+    endpoint: Endpoint
+    secret: Secret | None
+    uncertain: bool = False
+    """An earlier try of this request had no answer or a 5xx: the server may have made two."""
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """The endpoint is gone; a 404 says so too."""
+
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The test delivery was sent, and nothing says that it failed."""
+
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotDelivered:
+    """The API sent the test, and the endpoint did not take it. `reason` is the API's words."""
+
+    reason: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A definitive 4xx: the same request will be refused again."""
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    request_id: str | None = None
+
+    def __str__(self) -> str:
+        about = f" (param: {self.param})" if self.param else ""
+        return f"HTTP {self.status} {self.code}: {self.message}{about}{_quote_request(self.request_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Retries are used up. What the request did is unknown."""
+
+    reason: str
+    stored_error: bool = False
+    """The last word was a 5xx, which the server may keep and replay for this idempotency key."""
+    request_id: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}{_quote_request(self.request_id)}"
+
+
+def _quote_request(request_id: str | None) -> str:
+    return f" [request {request_id}]" if request_id else ""
+
+
+CreateAnswer = Created | Refused | Unanswered
+TestAnswer = Delivered | NotDelivered | Refused | Unanswered
+DeleteAnswer = Deleted | Refused | Unanswered
+
+
+class EndpointApi(Protocol):
+    """The Zof Webhooks API of one organization. Thread-safe.
+
+    Requests wait for the quota by themselves and retry what may be retried.
+    """
+
+    def list_pages(self) -> Iterator[Sequence[Endpoint]]:
+        """Yield the pages of the listing, one after another, to its end.
+
+        Raises:
+            ApiError: a page failed, a cursor or an id came twice, or an answer made no sense. What was
+                yielded before is then incomplete and must not be acted on.
+        """
+        ...
+
+    def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
+        """POST exactly `body` (JSON) under `idempotency_key`; retried with the same key only."""
+        ...
+
+    def test(self, endpoint_id: str) -> TestAnswer:
+        """Ask for a signed test delivery. A 404 comes back as `Refused`."""
+        ...
+
+    def delete(self, endpoint_id: str) -> DeleteAnswer:
+        """Delete the endpoint; a 404 is success. A 405 or 501 (no such operation) is `Refused`."""
+        ...
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests went out so far, retries included."""
+        ...
+
+
+# --- the document store ---------------------------------------------------------------------------
+
+
+class VersionState(StrEnum):
+    """What is left of a document's newest version."""
+
+    ABSENT = "absent"
+    """There is no version: the path is free."""
+    LIVE = "live"
+    DELETED = "deleted"
+    """Soft-deleted: it can be undeleted."""
+    DESTROYED = "destroyed"
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What can be known of a document without reading it."""
+
+    name: str
+    version: int
+    """The newest version's number; 0 where there is none."""
+    state: VersionState
+    projection: Projection | None
+    """None where `custom_metadata` is absent, or not ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document as it was read."""
+
+    name: str
+    version: int
+    state: VersionState
+    document: Document | None
+    """None unless `state` is live."""
+    age: float = 0.0
+    """Seconds since the version was written, by Vault's own clock in both terms."""
+    projection: Projection | None = None
+
+
+class DocumentStore(Protocol):
+    """The documents of one organization in a KV v2 mount. Thread-safe.
+
+    Every method raises `StoreError` when Vault refuses or does not answer.
+    """
+
+    def list_metadata(self) -> Mapping[str, Metadata]:
+        """Return the metadata of every document, by name, without reading a secret.
+
+        Names that begin with an underscore are the store's own (the lock) and are left out.
+        """
+        ...
+
+    def read(self, name: str) -> Stored:
+        """Return the newest version, and its metadata's projection.
+
+        Raises:
+            DocumentUnreadable: it holds no ledger that we understand.
+        """
+        ...
+
+    def write(self, name: str, document: Document, *, cas: int) -> int:
+        """Write a new version if the newest is still `cas`; return its number.
+
+        A lost answer is settled by reading back and comparing `document.ledger.nonce`.
+
+        Raises:
+            CasConflict: another writer was there first; nothing was written.
+        """
+        ...
+
+    def write_projection(self, name: str, projection: Projection) -> None:
+        """Replace `custom_metadata`, require check-and-set on the path; nothing else is changed."""
+        ...
+
+    def soft_delete(self, name: str, version: int) -> None:
+        """Delete `version` so that it can be undeleted."""
+        ...
+
+    def undelete(self, name: str, version: int) -> None:
+        """Bring a soft-deleted `version` back."""
+        ...
+
+    def destroy_before(self, name: str, version: int) -> None:
+        """Destroy the content of every version before `version`, for good."""
+        ...
+
+
+# --- time, chance and the person who waits ----------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it."""
+
+    def now(self) -> datetime:
+        """Return the current time (aware, UTC)."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """Randomness for one step: the core itself has none."""
+
+    nonce: str
+    key_suffix: str
+    """At least 128 random bits, as text: makes an idempotency key that was never used."""
+    secret: Secret
+    """A signing secret of 32 random bytes: `whsec_` and base64."""
+
+
+class FreshSource(Protocol):
+    """Where the runner takes randomness from: the operating system, or a test's seed."""
+
+    def __call__(self) -> Fresh:
+        """Return new randomness."""
+        ...
+
+
+class Reporter(Protocol):
+    """Whoever tells the person what is going on. Thread-safe; never given a secret."""
+
+    def listed(self, endpoints: int, pages: int) -> None:
+        """Tell how far the listing has come."""
+        ...
+
+    def planned(self, api_requests: int) -> None:
+        """Tell how many API requests the run is going to need, before its first change."""
+        ...
+
+    def step(self, name: str, description: str, api_requests: int) -> None:
+        """Tell that `name` takes a step that costs so many API requests."""
+        ...
+
+    def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
+        """Tell that a change ended."""
+        ...
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Tell that the next request must wait."""
+        ...
+
+    def warn(self, message: str) -> None:
+        """Tell something that the person should know and that stops nothing."""
+        ...
