@@ -276,3 +276,19 @@ class Reporter(Protocol):
     def warn(self, message: str) -> None:
         """Tell something that the person should know and that stops nothing."""
         ...
+
+
+class LockStore(Protocol):
+    """The lock document of one organization (`<prefix>/_lock`), written by check-and-set only."""
+
+    def read_lock(self) -> tuple[int, Mapping[str, str] | None]:
+        """Return the newest version's number (0 where there is none) and its fields (None when free)."""
+        ...
+
+    def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
+        """Write the fields (None frees the lock) if the newest version is still `cas`.
+
+        Raises:
+            CasConflict: another run was there first.
+        """
+        ...

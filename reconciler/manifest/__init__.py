@@ -1,0 +1,1 @@
+"""Files to desired: loading, schema, rules, normal forms."""

@@ -1,0 +1,1 @@
+"""Values to text: each renderer escapes for its own format."""

@@ -1,0 +1,1 @@
+"""HashiCorp Vault or OpenBao through hvac."""

@@ -1,0 +1,1 @@
+"""The Zof Webhooks API over httpx."""
