@@ -1,0 +1,74 @@
+"""The live endpoints, answered by id and by normalised URL. No step scans or copies the listing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.model import Endpoint
+
+
+class LiveIndex:
+    """What the API lists, and which of it is ours.
+
+    A fork sees through to its parent and keeps its own additions and removals: a simulated run changes
+    a fork and costs only what it changes.
+    """
+
+    def __init__(self, endpoints: Iterable[Endpoint] = (), owned: Iterable[str] = ()) -> None:
+        """Index `endpoints`; `owned` are the ids that some ledger records."""
+        self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
+        self._by_url: dict[str, set[str]] | None = None
+        self._owned = set(owned)
+        self._parent: LiveIndex | None = None
+
+    def fork(self) -> LiveIndex:
+        """Return an index that starts as this one and whose changes stay its own."""
+        child = LiveIndex()
+        child._parent = self
+        return child
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        """Yield the endpoints of the listing itself (not of a fork)."""
+        return (endpoint for endpoint in self._by_id.values() if endpoint is not None)
+
+    def get(self, endpoint_id: str) -> Endpoint | None:
+        """Return the endpoint with this id if it is live."""
+        if endpoint_id in self._by_id:
+            return self._by_id[endpoint_id]
+        return self._parent.get(endpoint_id) if self._parent else None
+
+    def at(self, normalized_url: str) -> tuple[Endpoint, ...]:
+        """Return the live endpoints with this normalised URL, by id."""
+        found = {e.id: e for e in self._parent.at(normalized_url)} if self._parent else {}
+        for endpoint_id in self._urls().get(normalized_url, ()):
+            if endpoint := self._by_id[endpoint_id]:
+                found[endpoint_id] = endpoint
+        return tuple(found[key] for key in sorted(found) if self.get(key) is not None)
+
+    def add(self, endpoint: Endpoint) -> None:
+        """Note that `endpoint` is live."""
+        self._urls().setdefault(endpoint.normalized_url, set()).add(endpoint.id)
+        self._by_id[endpoint.id] = endpoint
+
+    def remove(self, endpoint_id: str) -> None:
+        """Note that this endpoint is gone."""
+        self._by_id[endpoint_id] = None
+
+    def own(self, endpoint_ids: Iterable[str]) -> None:
+        """Note that a ledger records these endpoints."""
+        self._owned.update(endpoint_ids)
+
+    def is_owned(self, endpoint_id: str) -> bool:
+        """Whether some ledger records this endpoint."""
+        return endpoint_id in self._owned or (self._parent is not None and self._parent.is_owned(endpoint_id))
+
+    def _urls(self) -> dict[str, set[str]]:
+        # Built on the first question: a plan without changes never asks one.
+        if self._by_url is None:
+            self._by_url = {}
+            for endpoint in self:
+                self._by_url.setdefault(endpoint.normalized_url, set()).add(endpoint.id)
+        return self._by_url

@@ -1,0 +1,58 @@
+"""What became of a plan: an honest list of what is done, failed and not attempted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.plan.plan import Change
+
+
+class Result(StrEnum):
+    """What became of one change."""
+
+    DONE = "done"
+    WAITING = "waiting"
+    """Done as far as can be now: the rest is due later (an overlap)."""
+    UNVERIFIED = "unverified"
+    """Done, but the test delivery failed: the replaced endpoint stays."""
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not attempted"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOutcome:
+    """What became of one change, and what to do about it."""
+
+    change: Change
+    result: Result
+    endpoint_id: str | None = None
+    detail: str | None = None
+    """Why it is not done, with the request id where there is one."""
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one run did."""
+
+    changes: tuple[ChangeOutcome, ...]
+    api_requests: int
+    """Requests that were really sent, the listing included."""
+    seconds: float
+    swept: tuple[str, ...] = ()
+    """Endpoints that abandoned attempts had left, now deleted."""
+    interrupted: bool = False
+
+    def of(self, result: Result) -> tuple[ChangeOutcome, ...]:
+        """Return the changes that ended with `result`."""
+        return tuple(outcome for outcome in self.changes if outcome.result is result)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every change is done, or waits for a time that has not come."""
+        return not self.interrupted and all(
+            outcome.result in {Result.DONE, Result.WAITING} for outcome in self.changes
+        )

@@ -1,0 +1,200 @@
+"""A plan is data: frozen, sorted, round-trips through JSON, and has a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.model import Endpoint, Location
+
+FORMAT_VERSION = "1"
+
+
+class Action(StrEnum):
+    """What a change does."""
+
+    CREATE = "create"
+    REPLACE = "replace"
+    DELETE = "delete"
+    ROTATE = "rotate"
+    RESUME = "resume"
+    """An interrupted change goes on."""
+    RELEASE = "release"
+    """The endpoint stays live and is no longer ours."""
+    UPDATE = "update"
+    """The ledger only: no API request."""
+    NONE = "none"
+
+
+class Cause(StrEnum):
+    """Why a change is due."""
+
+    MANIFEST = "manifest"
+    DRIFT = "drift"
+    INTERRUPTED = "interrupted"
+    ROTATION = "rotation"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an endpoint is, for comparison and display."""
+
+    url: str
+    events: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of the plan format."""
+        return {"url": self.url, "events": list(self.events)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any] | None) -> Shape | None:
+        """Read what `to_json` wrote."""
+        return None if value is None else cls(value["url"], tuple(value["events"]))
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One difference between `before` and `after`; `old` or `new` is None where it is absent."""
+
+    path: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done about one webhook."""
+
+    name: str
+    action: Action
+    reason: str
+    cause: Cause
+    before: Shape | None = None
+    after: Shape | None = None
+    fields: tuple[FieldChange, ...] = ()
+    source: Location | None = None
+    """The manifest's place; None where the manifest is gone."""
+    endpoint_id: str | None = None
+    policy: str | None = None
+    """The deletion policy that holds from then on."""
+    steps: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    problem: str | None = None
+    """Why this change cannot be done as things are (a conflict); it is attempted by nobody."""
+    hint: str | None = None
+    api_requests: int = 0
+    version: int = 0
+    """The document version that the plan saw; not part of the plan's JSON."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of the plan format."""
+        value: dict[str, Any] = {
+            "name": self.name,
+            "action": self.action.value,
+            "reason": self.reason,
+            "cause": self.cause.value,
+            "before": self.before and self.before.to_json(),
+            "after": self.after and self.after.to_json(),
+            "fields": [{"path": f.path, "old": f.old, "new": f.new} for f in self.fields],
+            "source": self.source and {"file": self.source.path, "line": self.source.line},
+            "endpoint_id": self.endpoint_id,
+            "policy": self.policy,
+            "steps": list(self.steps),
+            "warnings": list(self.warnings),
+        }
+        if self.problem is not None:
+            value["problem"] = self.problem
+            value["hint"] = self.hint
+        return value
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the digest covers: what will be done, not when or why."""
+        return {
+            "name": self.name,
+            "action": self.action.value,
+            "before": self.before and self.before.to_json(),
+            "after": self.after and self.after.to_json(),
+            "endpoint_id": self.endpoint_id,
+            "policy": self.policy,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What carrying the plan out takes."""
+
+    api_requests: int
+    minimum_seconds: float
+    """The least time that the API's quota allows for that many requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that one run would do for one organization."""
+
+    organization: str
+    changes: tuple[Change, ...]
+    """By name. Unchanged webhooks are only counted."""
+    unchanged: int
+    owned: int
+    unmanaged: tuple[Endpoint, ...] = ()
+    commit: str | None = None
+    cost: Cost = field(default_factory=lambda: Cost(0, 0.0))
+
+    @property
+    def pending(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.changes)
+
+    @property
+    def problems(self) -> tuple[Change, ...]:
+        """The changes that cannot be done as things are."""
+        return tuple(change for change in self.changes if change.problem is not None)
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many changes of each action; conflicts count as what they would have been."""
+        counts = Counter(change.action for change in self.changes)
+        summary = {action.value: counts[action] for action in Action if action is not Action.NONE}
+        summary["unchanged"] = self.unchanged
+        return summary
+
+    @property
+    def digest(self) -> str:
+        """`sha256:` and the hash of organization and changes as canonical JSON: same inputs, same digest."""
+        return digest_of(self.organization, [change.identity() for change in self.changes])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as `schemas/plan.schema.json` describes it."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "digest": self.digest,
+            "organization": self.organization,
+            "commit": self.commit,
+            "complete_listing": True,
+            "changes": [change.to_json() for change in self.changes],
+            "unmanaged": [{"id": e.id, "url": e.url, "events": list(e.events)} for e in self.unmanaged],
+            "summary": self.summary,
+            "cost": {
+                "api_requests": self.cost.api_requests,
+                "minimum_seconds": self.cost.minimum_seconds,
+            },
+        }
+
+
+def digest_of(organization: str, identities: list[dict[str, Any]]) -> str:
+    """Return the digest of what `identities` (as `Change.identity` gives them) would do."""
+    canonical = json.dumps(
+        {"organization": organization, "changes": identities},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()

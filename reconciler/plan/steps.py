@@ -1,0 +1,165 @@
+"""The steps of a change: one check-and-set write of its document, or one API request, each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.ledger import Document, Projection
+    from reconciler.model import Secret
+
+
+class Failure(StrEnum):
+    """What a failed change means for the rest of the run."""
+
+    CHANGE = "change"
+    """Only this change: the others go on."""
+    UNVERIFIED = "unverified"
+    """The change is made, its test delivery failed."""
+    RUN = "run"
+    """Nothing else can work either (the key is refused): the rest is not attempted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The change cannot go on in this run. What is recorded is enough for a later run."""
+
+    message: str
+    hint: str | None = None
+    failure: Failure = Failure.CHANGE
+
+    description = "give up"
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WriteDocument:
+    """Write a new version of the document, if the newest is still `cas`."""
+
+    document: Document
+    cas: int
+    description: str
+    begins_attempt: bool = False
+    then: Failed | None = None
+    """The change fails once this is written."""
+
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CreateEndpoint:
+    """POST exactly this body under this idempotency key."""
+
+    key: str
+    body: Secret
+
+    description = "create the endpoint"
+    api_requests = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TestEndpoint:
+    """Send a test delivery."""
+
+    endpoint_id: str
+
+    __test__ = False  # pytest collects classes by this prefix
+
+    description = "send a test delivery"
+    api_requests = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEndpoint:
+    """Delete an endpoint that is ours."""
+
+    endpoint_id: str
+    description: str = "delete the endpoint"
+
+    api_requests = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ListAgain:
+    """The listing is older than the document: list anew before judging by absence."""
+
+    description = "list the endpoints again"
+    api_requests = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WriteProjection:
+    """Repeat the ledger's public part in the metadata."""
+
+    projection: Projection
+
+    description = "record the result in the metadata"
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Undelete:
+    """Bring back a version that was soft-deleted by hand."""
+
+    version: int
+
+    description = "undelete the secret"
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SoftDelete:
+    """Delete the secret of a removed webhook so that it can still be undeleted."""
+
+    version: int
+
+    description = "delete the secret"
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyBefore:
+    """Destroy every version before this one: they hold secrets whose time is over."""
+
+    version: int
+
+    description = "destroy the versions that hold expired secrets"
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing more to do before `until`; a later run goes on."""
+
+    until: datetime
+
+    description = "wait for the overlap to end"
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The webhook is as it should be, and recorded so."""
+
+    description = "done"
+    api_requests = 0
+
+
+Step = (
+    WriteDocument
+    | CreateEndpoint
+    | TestEndpoint
+    | DeleteEndpoint
+    | ListAgain
+    | WriteProjection
+    | Undelete
+    | SoftDelete
+    | DestroyBefore
+    | Wait
+    | Done
+    | Failed
+)
