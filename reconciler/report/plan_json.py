@@ -1,0 +1,75 @@
+"""A plan as JSON (`schemas/plan.schema.json`), and reading it back without trusting it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from reconciler.errors import InvalidInput
+from reconciler.plan.plan import digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.plan.plan import Plan
+
+_IDENTITY = ("name", "action", "before", "after", "endpoint_id", "policy")
+
+
+def to_json_text(value: Any) -> str:
+    """Return `value` as indented JSON in ASCII, so that no terminal is steered by it, and a newline."""
+    return json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+
+
+def plan_json(plan: Plan) -> str:
+    """Return the plan as JSON text."""
+    return to_json_text(plan.to_json())
+
+
+def parse_plan(text: str | bytes) -> Any:
+    """Return the JSON value of a plan file; its shape is for the schema, its digest for `check_digest`.
+
+    Raises:
+        InvalidInput: it is not JSON (RFC 8259: `NaN` and the like are none), or nested too deeply.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(
+            f"the plan file is not valid JSON ({_brief(error)})",
+            hint="make it anew: reconciler plan --out FILE",
+        ) from error
+
+
+def check_digest(plan: Mapping[str, Any]) -> None:
+    """Make sure that a plan file, already valid by its schema, says what its digest says.
+
+    Raises:
+        InvalidInput: the content was changed after the plan had been made.
+    """
+    try:
+        identities = [{key: change[key] for key in _IDENTITY} for change in plan["changes"]]
+        digest = digest_of(plan["organization"], identities)
+    except UnicodeEncodeError:  # a lone surrogate: no plan of ours holds one
+        digest = ""
+    if digest != plan["digest"]:
+        raise InvalidInput(
+            "the plan file's digest does not match its content: it was changed after it was made",
+            hint="make it anew: reconciler plan --out FILE",
+        )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def _brief(error: Exception) -> str:
+    """Return where and why, without quoting the file."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"line {error.lineno}, column {error.colno}: {error.msg}"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    return str(error)

@@ -1,0 +1,71 @@
+"""How texts look: colours that can be switched off, counts, durations and columns."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from enum import IntEnum
+
+_MINUTE = 60
+_HOUR = 3600
+_DAY = 86400
+
+
+class Ink(IntEnum):
+    """The graphic renditions in use (ECMA-48 SGR parameters): readable on dark and light terminals."""
+
+    BOLD = 1
+    DIM = 2
+    RED = 31
+    GREEN = 32
+    YELLOW = 33
+    MAGENTA = 35
+    CYAN = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """Paints text, or leaves it plain."""
+
+    color: bool = False
+
+    def paint(self, text: str, *inks: Ink) -> str:
+        """Return `text` (already escaped) in these inks."""
+        if not self.color or not text:
+            return text
+        return f"\x1b[{';'.join(str(int(ink)) for ink in inks)}m{text}\x1b[0m"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 webhook`, `2 webhooks`, `1,000 webhooks`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a span in at most two units: `0.4 s`, `8 s`, `2 min 5 s`, `1 h 5 min`, `3 d`."""
+    if 0 < seconds < 10:  # noqa: PLR2004 - below ten seconds a tenth is news, above it is noise
+        tenths = f"{seconds:.1f}".removesuffix(".0")
+        return f"{tenths if tenths != '0' else '0.1'} s"
+    whole = max(0, round(seconds))
+    if whole >= _DAY:
+        return f"{whole // _DAY} d"
+    for unit, name, smaller, smaller_name in ((_HOUR, "h", _MINUTE, "min"), (_MINUTE, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // smaller
+            return f"{whole // unit} {name}" + (f" {rest} {smaller_name}" if rest else "")
+    return f"{whole} s"
+
+
+def width(text: str) -> int:
+    """Return how many terminal columns `text` (already escaped, without colours) takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def pad(text: str, columns: int) -> str:
+    """Return `text` filled with spaces to so many columns."""
+    return text + " " * max(0, columns - width(text))
