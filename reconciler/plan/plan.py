@@ -197,4 +197,5 @@ def digest_of(organization: str, identities: list[dict[str, Any]]) -> str:
         separators=(",", ":"),
         ensure_ascii=False,
     )
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    # The API may list a lone surrogate, which plain UTF-8 refuses.
+    return "sha256:" + hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()

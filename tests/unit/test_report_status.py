@@ -1,0 +1,135 @@
+"""The fleet as a table and as JSON, and the small words that all reports share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.model import Location
+from reconciler.report.status_text import status_text, status_value
+from reconciler.report.style import count, duration, pad
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the fleet."""
+
+    name: str | None
+    state: str
+    endpoint_id: str | None = None
+    url: str | None = None
+    secret_created_at: datetime | None = None
+    verified_at: datetime | None = None
+    owner: str | None = None
+    source: Location | None = None
+    unmanaged: bool = False
+
+
+ROWS = (
+    Row(
+        "ci",
+        "active",
+        "wh_1",
+        "https://a.example.com/",
+        NOW - timedelta(days=3),
+        NOW - timedelta(minutes=5),
+        "platform",
+        Location("m/a.yaml", 3),
+    ),
+    Row("später", "unverified", None, None, NOW + timedelta(hours=1)),
+    Row(None, "unmanaged", "wh_9", "https://b.example.com/", unmanaged=True),
+)
+
+
+def test_the_fleet_is_a_table() -> None:
+    """Each webhook is a line of aligned columns; ages count to now; unmanaged endpoints are told apart."""
+    assert status_text("acme", ROWS, now=NOW) == (
+        "NAME    STATE       SECRET AGE  VERIFIED   OWNER     ENDPOINT  URL\n"
+        "ci      active      3 d         5 min ago  platform  wh_1      https://a.example.com/\n"
+        "später  unverified  0 s         -          -         -         -\n"
+        "-       unmanaged   -           -          -         wh_9      https://b.example.com/\n"
+        "\n"
+        "acme: 2 webhooks, 1 unmanaged\n"
+    )
+
+
+def test_colours_change_nothing_but_colours() -> None:
+    """With colours the table is the same once the SGR sequences are taken out."""
+    colored = status_text("acme", ROWS, now=NOW, color=True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", colored) == status_text("acme", ROWS, now=NOW) != colored
+
+
+def test_an_empty_fleet_is_a_sentence() -> None:
+    """Where there is nothing, a sentence says so."""
+    assert status_text("acme", (), now=NOW) == "acme: no webhooks, neither in manifests nor live.\n"
+
+
+def test_hostile_text_reaches_no_terminal() -> None:
+    """Owners and URLs of foreign origin are escaped."""
+    text = status_text("a", (Row("x", "active", "\x1b[2J", "\u202e", owner="\r"),), now=NOW)
+    assert text.replace("\n", "").isprintable()
+    assert all(escape in text for escape in (r"\x1b[2J", r"\u202e", r"\r"))
+
+
+def test_the_json_has_the_same_facts() -> None:
+    """The JSON object holds timestamps in UTC, the manifest's place, and null for what is unknown."""
+    value = status_value("acme", ROWS)
+    assert value["organization"] == "acme"
+    assert value["webhooks"][0] == {
+        "name": "ci",
+        "endpoint_id": "wh_1",
+        "url": "https://a.example.com/",
+        "state": "active",
+        "secret_created_at": "2026-11-21T12:00:00Z",
+        "verified_at": "2026-11-24T11:55:00Z",
+        "owner": "platform",
+        "source": {"file": "m/a.yaml", "line": 3},
+        "unmanaged": False,
+    }
+    assert value["webhooks"][2]["name"] is None
+    assert value["webhooks"][2]["unmanaged"] is True
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.01, "0.1 s"),
+        (0.42, "0.4 s"),
+        (8.0, "8 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (60, "1 min"),
+        (125, "2 min 5 s"),
+        (3600, "1 h"),
+        (3900, "1 h 5 min"),
+        (86399, "23 h 59 min"),
+        (3 * 86400, "3 d"),
+        (-5, "0 s"),
+    ],
+)
+def test_durations_take_two_units_at_most(seconds: float, text: str) -> None:
+    """A span is told in its largest unit and the next."""
+    assert duration(seconds) == text
+
+
+def test_counts_agree_with_their_noun() -> None:
+    """One is singular, everything else plural, thousands are grouped."""
+    assert [count(n, "change") for n in (0, 1, 2, 1000)] == [
+        "0 changes",
+        "1 change",
+        "2 changes",
+        "1,000 changes",
+    ]
+    assert count(2, "entry", "entries") == "2 entries"
+
+
+def test_padding_counts_columns() -> None:
+    """Wide characters take two columns, combining ones none."""
+    assert pad("日本", 6) == "日本  "
+    assert pad("e\u0301", 3) == "e\u0301  "
