@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.plan.plan import Action
+
+if TYPE_CHECKING:
+    from reconciler.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +18,78 @@ class GuardLimits:
     max_deletes: int = 10
     max_delete_percent: int = 30
     approve: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A guard's refusal of a whole plan."""
+
+    guard: str
+    message: str
+    hint: str | None = None
+    approvable: bool = True
+    """Whether the plan's digest, said by a person, lets it through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What guards look at beside the plan itself."""
+
+    manifests: int
+    missing: int
+    """Owned endpoints that the listing does not show."""
+    protected: tuple[str, ...] = ()
+    """Protected webhooks whose manifest is gone."""
+
+
+def deletes_allowed(limits: GuardLimits, owned: int) -> int:
+    """Return min(`max_deletes`, max(1, floor of `max_delete_percent` % of `owned`))."""
+    return min(limits.max_deletes, max(1, limits.max_delete_percent * owned // 100))
+
+
+def missing_allowed(owned: int) -> int:
+    """Return how many owned endpoints a listing may lack before it is doubted: max(1, 30 %)."""
+    return max(1, 30 * owned // 100)
+
+
+def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Verdict, ...]:
+    """Return the verdicts against `plan`; those that `limits.approve` overrides are left out."""
+    verdicts = []
+    if facts.manifests == 0 and plan.owned:
+        verdicts.append(
+            Verdict(
+                "empty",
+                f"there are no manifests at all while {plan.owned} webhooks are owned",
+                "check the manifests' path; approve the plan if everything is really to go",
+            )
+        )
+    deletes = plan.summary[Action.DELETE.value]
+    allowed = deletes_allowed(limits, plan.owned)
+    if deletes > allowed:
+        verdicts.append(
+            Verdict(
+                "deletes",
+                f"the plan deletes {deletes} of {plan.owned} owned webhooks, one run may delete {allowed}",
+                "delete fewer at a time, or approve exactly this plan",
+            )
+        )
+    if facts.missing > missing_allowed(plan.owned):
+        verdicts.append(
+            Verdict(
+                "missing",
+                f"{facts.missing} of {plan.owned} owned endpoints are missing from the API's listing",
+                "check whose API key this is; approve the plan if they are really gone",
+            )
+        )
+    if plan.digest in limits.approve:
+        verdicts = []
+    verdicts += [
+        Verdict(
+            "protected",
+            f"{name} is protected (deletionPolicy: Protect), and its manifest is gone",
+            "bring the manifest back, or merge a change of its deletionPolicy first",
+            approvable=False,
+        )
+        for name in facts.protected
+    ]
+    return tuple(verdicts)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from reconciler.ledger import Abandoned, Current, Document, Ledger, Previous, Projection
-from reconciler.model import Secret
 from reconciler.plan.need import CLOCK_TOLERANCE
+
+if TYPE_CHECKING:
+    from reconciler.model import Secret
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -1,0 +1,42 @@
+"""What counts as this machine: the embedded servers bind to nothing else and call nothing else."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from reconciler.errors import UsageError
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is `localhost` or an address that never leaves this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_loopback_url(url: object) -> bool:
+    """Whether `url` is a text that names an http or https server on this machine."""
+    if not isinstance(url, str):
+        return False
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and is_loopback(parts.hostname or "")
+
+
+def require_loopback(host: str) -> None:
+    """Refuse to serve anything but this machine.
+
+    Raises:
+        UsageError: `host` could be reached from elsewhere.
+    """
+    if not is_loopback(host):
+        raise UsageError(
+            f"the sandbox serves this machine only, not {host!r}", hint="leave the host out, or use 127.0.0.1"
+        )

@@ -1,0 +1,204 @@
+"""What the embedded Zof API accepts: the shape of its requests, and what it says about the others."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from reconciler.model import Secret
+from reconciler.sandbox.zof_store import EndpointDraft
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+EVENT_TYPES = (
+    "run.started",
+    "run.completed",
+    "run.failed",
+    "remediation.plan_pending",
+    "remediation.approved",
+    "agent.offline",
+    "release.gate_blocked",
+    "integration.error",
+    # Named by an older page of the vendor's documentation only.
+    "agent.completed",
+    "issue.detected",
+)
+# The same expressions stand in the OpenAPI description; a test compares them.
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f/?#@:\[\]\\%<>\"^`{|}]+)"
+_PORT = r"(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?"
+_REST = r"(?:[/?][^\x00-\x20\x7f#]*)?"
+URL_PATTERN = rf"^(?:https://{_HOST}|http://(?:localhost|127\.0\.0\.1|\[::1\])){_PORT}{_REST}$"
+IDEMPOTENCY_KEY_PATTERN = r"^[!-~]{1,255}$"
+CURSOR_PATTERN = r"^wc_[A-Za-z0-9_-]{11}$"
+URL_MAX = 2048
+SECRET_MIN, SECRET_MAX = 16, 512
+PAGE_DEFAULT, PAGE_MAX = 20, 100
+BODY_MAX = 64 * 1024
+
+
+class Problem(Exception):
+    """A request that is answered with an error object."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep the parts of the answer; `headers` are those beyond the usual ones."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def body(self) -> dict[str, Any]:
+        """Return the error object."""
+        error = {"code": self.code, "message": self.message}
+        return {"error": error if self.param is None else error | {"param": self.param}}
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page is asked for."""
+
+    size: int
+    after: int
+    """The number of the last endpoint of the page before; 0 for the first page."""
+    cursor: str | None
+
+
+def parse_draft(
+    raw: bytes, content_type: str, idempotency_keys: Sequence[str], event_types: Collection[str]
+) -> EndpointDraft:
+    """Check a creation request.
+
+    Raises:
+        Problem: 400 or 415, and which part is wrong.
+    """
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise Problem(415, "unsupported_media_type", "The body must be sent as application/json.")
+    value = parse_object(raw)
+    for name in ("url", "events"):
+        if name not in value:
+            refuse(name, "This field is required.")
+    return EndpointDraft(
+        url=_check_url(value["url"]),
+        events=_check_events(value["events"], event_types),
+        secret=_check_secret(value["secret"]) if "secret" in value else None,
+        body_hash=hashlib.sha256(raw).hexdigest(),
+        idempotency_key=_check_key(idempotency_keys),
+    )
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """Read a JSON object (RFC 8259: UTF-8, no NaN).
+
+    Raises:
+        Problem: 400; it is something else.
+    """
+    try:
+        value = json.loads(raw.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        # The cause would quote the body, which may hold a signing secret.
+        raise Problem(400, "invalid_json", "The body is not valid JSON in UTF-8.") from None
+    if not isinstance(value, dict):
+        raise Problem(400, "invalid_json", "The body must be a JSON object.")
+    return value
+
+
+def parse_page(query: Sequence[tuple[str, str]]) -> PageRequest:
+    """Check the parameters of a listing.
+
+    Raises:
+        Problem: 400, and which parameter is wrong.
+    """
+    for name, _ in query:
+        if name not in {"limit", "starting_after"}:
+            refuse(name, "A listing has no such parameter.")
+    limits = [value for name, value in query if name == "limit"]
+    cursors = [value for name, value in query if name == "starting_after"]
+    if len(limits) > 1 or any(not re.fullmatch("[0-9]{1,3}", value) for value in limits):
+        refuse("limit", f"It must be one whole number from 1 to {PAGE_MAX}.")
+    size = int(limits[0]) if limits else PAGE_DEFAULT
+    if not 1 <= size <= PAGE_MAX:
+        refuse("limit", f"It must be from 1 to {PAGE_MAX}.")
+    if len(cursors) > 1 or any(not matches(CURSOR_PATTERN, value) for value in cursors):
+        refuse("starting_after", "It must be one cursor, as the page before gave it.")
+    cursor = cursors[0] if cursors else None
+    return PageRequest(size, _decode_cursor(cursor) if cursor else 0, cursor)
+
+
+def encode_cursor(number: int) -> str:
+    """Return the opaque cursor that goes on after the endpoint with this number."""
+    return "wc_" + base64.urlsafe_b64encode(number.to_bytes(8)).rstrip(b"=").decode()
+
+
+def _decode_cursor(cursor: str) -> int:
+    # More than SQLite's largest integer is past the end all the same.
+    return min(int.from_bytes(base64.urlsafe_b64decode(cursor.removeprefix("wc_") + "=")), 2**63 - 1)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether all of `text` matches an anchored pattern; a final line break is not overlooked."""
+    return re.fullmatch(pattern.removeprefix("^").removesuffix("$"), text) is not None
+
+
+def refuse(param: str, message: str) -> NoReturn:
+    """Raise the 400 that names a wrong parameter."""
+    raise Problem(400, "invalid_parameter", message, param=param)
+
+
+def is_text(value: object) -> bool:
+    """Whether `value` is a text that can be written as UTF-8: JSON can escape half a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_url(value: Any) -> str:
+    if not is_text(value) or len(value) > URL_MAX or not matches(URL_PATTERN, value):
+        refuse("url", f"It must be an https URL of at most {URL_MAX} characters (http: loopback only).")
+    return str(value)
+
+
+def _check_events(value: Any, known: Collection[str]) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        refuse("events", "It must be an array of at least one event type.")
+    for name in value:
+        if name not in known:
+            refuse("events", f"It names an unknown event type; the known ones are: {', '.join(known)}.")
+    return tuple(dict.fromkeys(value))
+
+
+def _check_secret(value: Any) -> Secret:
+    if not is_text(value) or not SECRET_MIN <= len(value) <= SECRET_MAX:
+        refuse("secret", f"It must be a string of {SECRET_MIN} to {SECRET_MAX} characters.")
+    return Secret(value)
+
+
+def _check_key(values: Sequence[str]) -> str | None:
+    if not values:
+        return None
+    if len(values) > 1 or not matches(IDEMPOTENCY_KEY_PATTERN, values[0]):
+        refuse(
+            "Idempotency-Key", "It must be one text of 1 to 255 printable ASCII characters without spaces."
+        )
+    return values[0]
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
