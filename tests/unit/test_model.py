@@ -24,7 +24,7 @@ def document() -> Document:
     pending = Pending(2, 1, "key", body, "d", frozenset({"we_1"}), NOW)
     current = Current("we_1", 1, "d", "https://a.example.com/", "client", NOW, NOW)
     ledger = Ledger("acme", "https://api.zof.ai/v1", pending=pending, current=current, generation=2)
-    return Document(ledger, Secret(TEXT), {"we_0": Secret("old")}, {"theirs": Secret('{"x":1}')})
+    return Document(ledger, Secret(TEXT), {"we_0": Secret("old")}, {"theirs": Secret('{"x": 1}')})
 
 
 def test_a_secret_is_never_shown() -> None:
