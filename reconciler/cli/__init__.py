@@ -1,1 +1,21 @@
 """The command line: the only place that builds real objects and knows exit codes."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the program and end the process with an exit code of `errors.ExitCode`."""
+    if sys.argv[1:] == ["--version"]:
+        # Answered before click is imported: scripts ask for it often.
+        from reconciler import __version__  # noqa: PLC0415 (lazy on purpose)
+
+        sys.stdout.write(f"reconciler {__version__}\n")
+        return
+    from reconciler.cli.app import reconciler  # noqa: PLC0415 (lazy on purpose)
+
+    for stream in (sys.stdout, sys.stderr):
+        # A locale without our characters shows escapes; it does not end the run.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    reconciler.main(prog_name="reconciler")

@@ -1,0 +1,108 @@
+"""The command group: commands that load when used, and every error as one sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from reconciler import __version__
+from reconciler.cli.output import write_error
+from reconciler.errors import ExitCode, ReconcilerError
+
+VERBOSE = "reconciler.verbose"
+"""Where the context's `meta` keeps how often `-v` was given."""
+_TRACEBACK_AT = 2
+# What a shell reports for a program that SIGINT ended.
+_INTERRUPTED = 130
+
+_COMMANDS = {
+    "validate": "Check manifests and configuration, offline.",
+    "plan": "Show what would be done; change nothing.",
+    "apply": "Carry the plan out.",
+    "drift": "Show what changed without us; change nothing.",
+    "status": "Show the fleet.",
+    "doctor": "Check key, permissions, Vault and clock.",
+    "schema": "Print a JSON Schema.",
+    "sandbox": "Run a Zof API and an OpenBao server on this machine.",
+    "demo": "Tour the main job on the sandbox.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and short helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the commands in the order in which a newcomer meets them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's)
+        """Import the command's module and return its command; None for a name that is none."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"reconciler.cli.commands.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's)
+        """Write the list of commands from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it raises becomes one sentence on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except ReconcilerError as error:
+            write_error(error.message, error.hint)
+            return error.exit_code
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 (the outermost frame: nothing may reach the user as a traceback)
+            return _internal(error, show=ctx.meta.get(VERBOSE, 0) >= _TRACEBACK_AT)
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """Run and exit: usage errors with 64, an interrupt with 130. The arguments are click's."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(*args, **extra)
+        except click.ClickException as error:
+            error.show()
+            code = ExitCode.USAGE
+        except click.Abort:
+            write_error("interrupted")
+            code = _INTERRUPTED
+        sys.exit(int(code or 0))
+
+
+def _internal(error: Exception, *, show: bool) -> ExitCode:
+    """Tell of a bug of ours by its type alone: its text might quote anything."""
+    if show:
+        import traceback  # noqa: PLC0415 (needed once in a lifetime)
+
+        # Frames only: no locals, and no message, which might quote a secret.
+        write_error("".join(traceback.format_tb(error.__traceback__)).rstrip())
+    write_error(
+        f"internal error: {type(error).__name__}",
+        None if show else "please report it with the output of the same command and -vv",
+    )
+    return ExitCode.FAILED
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 failed, 2 changes pending or drift, 3 invalid input, 4 refused by a guard, "
+    "5 partly done, 6 locked by another run, 64 usage error, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="reconciler", message="%(prog)s %(version)s")
+def reconciler() -> None:
+    """Turn webhook manifests into live Zof webhooks, and keep their signing secrets in Vault.
+
+    \b
+    Examples:
+      reconciler validate manifests/
+      reconciler plan
+      reconciler apply --yes
+    """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)

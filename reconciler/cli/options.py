@@ -1,0 +1,112 @@
+"""The options that commands share, as one value."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler.cli.app import VERBOSE
+from reconciler.cli.output import wants_color
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Function = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the command line said, beside a command's own options."""
+
+    paths: tuple[str, ...] = ()
+    config: str | None = None
+    organization: tuple[str, ...] = ()
+    vault_mount: str | None = None
+    vault_prefix: str | None = None
+    actor: str | None = None
+    format: str = "text"
+    output: str | None = None
+    verbose: int = 0
+    no_progress: bool = False
+    no_color: bool = False
+
+    @property
+    def color(self) -> bool:
+        """Whether results are painted."""
+        in_file = self.output not in {None, "-"}
+        return not in_file and wants_color(sys.stdout, os.environ, no_color=self.no_color)
+
+
+def _remember_verbosity(ctx: click.Context, _: click.Parameter, value: int) -> int:
+    ctx.meta[VERBOSE] = value
+    return value
+
+
+_VIEW = (
+    click.option(
+        "-v", "--verbose", count=True, callback=_remember_verbosity, help="Tell more; -vv for bug reports."
+    ),
+    click.option("--no-progress", is_flag=True, help="Show no progress."),
+    click.option("--no-color", is_flag=True, help="Use no colours; so does NO_COLOR=1."),
+)
+_SCOPE = (
+    click.option(
+        "--config", metavar="FILE", help="The configuration; default: reconciler.yaml, if there is one."
+    ),
+    click.option(
+        "--organization", multiple=True, metavar="NAME", help="Only this one; repeatable. Default: all."
+    ),
+)
+_VAULT = (
+    click.option("--vault-mount", metavar="MOUNT", help="The KV v2 mount; default: secret."),
+    click.option(
+        "--vault-prefix", metavar="PATH", help="The documents' folder; default: webhooks/ORGANIZATION."
+    ),
+)
+_ACTOR = (click.option("--actor", metavar="NAME", help="Who runs this, for the record."),)
+_PATHS = (click.argument("paths", nargs=-1, metavar="[PATH]..."),)
+_OUTPUT = (click.option("--output", metavar="FILE", help="Write the result to a file instead of stdout."),)
+
+
+def settings(
+    *,
+    paths: bool = True,
+    vault: bool = True,
+    actor: bool = False,
+    output: bool = True,
+    formats: Sequence[str] = ("text", "json"),
+) -> Callable[[Function], Function]:
+    """Give a command the shared options that fit it, handed over as one `Settings`."""
+    chosen = click.option(
+        "--format",
+        type=click.Choice(formats),
+        default="text",
+        show_default=True,
+        help="How to write the result.",
+    )
+    options = (
+        *(_PATHS if paths else ()),
+        *_SCOPE,
+        *(_VAULT if vault else ()),
+        *(_ACTOR if actor else ()),
+        chosen,
+        *(_OUTPUT if output else ()),
+        *_VIEW,
+    )
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def with_settings(**params: Any) -> Any:
+            shared = {name: params.pop(name) for name in Settings.__slots__ if name in params}
+            return function(Settings(**shared), **params)
+
+        for option in reversed(options):
+            with_settings = option(with_settings)
+        return with_settings
+
+    return decorate
