@@ -1,0 +1,258 @@
+"""Desired, ledger and live to a plan: compare first, explain only what differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.model import DeletionPolicy, Organization, Secret
+from reconciler.plan.fields import differences
+from reconciler.plan.guards import Facts
+from reconciler.plan.live import LiveIndex
+from reconciler.plan.need import conflicting, needed
+from reconciler.plan.plan import Action, Cause, Change, Cost, Plan, Shape
+from reconciler.plan.project import document_from_projection
+from reconciler.plan.simulate import steps_of
+from reconciler.ports import Metadata, VersionState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from reconciler.ledger import Document, Projection
+    from reconciler.model import Endpoint, Run, Webhook
+
+_UNREAD = Secret("")
+_RESUME_REQUESTS = 2
+"""What an interrupted change is assumed to take: its ledger, a secret, is not read for a plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A plan, and what the guards and the runner need beside it."""
+
+    plan: Plan
+    facts: Facts
+    live: LiveIndex
+
+
+def compare(
+    organization: Organization,
+    desired: Sequence[Webhook],
+    metadata: Mapping[str, Metadata],
+    endpoints: Iterable[Endpoint],
+    now: datetime,
+    run: Run,
+    *,
+    requests_per_minute: int = 100,
+    listing_requests: int = 1,
+) -> Comparison:
+    """Return what is to be done so that live and ledger are as `desired` says.
+
+    Args:
+        organization: whose webhooks these are.
+        desired: the manifests, names unique.
+        metadata: every document's metadata, read before the listing began.
+        endpoints: the complete listing.
+        now: the current time (aware).
+        run: who plans.
+        requests_per_minute: the API's quota, for the estimate.
+        listing_requests: what the listing took; a run takes it once.
+    """
+    projections = [m.projection for m in metadata.values() if m.projection is not None]
+    owned_ids = [endpoint_id for p in projections for endpoint_id in p.owned_ids]
+    live = LiveIndex(endpoints, owned_ids)
+    planner = _Planner(organization, live, now, run)
+    changes: list[Change] = []
+    wanted = {webhook.name: webhook for webhook in desired}
+    for name in sorted(wanted.keys() | metadata.keys()):
+        change = planner.change(name, wanted.get(name), metadata.get(name))
+        if change is not None:
+            changes.append(change)
+    changed = {change.name for change in changes}
+    requests = listing_requests + sum(change.api_requests for change in changes)
+    owned = [p for p in projections if p.state not in {"released", "deleted"}]
+    plan = Plan(
+        organization=organization.name,
+        changes=tuple(changes),
+        unchanged=len(wanted.keys() - changed),
+        owned=len(owned),
+        unmanaged=tuple(sorted((e for e in live if not live.is_owned(e.id)), key=lambda e: e.id)),
+        commit=run.commit,
+        # Requests beyond one full window's burst are paced; the first window is there at once.
+        cost=Cost(requests, max(0, requests - requests_per_minute) * 60 / requests_per_minute),
+    )
+    facts = Facts(
+        manifests=len(wanted),
+        missing=sum(1 for p in owned if p.endpoint_id and live.get(p.endpoint_id) is None),
+        protected=tuple(
+            m.name
+            for m in metadata.values()
+            if m.name not in wanted
+            and m.projection is not None
+            and m.projection.state not in {"released", "deleted"}
+            and m.projection.deletion_policy is DeletionPolicy.PROTECT
+        ),
+    )
+    return Comparison(plan, facts, live)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    organization: Organization
+    live: LiveIndex
+    now: datetime
+    run: Run
+
+    def change(self, name: str, webhook: Webhook | None, metadata: Metadata | None) -> Change | None:
+        if metadata is None or metadata.state is VersionState.ABSENT:
+            return None if webhook is None else self._new(webhook, metadata)
+        projection = metadata.projection
+        if projection is None:
+            reason = "its first creation was interrupted, or somebody else wrote the document"
+            return self._resume(name, webhook, metadata, reason)
+        if projection.version != metadata.version:
+            return self._resume(name, webhook, metadata, "the last change was interrupted")
+        if projection.state == "deleted":
+            if metadata.state is VersionState.LIVE:
+                return self._resume(name, webhook, metadata, "the removal was interrupted")
+            return None if webhook is None else self._new(webhook, metadata)
+        return (
+            self._gone(name, metadata, projection)
+            if webhook is None
+            else self._kept(webhook, metadata, projection)
+        )
+
+    def _new(self, webhook: Webhook, metadata: Metadata | None) -> Change:
+        return self._finish(
+            Change(
+                webhook.name,
+                Action.CREATE,
+                "the manifest is new",
+                Cause.MANIFEST,
+                policy=webhook.deletion_policy,
+            ),
+            webhook,
+            metadata,
+            None,
+        )
+
+    def _resume(self, name: str, webhook: Webhook | None, metadata: Metadata, reason: str) -> Change:
+        projection = metadata.projection
+        return Change(
+            name=name,
+            action=Action.RESUME,
+            reason=reason,
+            cause=Cause.INTERRUPTED,
+            before=self._before(projection),
+            after=Shape(webhook.url, webhook.events) if webhook else None,
+            source=webhook.location if webhook else None,
+            endpoint_id=projection.endpoint_id if projection else None,
+            policy=webhook.deletion_policy.value if webhook else None,
+            steps=("read the ledger", "go on from where it stopped"),
+            api_requests=_RESUME_REQUESTS,
+            version=metadata.version,
+        )
+
+    def _gone(self, name: str, metadata: Metadata, projection: Projection) -> Change | None:
+        """The manifest is gone."""
+        if projection.state == "released":
+            return None
+        if projection.state == "removing":
+            due = projection.next_due is None or projection.next_due <= self.now
+            return self._resume(name, None, metadata, "a removal is to be finished") if due else None
+        if projection.deletion_policy is DeletionPolicy.RETAIN:
+            action, reason = Action.RELEASE, "the manifest is gone, and its policy is Retain"
+        else:
+            action, reason = Action.DELETE, "the manifest is gone"
+        change = Change(name, action, reason, Cause.MANIFEST, policy=projection.deletion_policy.value)
+        return self._finish(change, None, metadata, projection)
+
+    def _kept(self, webhook: Webhook, metadata: Metadata, projection: Projection) -> Change | None:
+        """The manifest is there, and so is the ledger."""
+        if projection.state == "removing":
+            return self._resume(webhook.name, webhook, metadata, "a removal is to be finished first")
+        document = document_from_projection(projection, secret=_UNREAD)
+        if metadata.state is VersionState.DESTROYED:
+            document = replace(document, signing_secret=None)
+        policy = webhook.deletion_policy.value
+        need = needed(webhook, document, self.live, self.now)
+        if projection.state == "released":
+            change = Change(
+                webhook.name, Action.UPDATE, "the manifest came back", Cause.MANIFEST, policy=policy
+            )
+        elif need is not None:
+            change = Change(webhook.name, need.action, need.reason, need.cause, policy=policy)
+        elif metadata.state is VersionState.DELETED:
+            reason = "the secret was deleted in Vault: it is undeleted"
+            change = Change(webhook.name, Action.UPDATE, reason, Cause.DRIFT, policy=policy)
+        elif projection.state == "unverified" and webhook.test:
+            reason = "no test delivery has been accepted yet"
+            change = Change(webhook.name, Action.RESUME, reason, Cause.INTERRUPTED, policy=policy)
+        elif projection.next_due is not None and projection.next_due <= self.now:
+            reason = "an overlap or a sweep is due"
+            change = Change(webhook.name, Action.RESUME, reason, Cause.ROTATION, policy=policy)
+        elif projection.deletion_policy is not webhook.deletion_policy:
+            reason = f"deletionPolicy: {projection.deletion_policy} becomes {policy}"
+            change = Change(webhook.name, Action.UPDATE, reason, Cause.MANIFEST, policy=policy)
+        else:
+            return None
+        return self._finish(change, webhook, metadata, projection, document)
+
+    def _finish(
+        self,
+        change: Change,
+        webhook: Webhook | None,
+        metadata: Metadata | None,
+        projection: Projection | None,
+        document: Document | None = None,
+    ) -> Change:
+        """Fill in what every change shows: before, after, differences, steps, cost, conflicts."""
+        before = self._before(projection)
+        after = Shape(webhook.url, webhook.events) if webhook else None
+        steps = steps_of(self.organization, change.name, webhook, metadata, self.live, self.now, self.run)
+        stranger = (
+            conflicting(webhook, document, self.live)
+            if webhook is not None and change.action in {Action.CREATE, Action.REPLACE}
+            else None
+        )
+        problem = (
+            None
+            if stranger is None
+            else f"endpoint {stranger.id} is live at {stranger.url} and not in the ledger"
+        )
+        hint = None
+        if stranger is not None:
+            hint = f"take it over with `reconciler adopt {change.name} --id {stranger.id}`, or remove it"
+        return replace(
+            change,
+            before=before,
+            after=after,
+            fields=differences(before, after) if change.action is not Action.CREATE else (),
+            source=webhook.location if webhook else None,
+            endpoint_id=projection.endpoint_id if projection else None,
+            steps=tuple(step.description for step in steps),
+            warnings=_warnings(change, webhook),
+            problem=problem,
+            hint=hint,
+            api_requests=0 if problem else sum(step.api_requests for step in steps),
+            version=metadata.version if metadata else 0,
+        )
+
+    def _before(self, projection: Projection | None) -> Shape | None:
+        if projection is None or projection.endpoint_id is None or projection.state == "deleted":
+            return None
+        endpoint = self.live.get(projection.endpoint_id)
+        if endpoint is not None:
+            return Shape(endpoint.url, endpoint.events)
+        return Shape(projection.url or "", projection.events or ())
+
+
+def _warnings(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
+    if webhook is None or change.action not in {Action.REPLACE, Action.ROTATE}:
+        return ()
+    if webhook.allow_event_gap:
+        return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
+    if webhook.overlap:
+        return (f"for {webhook.overlap} events are delivered twice: by the old and by the new endpoint",)
+    return ()

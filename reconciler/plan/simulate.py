@@ -1,0 +1,100 @@
+"""The steps that a change would take, were nothing to go wrong: the step function in an ideal world."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.model import Endpoint, Secret
+from reconciler.plan.project import document_from_projection
+from reconciler.plan.protocol import Progress, Situation, next_step
+from reconciler.plan.steps import (
+    CreateEndpoint,
+    DeleteEndpoint,
+    DestroyBefore,
+    Done,
+    Failed,
+    SoftDelete,
+    Step,
+    TestEndpoint,
+    Undelete,
+    Wait,
+    WriteDocument,
+    WriteProjection,
+)
+from reconciler.ports import Created, Delivered, Fresh, Metadata, Stored, VersionState
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.model import Organization, Run, Webhook
+    from reconciler.plan.live import LiveIndex
+
+_FRESH = Fresh(nonce="", key_suffix="", secret=Secret("simulated"))
+_NEW_ID = "(new)"
+_MOST = 60
+
+
+def steps_of(
+    organization: Organization,
+    name: str,
+    webhook: Webhook | None,
+    metadata: Metadata | None,
+    live: LiveIndex,
+    now: datetime,
+    run: Run,
+) -> tuple[Step, ...]:
+    """Return the steps from what the metadata tells to the end, without the end itself."""
+    live = live.fork()
+    stored = _stored(name, metadata)
+    progress = Progress()
+    steps: list[Step] = []
+    for _ in range(_MOST):
+        step = next_step(
+            Situation(name, organization, webhook, stored, live, True, now, _FRESH, run, progress)
+        )
+        match step:
+            case Done() | Wait() | Failed():
+                break
+            case WriteDocument(document=document):
+                stored = replace(
+                    stored, version=stored.version + 1, state=VersionState.LIVE, document=document
+                )
+                if step.begins_attempt:
+                    progress = replace(progress, attempts=progress.attempts + 1)
+            case CreateEndpoint(key=key) if webhook is not None:
+                endpoint = Endpoint(_NEW_ID, webhook.url, webhook.events, now)
+                live.add(endpoint)
+                live.own([_NEW_ID])
+                progress = replace(progress, key=key, created=Created(endpoint, _FRESH.secret))
+            case TestEndpoint(endpoint_id=endpoint_id):
+                progress = replace(progress, tested=(endpoint_id, Delivered()))
+            case DeleteEndpoint(endpoint_id=endpoint_id):
+                live.remove(endpoint_id)
+                progress = replace(progress, deleted=progress.deleted | {endpoint_id})
+            case WriteProjection(projection=projection):
+                stored = replace(stored, projection=projection)
+            case Undelete():
+                stored = _revived(stored)
+            case SoftDelete():
+                stored = replace(stored, state=VersionState.DELETED, document=None)
+            case DestroyBefore():
+                progress = replace(progress, purged=True)
+            case _:
+                break
+        steps.append(step)
+    return tuple(steps)
+
+
+def _stored(name: str, metadata: Metadata | None) -> Stored:
+    if metadata is None:
+        return Stored(name, 0, VersionState.ABSENT, None)
+    stored = Stored(name, metadata.version, metadata.state, None, projection=metadata.projection)
+    return _revived(stored) if metadata.state is VersionState.LIVE else stored
+
+
+def _revived(stored: Stored) -> Stored:
+    if stored.projection is None:
+        return replace(stored, state=VersionState.LIVE)
+    document = document_from_projection(stored.projection, secret=_FRESH.secret)
+    return replace(stored, state=VersionState.LIVE, document=document)

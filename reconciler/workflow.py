@@ -1,0 +1,245 @@
+"""The use cases. They see ports only: what is real is decided by the command line."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from reconciler.apply.runner import Runner, World
+from reconciler.errors import ForeignDocument, GuardRefused
+from reconciler.plan.diff import Comparison, compare
+from reconciler.plan.guards import GuardLimits, Verdict, judge
+from reconciler.plan.outcome import Outcome
+from reconciler.plan.plan import Action, Cause, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from reconciler.apply.lock import Lock
+    from reconciler.model import Endpoint, Location, Webhook
+    from reconciler.ports import Metadata
+
+__all__ = ["Planned", "StatusRow", "World", "apply", "bounded_by", "drift", "plan", "status"]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A plan, the guards' verdicts against it, and what carrying it out starts from."""
+
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    comparison: Comparison
+    desired: tuple[Webhook, ...]
+    limits: GuardLimits
+    requests_per_minute: int
+    listing_began: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """One webhook of the fleet."""
+
+    name: str
+    endpoint_id: str | None
+    url: str | None
+    state: str
+    secret_created_at: datetime | None = None
+    verified_at: datetime | None = None
+    owner: str | None = None
+    source: Location | None = None
+    unmanaged: bool = False
+
+
+def plan(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
+) -> Planned:
+    """Return what `apply` would do. Reads metadata and the listing; no secret, and writes nothing.
+
+    Raises:
+        ApiError: the listing is not complete.
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
+    # Vault first: absence from a listing counts only against documents read before it began.
+    metadata = _metadata(world)
+    began = world.clock.now()
+    endpoints, pages = _listing(world)
+    comparison = compare(
+        world.organization,
+        desired,
+        metadata,
+        endpoints,
+        began,
+        world.run,
+        requests_per_minute=requests_per_minute,
+        listing_requests=pages,
+    )
+    verdicts = judge(comparison.plan, comparison.facts, limits)
+    return Planned(comparison.plan, verdicts, comparison, tuple(desired), limits, requests_per_minute, began)
+
+
+def drift(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
+) -> Planned:
+    """Return the plan restricted to what changed without a manifest having changed."""
+    planned = plan(world, desired, limits, requests_per_minute)
+    changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
+    return replace(planned, plan=replace(planned.plan, changes=changes), verdicts=())
+
+
+def apply(
+    world: World,
+    planned: Planned,
+    *,
+    jobs: int = 1,
+    lock: Lock | None = None,
+    stop: threading.Event | None = None,
+) -> Outcome:
+    """Carry `planned` out, under `lock`, until done or until `stop` is set.
+
+    Nothing is written, not even the lock, when there is nothing to do. When the lock had to be waited
+    for, another run has been at work and the plan is made anew.
+
+    Raises:
+        GuardRefused: a verdict stands against the plan, or it is another one after the wait.
+        LockHeld: another run kept the lock for too long.
+        StoreError: Vault refused everything and nothing was changed.
+    """
+    _refuse(planned)
+    if not planned.plan.changes:
+        return Outcome((), world.api.requests_sent, 0.0)
+    with _held(lock) as waited:
+        if waited:
+            renewed = plan(world, planned.desired, planned.limits, planned.requests_per_minute)
+            _refuse(renewed)
+            if bounded_by(renewed, planned.plan.to_json()):
+                raise GuardRefused(
+                    "the plan changed while another run held the lock",
+                    hint="look at `reconciler plan`, then run `reconciler apply` again",
+                )
+            planned = renewed
+        world.reporter.planned(planned.plan.cost.api_requests)
+        runner = Runner(
+            world,
+            planned.comparison.live,
+            {webhook.name: webhook for webhook in planned.desired},
+            planned.listing_began,
+            stop or threading.Event(),
+        )
+        return runner.run(planned.plan.changes, jobs)
+
+
+def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
+    """Return the fleet, by name; what nobody manages comes last, by id."""
+    metadata = _metadata(world)
+    began = world.clock.now()
+    endpoints, pages = _listing(world)
+    comparison = compare(
+        world.organization, desired, metadata, endpoints, began, world.run, listing_requests=pages
+    )
+    wanted = {webhook.name: webhook for webhook in desired}
+    changes = {change.name: change for change in comparison.plan.changes}
+    rows = []
+    for name in sorted(wanted.keys() | metadata.keys()):
+        webhook = wanted.get(name)
+        projection = metadata[name].projection if name in metadata else None
+        change = changes.get(name)
+        if change is None and webhook is None and (projection is None or projection.state == "deleted"):
+            continue
+        if change is None:
+            state = "released" if projection and projection.state == "released" else "in sync"
+        elif change.cause is Cause.MANIFEST:
+            state = f"pending {change.action}"
+        elif change.cause is Cause.DRIFT:
+            state = "drifted"
+        else:
+            unverified = projection is not None and projection.state == "unverified"
+            state = (
+                "unverified"
+                if unverified
+                else "interrupted"
+                if change.action is Action.RESUME
+                else "rotation due"
+            )
+        rows.append(
+            StatusRow(
+                name=name,
+                endpoint_id=projection.endpoint_id if projection else None,
+                url=(projection.url if projection else None) or (webhook.url if webhook else None),
+                state=state,
+                secret_created_at=projection.secret_created_at if projection else None,
+                verified_at=projection.verified_at if projection else None,
+                owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
+                source=webhook.location if webhook else None,
+            )
+        )
+    rows += [StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True) for e in comparison.plan.unmanaged]
+    return tuple(rows)
+
+
+def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
+    """Return how `planned` goes beyond the `reviewed` plan; nothing when it is that plan or a part of it.
+
+    A resumption goes on towards what was reviewed, so it counts as reviewed when it ends there.
+    """
+    if reviewed["organization"] != planned.plan.organization:
+        return [f"the reviewed plan is for organization {reviewed['organization']}"]
+    known = {change["name"]: change for change in reviewed["changes"]}
+    beyond = []
+    for change in planned.plan.changes:
+        was = known.get(change.name)
+        now = change.identity()
+        if was is None:
+            beyond.append(f"{change.name}: {change.action} was not reviewed")
+        elif change.action is Action.RESUME:
+            if now["after"] != was["after"]:
+                beyond.append(f"{change.name}: what it resumes towards was not reviewed")
+        elif any(was.get(key) != value for key, value in now.items()):
+            beyond.append(f"{change.name}: {change.action} is not the reviewed {was['action']}")
+    return beyond
+
+
+def _refuse(planned: Planned) -> None:
+    if planned.verdicts:
+        verdict = planned.verdicts[0]
+        raise GuardRefused(verdict.message, hint=verdict.hint)
+
+
+@contextmanager
+def _held(lock: Lock | None) -> Iterator[bool]:
+    """Hold the lock, if there is one; tell whether it had to be waited for."""
+    if lock is None:
+        yield False
+        return
+    waited = lock.acquire()
+    try:
+        yield waited
+    finally:
+        lock.release()
+
+
+def _metadata(world: World) -> Mapping[str, Metadata]:
+    metadata = world.store.list_metadata()
+    ours = (world.organization.name, world.organization.api_url)
+    for entry in metadata.values():
+        projection = entry.projection
+        if projection is not None and (projection.organization, projection.api_url) != ours:
+            raise ForeignDocument(
+                f"the document {entry.name} belongs to organization {projection.organization} at {projection.api_url}",
+                hint="check --organization, ZOF_API_URL and --vault-prefix; nothing was done",
+            )
+    return metadata
+
+
+def _listing(world: World) -> tuple[list[Endpoint], int]:
+    """Return all live endpoints and how many pages they took."""
+    endpoints: list[Endpoint] = []
+    pages = 0
+    for page in world.api.list_pages():
+        endpoints.extend(page)
+        pages += 1
+        world.reporter.listed(len(endpoints), pages)
+    return endpoints, max(1, pages)
