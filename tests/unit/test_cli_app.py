@@ -1,0 +1,154 @@
+"""The command group: lazy commands, and every error as a sentence and an exit code."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from reconciler import __version__
+from reconciler.cli.app import VERBOSE, LazyGroup, reconciler
+from reconciler.errors import (
+    ApiError,
+    GuardRefused,
+    InvalidInput,
+    LockHeld,
+    ReconcilerError,
+    StoreError,
+    UsageError,
+)
+
+HEAVY = {"httpx", "hvac", "rich", "jsonschema", "jsonschema_rs", "yaml", "deepdiff", "starlette", "requests"}
+
+
+class _Raising(LazyGroup):
+    """A group whose only command raises."""
+
+    error: BaseException
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
+        @click.command(cmd_name)
+        @click.option("-v", "--verbose", count=True)
+        def command(verbose: int) -> None:
+            click.get_current_context().meta[VERBOSE] = verbose
+            secret = "hunter2"  # noqa: F841 (a local that must not be shown)
+            raise self.error
+
+        return command
+
+
+def _raise(error: BaseException, *args: str) -> Result:
+    group = _Raising("test")
+    group.error = error
+    return CliRunner().invoke(group, ["go", *args])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ReconcilerError("m"), 1),
+        (ApiError("m"), 1),
+        (StoreError("m"), 1),
+        (InvalidInput("m"), 3),
+        (GuardRefused("m"), 4),
+        (LockHeld("m"), 6),
+        (UsageError("m"), 64),
+        (click.UsageError("m"), 64),
+        (click.FileError("m"), 64),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_error_has_its_exit_code(error: BaseException, code: int) -> None:
+    """Every kind of error ends with the contract's exit code, on stderr only and without a traceback."""
+    result = _raise(error)
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert "error" in result.stderr.lower()
+    assert "Traceback" not in result.stderr
+
+
+def test_an_error_is_a_sentence_and_a_hint() -> None:
+    """The message and the hint take a line each, escaped."""
+    result = _raise(InvalidInput("no \x1b[31mkey", hint="set ZOF_API_KEY"))
+    assert result.stderr == "error: no \\x1b[31mkey\nhint: set ZOF_API_KEY\n"
+
+
+def test_a_bug_is_told_by_its_type_alone() -> None:
+    """An unexpected exception shows neither its text, which may quote anything, nor a traceback."""
+    result = _raise(ValueError("the key is hunter2"))
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: internal error: ValueError\nhint: ")
+    assert "hunter2" not in result.stderr
+    assert "File" not in result.stderr
+
+
+def test_a_bug_shows_its_frames_on_demand() -> None:
+    """With -vv the frames are shown, and still neither the exception's text nor a local."""
+    result = _raise(ValueError("the key is hunter2"), "-vv")
+    assert result.exit_code == 1
+    assert "in command" in result.stderr
+    assert "error: internal error: ValueError\n" in result.stderr
+    assert "the key is" not in result.stderr
+
+
+def _loaded_by(*args: str) -> set[str]:
+    """Return the top-level modules that the program has loaded at its end."""
+    program = (
+        "import sys; sys.argv[1:] = sys.argv[1:]\n"
+        "from reconciler.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print('\\n'.join({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("args", [("--help",), ("schema", "--help"), ("plan", "--help"), ("apply", "--help")])
+def test_help_loads_nothing_heavy(args: tuple[str, ...]) -> None:
+    """`--help` imports none of the libraries that do the work, so that it answers at once."""
+    loaded = _loaded_by(*args)
+    assert "click" in loaded
+    assert not loaded & HEAVY
+
+
+def test_the_version_loads_not_even_click() -> None:
+    """`--version` is answered before click is imported, and says the same as click would."""
+    assert "click" not in _loaded_by("--version")
+    assert CliRunner().invoke(reconciler, ["--version"]).stdout == f"reconciler {__version__}\n"
+
+
+def test_the_list_of_commands_is_complete_and_lazy() -> None:
+    """Every command is listed, loads, and has the short help that the list shows in its own words."""
+    listing = CliRunner().invoke(reconciler, ["--help"]).stdout
+    context = click.Context(reconciler)
+    names = reconciler.list_commands(context)
+    assert names == ["validate", "plan", "apply", "drift", "status", "doctor", "schema", "sandbox", "demo"]
+    for name in names:
+        command = reconciler.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert f"\n  {name} " in listing
+
+
+@pytest.mark.parametrize("name", reconciler.list_commands(click.Context(reconciler)))
+def test_every_command_shows_examples(name: str) -> None:
+    """`--help` of every command has an Examples section with the command in it."""
+    result = CliRunner().invoke(reconciler, [name, "--help"])
+    assert result.exit_code == 0
+    examples = result.stdout.partition("Examples:\n")[2]
+    assert f"reconciler {name}" in examples.partition("\n\n")[0]
+
+
+@pytest.mark.parametrize(
+    "args", [["nope"], ["plan", "--nope"], ["plan", "--format", "xml"], [], ["apply", "--jobs", "0"]]
+)
+def test_usage_errors_are_64(args: list[str]) -> None:
+    """What the command line does not know is a usage error: 64, since 2 would read as pending changes."""
+    result = CliRunner().invoke(reconciler, args)
+    assert result.exit_code == 64
+    assert result.stdout == ""
+    assert "Usage:" in result.stderr

@@ -1,0 +1,140 @@
+"""Progress: an estimate that knows the quota, lines off a terminal, a bar on one."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from reconciler.cli.terminal import BarReporter, LineReporter, eta_seconds
+
+
+class HeldClock:
+    """A clock that stands still until told."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "elapsed", "expected"),
+    [
+        (0, 50, 3.0, None),
+        (50, 50, 3.0, None),
+        (10, 50, 5.0, 20.0),  # within one window the speed alone counts
+        (100, 300, 5.0, 120.0),  # 200 left at 100 a minute
+        (100, 300, 200.0, 400.0),  # slower than the quota
+    ],
+)
+def test_the_estimate_is_the_slower_of_speed_and_quota(
+    done: int, total: int, elapsed: float, expected: float | None
+) -> None:
+    """What is left takes as long as the speed so far or the quota says, whichever is longer."""
+    assert eta_seconds(done, total, elapsed, 100) == expected
+
+
+def _tell_everything(reporter: LineReporter | BarReporter) -> None:
+    reporter.listed(300, 3)
+    reporter.planned(4)
+    reporter.step("ci", "create the endpoint", 1)
+    reporter.waiting(12, "the API's quota")
+    reporter.finished("ci", "create", ok=True)
+    reporter.finished("web", "delete", ok=False, detail="HTTP 405")
+    reporter.warn("bad \x1b[31mthing")
+
+
+def test_off_a_terminal_there_are_only_warnings() -> None:
+    """Without -v nothing but warnings is written, escaped."""
+    stream = io.StringIO()
+    with LineReporter(stream) as reporter:
+        _tell_everything(reporter)
+    assert stream.getvalue() == "warning: bad \\x1b[31mthing\n"
+
+
+def test_verbose_lines_tell_each_step() -> None:
+    """With -v each step, wait and end is a line."""
+    stream = io.StringIO()
+    with LineReporter(stream, verbose=1) as reporter:
+        _tell_everything(reporter)
+    assert stream.getvalue().splitlines() == [
+        "listed 300 endpoints on 3 pages",
+        "4 API requests to send",
+        "ci: create the endpoint",
+        "waiting 12 s: the API's quota",
+        "ci: create done",
+        "web: delete not done: HTTP 405",
+        "warning: bad \\x1b[31mthing",
+    ]
+
+
+class _Broken(io.StringIO):
+    def write(self, _: str) -> int:
+        raise BrokenPipeError
+
+
+def test_a_reader_that_went_away_stops_nothing() -> None:
+    """A broken pipe on stderr does not end a run."""
+    with LineReporter(_Broken(), verbose=1) as reporter:
+        _tell_everything(reporter)
+
+
+def _bar(clock: HeldClock, *, verbose: int = 0) -> tuple[BarReporter, io.StringIO]:
+    stream = io.StringIO()
+    progress = Progress(console=Console(file=stream, width=200, force_terminal=False), auto_refresh=False)
+    return BarReporter(progress, clock, requests_per_minute=100, verbose=verbose), stream
+
+
+def test_the_bar_leaves_failures_and_warnings_behind() -> None:
+    """Above the bar stand failures and warnings, escaped; successes only with -v."""
+    reporter, stream = _bar(HeldClock())
+    with reporter:
+        _tell_everything(reporter)
+    assert "✗ web delete: HTTP 405\n" in stream.getvalue()
+    assert "warning: bad \\x1b[31mthing\n" in stream.getvalue()
+    assert "✓" not in stream.getvalue()
+    reporter, stream = _bar(HeldClock(), verbose=1)
+    with reporter:
+        _tell_everything(reporter)
+    assert "✓ ci create\n" in stream.getvalue()
+
+
+def test_the_bar_counts_a_wait_down_and_then_tells_what_is_left() -> None:
+    """While a wait lasts its rest is shown; before and after it, the time that is left."""
+    clock = HeldClock()
+    reporter, _ = _bar(clock)
+    with reporter:
+        assert reporter.note() == ""
+        reporter.planned(300)
+        clock.seconds += 10
+        reporter.step("ci", "create", 100)
+        assert reporter.note() == "about 2 min left"
+        reporter.waiting(12, "the API's quota")
+        assert reporter.note() == "waiting 12 s: the API's quota"
+        clock.seconds += 5
+        assert reporter.note() == "waiting 7 s: the API's quota"
+        clock.seconds += 8
+        assert reporter.note() == "about 2 min left"
+
+
+def test_the_bar_never_passes_its_end() -> None:
+    """Requests that nobody planned move the end, and nothing is estimated past it."""
+    clock = HeldClock()
+    reporter, _ = _bar(clock)
+    with reporter:
+        reporter.planned(1)
+        reporter.step("ci", "create", 1)
+        clock.seconds += 1
+        reporter.step("ci", "create again", 1)
+        assert reporter.note() == ""
