@@ -1,0 +1,49 @@
+"""`reconciler apply`: carry the plan out."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.options import Settings, settings
+
+
+@click.command("apply")
+@settings(actor=True, output=False)
+@click.option(
+    "--plan", "plan_file", metavar="FILE", help="Do what this reviewed plan says, and nothing else."
+)
+@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
+@click.option(
+    "--approve", multiple=True, metavar="DIGEST", help="Let the plan with this digest pass its guards."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 8),
+    default=1,
+    show_default=True,
+    help="How many changes go on at a time.",
+)
+@click.option(
+    "--lock-timeout",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another run to end.",
+)
+def command(settings: Settings, **options: object) -> int:
+    """Carry the plan out: show it, ask, do it, and tell what was done.
+
+    An interrupt (Ctrl-C, SIGTERM) finishes the step in hand; a second one stops at once. Either way the
+    next run goes on. Exit codes: 0 done, 4 a guard refused, 5 partly done, 6 another run holds the lock.
+
+    \b
+    Examples:
+      reconciler apply
+      reconciler apply --yes --jobs 4
+      reconciler apply --plan plan.json --yes
+      reconciler apply --approve sha256:4f1c…
+    """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
+    from reconciler.cli import carry_out  # noqa: PLC0415 (loads the libraries that do the work)
+
+    return carry_out.apply(settings, carry_out.Options(**options))  # type: ignore[arg-type] # (click checked them)

@@ -1,0 +1,24 @@
+"""`reconciler drift`: show what changed without us."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.options import Settings, settings
+
+
+@click.command("drift")
+@settings()
+def command(settings: Settings) -> int:
+    """Show what changed without us: live, in Vault, or both. Changes nothing.
+
+    Pending changes of manifests are no drift. Exit codes: 0 there is none, 2 there is some.
+
+    \b
+    Examples:
+      reconciler drift
+      reconciler drift --organization acme-prod --format json
+    """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
+    from reconciler.cli import preview  # noqa: PLC0415 (loads the libraries that do the work)
+
+    return preview.drift(settings)

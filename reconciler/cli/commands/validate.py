@@ -1,0 +1,25 @@
+"""`reconciler validate`: check manifests and configuration, offline."""
+
+from __future__ import annotations
+
+import click
+
+from reconciler.cli.options import Settings, settings
+
+
+@click.command("validate")
+@settings(vault=False, formats=("text", "json", "github"))
+def command(settings: Settings) -> int:
+    """Check every manifest and the configuration, offline, and report every problem at once.
+
+    With --format github the problems become annotations of the pull request's lines.
+
+    \b
+    Examples:
+      reconciler validate
+      reconciler validate manifests/ more.yaml
+      reconciler validate --format github
+    """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
+    from reconciler.cli import checking  # noqa: PLC0415 (loads the libraries that do the work)
+
+    return checking.validate(settings)
