@@ -45,7 +45,11 @@ def deliver_test(endpoint: StoredEndpoint, behavior: Behavior, now: float) -> De
     """
     if behavior.test_result == "fail":
         return Delivery(delivered=False, error="the sandbox was told to fail deliveries")
-    base = _destination(endpoint.url, behavior)
+    try:
+        base, target = _destination(endpoint.url, behavior), _target(endpoint.url)
+    except ValueError:
+        # Only the console can make such an endpoint.
+        return Delivery(delivered=False, error="the endpoint's URL cannot be read")
     if base is None:
         assumed = behavior.public_deliveries == "assume"
         return Delivery(delivered=assumed, error=None if assumed else "deliveries to public hosts are off")
@@ -57,7 +61,7 @@ def deliver_test(endpoint: StoredEndpoint, behavior: Behavior, now: float) -> De
         # As UTF-8 bytes: an endpoint's URL may be spelled in Unicode.
         ORIGINAL_URL_HEADER: endpoint.url.encode(),
     }
-    return _post(base, _target(endpoint.url), body, headers, behavior.delivery_timeout)
+    return _post(base, target, body, headers, behavior.delivery_timeout)
 
 
 def envelope(endpoint: StoredEndpoint, now: float) -> bytes:

@@ -29,10 +29,11 @@ EVENT_TYPES = (
     "issue.detected",
 )
 # The same expressions stand in the OpenAPI description; a test compares them.
-_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\x00-\x20\x7f/?#@:\[\]\\%<>\"^`{|}]+)"
+_HOST = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?"
 _PORT = r"(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?"
-_REST = r"(?:[/?][^\x00-\x20\x7f#]*)?"
-URL_PATTERN = rf"^(?:https://{_HOST}|http://(?:localhost|127\.0\.0\.1|\[::1\])){_PORT}{_REST}$"
+_REST = r"(?:[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
+_LOOPBACK = r"localhost|127\.0\.0\.1|\[::1\]"
+URL_PATTERN = rf"^(?:https://(?:{_HOST}|\[::1\])|http://(?:{_LOOPBACK})){_PORT}{_REST}$"
 IDEMPOTENCY_KEY_PATTERN = r"^[!-~]{1,255}$"
 CURSOR_PATTERN = r"^wc_[A-Za-z0-9_-]{11}$"
 URL_MAX = 2048
@@ -171,7 +172,7 @@ def is_text(value: object) -> bool:
 
 def _check_url(value: Any) -> str:
     if not is_text(value) or len(value) > URL_MAX or not matches(URL_PATTERN, value):
-        refuse("url", f"It must be an https URL of at most {URL_MAX} characters (http: loopback only).")
+        refuse("url", f"It must be an https URL in ASCII of at most {URL_MAX} characters (http: loopback only).")
     return str(value)
 
 
