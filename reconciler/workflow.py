@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.apply.lock import Lock
+    from reconciler.ledger import Projection
     from reconciler.model import Endpoint, Location, Webhook
+    from reconciler.plan.plan import Change
     from reconciler.ports import Metadata
 
 __all__ = ["Planned", "StatusRow", "World", "apply", "bounded_by", "drift", "plan", "status"]
@@ -149,21 +151,7 @@ def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
         change = changes.get(name)
         if change is None and webhook is None and (projection is None or projection.state == "deleted"):
             continue
-        if change is None:
-            state = "released" if projection and projection.state == "released" else "in sync"
-        elif change.cause is Cause.MANIFEST:
-            state = f"pending {change.action}"
-        elif change.cause is Cause.DRIFT:
-            state = "drifted"
-        else:
-            unverified = projection is not None and projection.state == "unverified"
-            state = (
-                "unverified"
-                if unverified
-                else "interrupted"
-                if change.action is Action.RESUME
-                else "rotation due"
-            )
+        state = _state(change, projection)
         rows.append(
             StatusRow(
                 name=name,
@@ -178,6 +166,22 @@ def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
         )
     rows += [StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True) for e in comparison.plan.unmanaged]
     return tuple(rows)
+
+
+def _state(change: Change | None, projection: Projection | None) -> str:
+    """Return the word that the fleet's table says."""
+    recorded = projection.state if projection else None
+    if change is None:
+        return "released" if recorded == "released" else "in sync"
+    match change.cause:
+        case Cause.MANIFEST:
+            return f"pending {change.action}"
+        case Cause.DRIFT:
+            return "drifted"
+        case Cause.ROTATION:
+            return "rotation due"
+        case Cause.INTERRUPTED:
+            return "unverified" if recorded == "unverified" else "interrupted"
 
 
 def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
@@ -228,7 +232,8 @@ def _metadata(world: World) -> Mapping[str, Metadata]:
         projection = entry.projection
         if projection is not None and (projection.organization, projection.api_url) != ours:
             raise ForeignDocument(
-                f"the document {entry.name} belongs to organization {projection.organization} at {projection.api_url}",
+                f"the document {entry.name} belongs to organization {projection.organization}"
+                f" at {projection.api_url}",
                 hint="check --organization, ZOF_API_URL and --vault-prefix; nothing was done",
             )
     return metadata

@@ -179,9 +179,7 @@ class Runner:
                     hand, Result.FAILED, "interrupted before the next step", "run `reconciler apply` again"
                 )
             self._world.reporter.step(change.name, step.description, step.api_requests)
-            failed = self._take(hand, step)
-            if failed is not None:
-                return self._failed(hand, failed)
+            self._take(hand, step)
         return self._end(hand, Result.FAILED, "no end was in sight: another run keeps writing this document")
 
     def _situation(self, hand: _Hand) -> Situation:
@@ -199,12 +197,12 @@ class Runner:
             progress=hand.progress,
         )
 
-    def _take(self, hand: _Hand, step: Step) -> Failed | None:
+    def _take(self, hand: _Hand, step: Step) -> None:
         """Take `step` and note what came back in `hand`."""
         api, store, name = self._world.api, self._world.store, hand.change.name
         match step:
             case WriteDocument():
-                return self._write(hand, step)
+                self._write(hand, step)
             case CreateEndpoint(key=key, body=body):
                 self._acted = True
                 created = api.create(key, body)
@@ -236,9 +234,8 @@ class Runner:
                 hand.progress = replace(hand.progress, purged=True)
             case Done() | Wait() | Failed():
                 pass
-        return None
 
-    def _write(self, hand: _Hand, step: WriteDocument) -> Failed | None:
+    def _write(self, hand: _Hand, step: WriteDocument) -> None:
         try:
             version = self._world.store.write(hand.change.name, step.document, cas=step.cas)
         except CasConflict:
@@ -246,7 +243,7 @@ class Runner:
             hand.stored = self._world.store.read(hand.change.name)
             hand.listing_current = False
             self._own(hand.stored.document)
-            return None
+            return
         self._acted = True
         self._own(step.document)
         hand.stored = replace(
@@ -254,7 +251,8 @@ class Runner:
         )
         if step.begins_attempt:
             hand.progress = replace(hand.progress, attempts=hand.progress.attempts + 1)
-        return step.then
+        if step.then is not None:
+            hand.progress = replace(hand.progress, failed=step.then)
 
     def _delete(self, hand: _Hand, endpoint_id: str) -> None:
         self._acted = True

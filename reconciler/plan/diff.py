@@ -71,7 +71,7 @@ def compare(
             changes.append(change)
     changed = {change.name for change in changes}
     requests = listing_requests + sum(change.api_requests for change in changes)
-    owned = [p for p in projections if p.state not in {"released", "deleted"}]
+    owned = [p for p in projections if p.endpoint_id and p.state not in {"released", "deleted"}]
     plan = Plan(
         organization=organization.name,
         changes=tuple(changes),
@@ -161,7 +161,9 @@ class _Planner:
         if projection.state == "removing":
             due = projection.next_due is None or projection.next_due <= self.now
             return self._resume(name, None, metadata, "a removal is to be finished") if due else None
-        if projection.deletion_policy is DeletionPolicy.RETAIN:
+        if projection.endpoint_id is None:
+            action, reason = Action.UPDATE, "the manifest is gone, and no endpoint was ever made"
+        elif projection.deletion_policy is DeletionPolicy.RETAIN:
             action, reason = Action.RELEASE, "the manifest is gone, and its policy is Retain"
         else:
             action, reason = Action.DELETE, "the manifest is gone"

@@ -75,6 +75,8 @@ class Progress:
     undeleted: Mapping[str, DeleteAnswer] = field(default_factory=dict)
     """Endpoints whose deletion failed, and the answer."""
     purged: bool = False
+    failed: Failed | None = None
+    """Why the change is over, once its last write is done."""
 
     @property
     def made(self) -> Created | None:
@@ -124,6 +126,8 @@ def _step(s: Situation, document: Document) -> Step:
             f"the document belongs to organization {ledger.organization} at {ledger.api_url}",
             hint="check --organization, ZOF_API_URL and --vault-prefix",
         )
+    if s.progress.failed is not None:
+        return (None if ledger.pending else _record(s, document)) or s.progress.failed
     if stray := _stray(s, ledger):
         return _delete(s, stray, "delete the endpoint that lost the race") or _give_up_on(s, stray)
     if ledger.pending is not None:

@@ -1,0 +1,126 @@
+"""A whole organization in memory, and one line to run it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler import workflow
+from reconciler.apply.runner import World
+from reconciler.model import Location, Organization, Run, Secret, Webhook
+from reconciler.plan.guards import GuardLimits
+from reconciler.ports import Fresh
+from tests.fakes.api import ApiBehavior, FakeApi
+from tests.fakes.clock import FakeClock
+from tests.fakes.store import FakeStore
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from reconciler.plan.outcome import Outcome
+
+ORGANIZATION = Organization("acme", "https://api.zof.ai/v1")
+NO_LIMITS = GuardLimits(max_deletes=1000, max_delete_percent=100)
+
+
+class SilentReporter:
+    """Tells nobody anything, and remembers the warnings."""
+
+    def __init__(self) -> None:
+        """Begin silent."""
+        self.warnings: list[str] = []
+
+    def listed(self, endpoints: int, pages: int) -> None:
+        """Say nothing."""
+
+    def planned(self, api_requests: int) -> None:
+        """Say nothing."""
+
+    def step(self, name: str, description: str, api_requests: int) -> None:
+        """Say nothing."""
+
+    def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
+        """Say nothing."""
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Say nothing."""
+
+    def warn(self, message: str) -> None:
+        """Remember it."""
+        self.warnings.append(message)
+
+
+class CountingFresh:
+    """Randomness that is different each time and the same in each test."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self._count = 0
+
+    def __call__(self) -> Fresh:
+        """Return the next."""
+        self._count += 1
+        return Fresh(f"nonce{self._count}", f"key{self._count}", Secret(f"whsec_client{self._count:06}"))
+
+
+def webhook(name: str, **changes: object) -> Webhook:
+    """Return a desired webhook with a URL of its own."""
+    values: dict[str, object] = {
+        "url": f"https://hooks.example.com/{name}",
+        "events": ("run.completed", "run.failed"),
+        "location": Location(f"manifests/{name}.yaml", 1, 1),
+        **changes,
+    }
+    return Webhook(name=name, **values)  # type: ignore[arg-type]
+
+
+class Org:
+    """One organization: the fakes, and the use cases on them."""
+
+    def __init__(self, behavior: ApiBehavior | None = None) -> None:
+        """Begin with nothing live and nothing stored."""
+        self.clock = FakeClock()
+        self.api = FakeApi(self.clock, behavior)
+        self.store = FakeStore(self.clock)
+        self.reporter = SilentReporter()
+        self.world = World(
+            ORGANIZATION,
+            self.api,
+            self.store,
+            self.clock,
+            CountingFresh(),
+            self.reporter,
+            Run("ada", "c0ffee"),
+        )
+
+    def plan(self, *desired: Webhook, limits: GuardLimits = NO_LIMITS) -> workflow.Planned:
+        """Plan towards `desired`."""
+        return workflow.plan(self.world, desired, limits)
+
+    def apply(
+        self,
+        *desired: Webhook,
+        limits: GuardLimits = NO_LIMITS,
+        stop: threading.Event | None = None,
+    ) -> Outcome:
+        """Plan and apply towards `desired`."""
+        return workflow.apply(self.world, self.plan(*desired, limits=limits), stop=stop)
+
+    def check(self, desired: Sequence[Webhook], unmanaged: Sequence[str] = ()) -> None:
+        """The oracle: live and stored are exactly as desired, and a further run changes nothing."""
+        expected = set(unmanaged)
+        for wanted in desired:
+            fields = self.store.fields(wanted.name)
+            assert fields is not None, f"{wanted.name}: no document"
+            endpoint = self.api.endpoints[fields["endpoint_id"]]
+            assert endpoint.serves(wanted), f"{wanted.name} is not what was asked for"
+            assert fields["signing_secret"] == self.api.secrets[endpoint.id], f"{wanted.name}: a wrong secret"
+            assert "pending_signing_secret" not in fields, f"{wanted.name}: an intent is left"
+            expected.add(endpoint.id)
+        assert set(self.api.endpoints) == expected, "an orphan, a duplicate or a lost endpoint"
+        before, writes = self.api.requests_sent, self.store.writes
+        assert not self.plan(*desired).plan.changes, "a further plan is not empty"
+        outcome = self.apply(*desired)
+        assert outcome.changes == ()
+        assert self.api.requests[before:] == ["list", "list"]
+        assert self.store.writes == writes
