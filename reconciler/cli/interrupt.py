@@ -1,4 +1,4 @@
-"""Ending a run gently: SIGINT and SIGTERM let the step in hand finish."""
+"""Ending a run gently: SIGINT and SIGTERM ask for it, a second one insists."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_NOTE = b"\nstopping: the step in hand is finished first; a second signal stops at once\n"
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set while the context lasts.
+def stop_on_signal(stop: threading.Event, note: str) -> Iterator[None]:
+    """Let SIGINT and SIGTERM set `stop` and write `note` to stderr while the context lasts.
 
     A second signal ends the process at once: the protocol survives that, and the next run goes on.
-    Outside the main thread, where Python handles no signals, the event is simply never set.
+    Outside the main thread, where Python handles no signals, nothing is changed.
     """
-    stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield stop
+        yield
         return
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -33,11 +31,11 @@ def stop_on_signal() -> Iterator[threading.Event]:
             os._exit(128 + number)
         stop.set()
         # Not through sys.stderr: a signal may come in the middle of a write to it.
-        os.write(2, _NOTE)
+        os.write(2, f"\n{note}\n".encode())
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
-        yield stop
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

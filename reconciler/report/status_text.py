@@ -16,15 +16,22 @@ if TYPE_CHECKING:
 
 _HEADER = ("NAME", "STATE", "SECRET AGE", "VERIFIED", "OWNER", "ENDPOINT", "URL")
 _STATE = 1
-_INKS = {"active": Ink.GREEN, "unmanaged": Ink.DIM, "missing": Ink.RED, "unverified": Ink.YELLOW}
+_INKS = {
+    "in sync": Ink.GREEN,
+    "released": Ink.DIM,
+    "unmanaged": Ink.DIM,
+    "drifted": Ink.RED,
+    "interrupted": Ink.YELLOW,
+    "unverified": Ink.YELLOW,
+}
 
 
 class StatusLine(Protocol):
     """One webhook, or one unmanaged endpoint, as `workflow.status` tells of it."""
 
     @property
-    def name(self) -> str | None:
-        """The manifest's name; None or empty for an unmanaged endpoint."""
+    def name(self) -> str:
+        """The manifest's name; an unmanaged endpoint has none, so there it says nothing."""
         ...
 
     @property
@@ -94,7 +101,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(row: StatusLine, now: datetime) -> tuple[str, ...]:
     return (
-        visible(row.name or "-"),
+        "-" if row.unmanaged else visible(row.name),
         visible(row.state),
         _age(row.secret_created_at, now),
         f"{age} ago" if (age := _age(row.verified_at, now)) != "-" else "-",
@@ -117,7 +124,7 @@ def status_value(organization: str, rows: Sequence[StatusLine]) -> dict[str, Any
         "organization": organization,
         "webhooks": [
             {
-                "name": row.name or None,
+                "name": None if row.unmanaged else row.name,
                 "endpoint_id": row.endpoint_id,
                 "url": row.url,
                 "state": row.state,

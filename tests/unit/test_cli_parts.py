@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,8 +115,8 @@ def test_the_commit_comes_from_git_where_there_is_a_repository(
 def test_a_signal_asks_to_stop(number: signal.Signals) -> None:
     """The first signal sets the event and ends nothing; afterwards the former handlers are back."""
     before = signal.getsignal(number)
-    with stop_on_signal() as stop:
-        assert not stop.is_set()
+    stop = threading.Event()
+    with stop_on_signal(stop, "stopping"):
         os.kill(os.getpid(), number)
         assert stop.wait(5)
     assert signal.getsignal(number) is before
@@ -124,9 +125,9 @@ def test_a_signal_asks_to_stop(number: signal.Signals) -> None:
 def test_a_second_signal_stops_at_once() -> None:
     """The second signal ends the process with the shell's code for it, without another word."""
     program = (
-        "import os, signal\n"
+        "import os, signal, threading\n"
         "from reconciler.cli.interrupt import stop_on_signal\n"
-        "with stop_on_signal() as stop:\n"
+        "with stop_on_signal(threading.Event(), 'stopping'):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    print('still here')\n"
@@ -134,4 +135,4 @@ def test_a_second_signal_stops_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 143
     assert done.stdout == ""
-    assert "a second signal stops at once" in done.stderr
+    assert done.stderr == "\nstopping\n"

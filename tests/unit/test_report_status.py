@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 class Row:
     """A line of the fleet."""
 
-    name: str | None
+    name: str
     state: str
     endpoint_id: str | None = None
     url: str | None = None
@@ -33,7 +33,7 @@ class Row:
 ROWS = (
     Row(
         "ci",
-        "active",
+        "in sync",
         "wh_1",
         "https://a.example.com/",
         NOW - timedelta(days=3),
@@ -42,7 +42,7 @@ ROWS = (
         Location("m/a.yaml", 3),
     ),
     Row("später", "unverified", None, None, NOW + timedelta(hours=1)),
-    Row(None, "unmanaged", "wh_9", "https://b.example.com/", unmanaged=True),
+    Row("wh_9", "unmanaged", "wh_9", "https://b.example.com/", unmanaged=True),
 )
 
 
@@ -50,7 +50,7 @@ def test_the_fleet_is_a_table() -> None:
     """Each webhook is a line of aligned columns; ages count to now; unmanaged endpoints are told apart."""
     assert status_text("acme", ROWS, now=NOW) == (
         "NAME    STATE       SECRET AGE  VERIFIED   OWNER     ENDPOINT  URL\n"
-        "ci      active      3 d         5 min ago  platform  wh_1      https://a.example.com/\n"
+        "ci      in sync     3 d         5 min ago  platform  wh_1      https://a.example.com/\n"
         "später  unverified  0 s         -          -         -         -\n"
         "-       unmanaged   -           -          -         wh_9      https://b.example.com/\n"
         "\n"
@@ -71,7 +71,7 @@ def test_an_empty_fleet_is_a_sentence() -> None:
 
 def test_hostile_text_reaches_no_terminal() -> None:
     """Owners and URLs of foreign origin are escaped."""
-    text = status_text("a", (Row("x", "active", "\x1b[2J", "\u202e", owner="\r"),), now=NOW)
+    text = status_text("a", (Row("x", "in sync", "\x1b[2J", "\u202e", owner="\r"),), now=NOW)
     assert text.replace("\n", "").isprintable()
     assert all(escape in text for escape in (r"\x1b[2J", r"\u202e", r"\r"))
 
@@ -84,7 +84,7 @@ def test_the_json_has_the_same_facts() -> None:
         "name": "ci",
         "endpoint_id": "wh_1",
         "url": "https://a.example.com/",
-        "state": "active",
+        "state": "in sync",
         "secret_created_at": "2026-11-21T12:00:00Z",
         "verified_at": "2026-11-24T11:55:00Z",
         "owner": "platform",

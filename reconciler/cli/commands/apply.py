@@ -8,7 +8,6 @@ from reconciler.cli.options import Settings, settings
 
 
 @click.command("apply")
-@settings(actor=True, output=False)
 @click.option(
     "--plan", "plan_file", metavar="FILE", help="Do what this reviewed plan says, and nothing else."
 )
@@ -31,6 +30,7 @@ from reconciler.cli.options import Settings, settings
     metavar="SECONDS",
     help="How long to wait for another run to end.",
 )
+@settings(actor=True, output=False)
 def command(settings: Settings, **options: object) -> int:
     """Carry the plan out: show it, ask, do it, and tell what was done.
 

@@ -8,9 +8,9 @@ from reconciler.cli.options import Settings, settings
 
 
 @click.command("plan")
-@settings(actor=True)
 @click.option("--out", metavar="FILE", help="Save the plan for `apply --plan FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when changes are pending.")
+@settings(actor=True)
 def command(settings: Settings, *, out: str | None, exit_code: bool) -> int:
     """Show what `apply` would do, and change nothing.
 

@@ -1,0 +1,153 @@
+"""`reconciler apply`: plan, show, ask, carry out, tell."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from reconciler import workflow
+from reconciler.cli.interrupt import stop_on_signal
+from reconciler.cli.output import write_note, write_result
+from reconciler.cli.planfile import read_plan_file
+from reconciler.cli.preview import view_of
+from reconciler.cli.wiring import for_each, load_sites
+from reconciler.errors import ExitCode, GuardRefused, InvalidInput, ReconcilerError, UsageError
+from reconciler.report.outcome_text import outcome_text, outcome_value
+from reconciler.report.plan_json import to_json_text
+from reconciler.report.plan_text import plan_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.cli.options import Settings
+    from reconciler.cli.wiring import Site
+    from reconciler.plan.outcome import Outcome
+    from reconciler.workflow import Planned, World
+
+_STOPPING = "stopping: the step in hand is finished first; a second signal stops at once"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `apply` alone is told."""
+
+    plan_file: str | None
+    yes: bool
+    approve: tuple[str, ...]
+    jobs: int
+    lock_timeout: float
+
+
+def apply(settings: Settings, options: Options) -> ExitCode:
+    """Carry each organization's plan out, one after another.
+
+    Raises:
+        UsageError: there is no terminal to ask on, and no `--yes`; nothing was read or sent.
+        InvalidInput: manifests, configuration or plan file are invalid.
+    """
+    if not options.yes and not _can_ask():
+        raise UsageError(
+            "there is no terminal to ask on", hint="look at `reconciler plan` first, then apply with --yes"
+        )
+    reviewed = read_plan_file(options.plan_file) if options.plan_file is not None else None
+    sites = _chosen(load_sites(settings), reviewed)
+    application = _Application(settings, options, reviewed)
+    code = for_each(sites, application.run, stop=application.stop)
+    if settings.format == "json" and application.reports:
+        reports = application.reports
+        write_result(to_json_text(reports if len(sites) > 1 else reports[0]))
+    return code
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _chosen(sites: tuple[Site, ...], reviewed: Mapping[str, Any] | None) -> tuple[Site, ...]:
+    """Return the sites that a reviewed plan is for: all where there is none."""
+    if reviewed is None:
+        return sites
+    chosen = tuple(site for site in sites if site.name == reviewed["organization"])
+    if not chosen:
+        raise InvalidInput(
+            f"the plan file is for organization {reviewed['organization']}, which is not among the chosen",
+            hint="check --organization and the configuration",
+        )
+    return chosen
+
+
+class _Application:
+    """One run of `apply`: what it was told, and what it has to tell."""
+
+    def __init__(self, settings: Settings, options: Options, reviewed: Mapping[str, Any] | None) -> None:
+        self._settings = settings
+        self._options = options
+        self._reviewed = reviewed
+        self.stop = threading.Event()
+        """Set by the first signal: nothing new begins."""
+        self.reports: list[dict[str, Any]] = []
+        """One JSON object for each organization that was planned."""
+
+    def run(self, site: Site) -> ExitCode:
+        """Plan, show, ask, carry out and tell, for one organization."""
+        limits = replace(site.limits, approve=(*site.limits.approve, *self._options.approve))
+        with site.world() as world:
+            with site.reporter:
+                planned = workflow.plan(world, site.desired, limits, site.requests_per_minute)
+            report = self._show(site, planned)
+            if planned.verdicts:
+                return ExitCode.REFUSED
+            self._keep_to_review(planned)
+            if not planned.plan.pending:
+                return ExitCode.OK
+            self._ask()
+            outcome = self._carry_out(site, world, planned)
+        report["outcome"] = outcome_value(site.name, planned.plan.digest, outcome)
+        if self._settings.format == "text":
+            write_result("\n" + outcome_text(outcome, color=self._settings.color))
+        return ExitCode.OK if outcome.complete else ExitCode.PARTIAL
+
+    def _show(self, site: Site, planned: Planned) -> dict[str, Any]:
+        """Show the plan to whoever decides; begin the report."""
+        text = plan_text(planned.plan, planned.verdicts, view=view_of(site, self._settings))
+        if self._settings.format == "text":
+            write_result(text)
+        elif not self._options.yes:
+            # Nobody says yes to what they have not seen, and stdout is for the JSON.
+            sys.stderr.write(text)
+        refused = [
+            {"guard": verdict.guard, "message": verdict.message, "hint": verdict.hint}
+            for verdict in planned.verdicts
+        ]
+        report = {"plan": planned.plan.to_json(), "refused": refused, "outcome": None}
+        self.reports.append(report)
+        return report
+
+    def _keep_to_review(self, planned: Planned) -> None:
+        """Refuse what goes beyond the reviewed plan."""
+        beyond = workflow.bounded_by(planned, self._reviewed) if self._reviewed is not None else []
+        if beyond:
+            for difference in beyond:
+                write_note(f"not reviewed: {difference}")
+            raise GuardRefused(
+                "what is to be done now goes beyond the reviewed plan; nothing was changed",
+                hint="make and review a new one: reconciler plan --out FILE",
+            )
+
+    def _ask(self) -> None:
+        if not self._options.yes and not click.confirm("\nCarry this plan out?", err=True):
+            raise ReconcilerError("not confirmed: nothing was changed")
+
+    def _carry_out(self, site: Site, world: World, planned: Planned) -> Outcome:
+        with stop_on_signal(self.stop, _STOPPING), site.reporter:
+            return workflow.apply(
+                world,
+                planned,
+                jobs=self._options.jobs,
+                lock=site.lock(world, self._options.lock_timeout),
+                stop=self.stop,
+            )

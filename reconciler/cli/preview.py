@@ -1,0 +1,114 @@
+"""The commands that read: plan, drift and status, for each organization in turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler import workflow
+from reconciler.cli.output import write_file, write_result
+from reconciler.cli.system import SystemClock
+from reconciler.cli.wiring import Site, for_each, load_sites
+from reconciler.errors import ExitCode, UsageError
+from reconciler.report.plan_json import plan_json, to_json_text
+from reconciler.report.plan_text import DRIFT, View, plan_text
+from reconciler.report.status_text import status_text, status_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.cli.options import Settings
+
+
+def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode:
+    """Show each organization's plan; save it where asked for."""
+    sites = load_sites(settings)
+    if out is not None and len(sites) != 1:
+        raise UsageError(
+            "a plan file holds one organization's plan", hint="choose one with --organization NAME"
+        )
+    results = _Results(settings, several=len(sites) > 1)
+
+    def show(site: Site) -> ExitCode:
+        with site.world() as world, site.reporter:
+            planned = workflow.plan(world, site.desired, site.limits, site.requests_per_minute)
+        if out is not None:
+            write_file(out, plan_json(planned.plan))
+        results.add(
+            planned.plan.to_json(), plan_text(planned.plan, planned.verdicts, view=view_of(site, settings))
+        )
+        if planned.verdicts:
+            return ExitCode.REFUSED
+        return ExitCode.PENDING if pending_is_2 and planned.plan.pending else ExitCode.OK
+
+    return results.write_after(for_each(sites, show))
+
+
+def drift(settings: Settings) -> ExitCode:
+    """Show what changed without us."""
+    sites = load_sites(settings)
+    results = _Results(settings, several=len(sites) > 1)
+
+    def show(site: Site) -> ExitCode:
+        with site.world() as world, site.reporter:
+            found = workflow.drift(world, site.desired, site.limits, site.requests_per_minute).plan
+        results.add(found.to_json(), plan_text(found, title=DRIFT, view=view_of(site, settings)))
+        return ExitCode.PENDING if found.pending else ExitCode.OK
+
+    return results.write_after(for_each(sites, show))
+
+
+def status(settings: Settings) -> ExitCode:
+    """Show the fleet."""
+    sites = load_sites(settings)
+    results = _Results(settings, several=len(sites) > 1)
+
+    def show(site: Site) -> ExitCode:
+        with site.world() as world, site.reporter:
+            rows = workflow.status(world, site.desired)
+        text = status_text(site.name, rows, now=SystemClock().now(), color=settings.color)
+        results.add(status_value(site.name, rows), text)
+        return ExitCode.OK
+
+    return results.write_after(for_each(sites, show))
+
+
+def view_of(site: Site, settings: Settings) -> View:
+    """Return how this person wants to see this organization's plan."""
+    return View(site.requests_per_minute, verbose=settings.verbose > 0, color=settings.color)
+
+
+class _Results:
+    """What the organizations' results become: texts one after another, or one JSON document.
+
+    Text to stdout is written as it comes, for a person who waits; everything else at the end, in one piece.
+    """
+
+    def __init__(self, settings: Settings, *, several: bool) -> None:
+        self._settings = settings
+        self._several = several
+        self._values: list[Any] = []
+        self._texts: list[str] = []
+
+    def add(self, value: Any, text: str) -> None:
+        """Take one organization's result."""
+        if self._settings.format == "json":
+            self._values.append(value)
+            return
+        between = "\n" if self._texts else ""
+        self._texts.append(between + text)
+        if self._settings.output is None:
+            write_result(self._texts[-1])
+
+    def write_after(self, code: ExitCode) -> ExitCode:
+        """Write what is not written yet, and return `code`: one JSON object, or an array for several."""
+        output = self._settings.output
+        if self._settings.format == "json":
+            if self._values:
+                write_result(_document(self._values, several=self._several), output)
+        elif output is not None and self._texts:
+            write_result("".join(self._texts), output)
+        return code
+
+
+def _document(values: Sequence[Any], *, several: bool) -> str:
+    return to_json_text(list(values) if several else values[0])
