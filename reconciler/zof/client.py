@@ -1,0 +1,276 @@
+"""The Zof Webhooks API as the port `EndpointApi`: its operations, and its failures in our words."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from reconciler.errors import ApiError, InvalidInput
+from reconciler.ports import Deleted, Delivered, NotDelivered, Refused, Unanswered
+from reconciler.zof.answers import (
+    Events,
+    Page,
+    is_id,
+    read_creation,
+    read_page,
+    read_refusal,
+    read_test,
+    secrets_in,
+)
+from reconciler.zof.caller import Caller, Failure
+from reconciler.zof.pacing import Gate, Pacer, read_date, read_signals
+from reconciler.zof.wire import Answer, Request, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+    from types import TracebackType
+
+    import httpx
+
+    from reconciler.model import Endpoint, Secret
+    from reconciler.ports import Clock, CreateAnswer, DeleteAnswer, Reporter, TestAnswer
+    from reconciler.zof.caller import Success
+
+PAGE_SIZE = 100
+"""The largest page that the API gives."""
+MAX_PAGES = 5_000
+"""A listing that goes on longer never ends."""
+
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 401, 403, 404, 410
+_REDIRECT = range(300, 400)
+_SERVER_ERROR = 500
+_KEY_LIMIT = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one small request tells about the key and the server, for `doctor`."""
+
+    endpoints_visible: bool
+    """Whether the organization has any endpoint."""
+    request_id: str | None
+    server_date: datetime | None
+    """The server's own time (aware), where it says so."""
+    rate_limit: int | None
+    """Requests that a window allows, where the server says so."""
+
+
+class ZofApi:
+    """The Zof Webhooks API of one organization, over HTTPS. Thread-safe; close it, or use it with `with`."""
+
+    def __init__(
+        self,
+        base_url: str,
+        key: Secret,
+        *,
+        clock: Clock,
+        reporter: Reporter,
+        requests_per_minute: int | None = None,
+        jitter: Callable[[], float] = random.random,
+        transport: httpx.BaseTransport | None = None,
+        read_timeout: float = 30.0,
+    ) -> None:
+        """Open the connection pool; nothing is sent yet.
+
+        Args:
+            base_url: for example `https://api.zof.ai/v1`; plain http is accepted on loopback only.
+            key: the API key.
+            clock: for pauses and deadlines.
+            reporter: is told about waits and about an announced end of the API.
+            requests_per_minute: an even pace of our own; None: as fast as the API's headers allow.
+            jitter: returns random numbers from 0 to 1.
+            transport: what carries the requests; None: the network.
+            read_timeout: seconds that the server may be silent.
+
+        Raises:
+            InvalidInput: the URL is none to send a key to, or the key or the pace makes no sense.
+        """
+        if requests_per_minute is not None and requests_per_minute < 1:
+            raise InvalidInput("`requestsPerMinute` must be 1 or more")
+        self._key = key
+        self._reporter = reporter
+        self._wire = Wire(base_url, key, clock=clock, read_timeout=read_timeout, transport=transport)
+        self._caller = Caller(
+            self._wire,
+            Gate(Pacer(requests_per_minute), clock, reporter),
+            clock=clock,
+            reporter=reporter,
+            jitter=jitter,
+        )
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._wire.close()
+
+    @property
+    def requests_sent(self) -> int:
+        """How many requests went out so far, retries included."""
+        return self._wire.requests_sent
+
+    def list_pages(self) -> Iterator[Sequence[Endpoint]]:
+        """Yield the pages of the listing, one after another, to its end.
+
+        Raises:
+            ApiError: a page failed, a cursor or an id came twice, or an answer made no sense.
+        """
+        events = Events()
+        ids: set[str] = set()
+        cursors: set[str] = set()
+        cursor: str | None = None
+        for number in range(1, MAX_PAGES + 1):
+            page, request_id = self._page(cursor, events)
+            before = len(ids)
+            ids.update(endpoint.id for endpoint in page.endpoints)
+            if len(ids) != before + len(page.endpoints):
+                raise _incomplete("an endpoint is in it twice", request_id)
+            self._reporter.listed(len(ids), number)
+            yield page.endpoints
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+            if cursor in cursors:
+                raise _incomplete("a cursor came twice", request_id)
+            cursors.add(cursor)
+        raise _incomplete(f"it has more than {MAX_PAGES} pages", None)
+
+    def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
+        """POST exactly `body` (JSON) under `idempotency_key`; retried with the same key only.
+
+        A refusal after a try of unknown outcome is `Unanswered` with `stored_error`, since an
+        endpoint may exist all the same: the refusal (a URL that is taken, say) may be about that endpoint.
+        """
+        if not _is_header_text(idempotency_key):
+            return Refused(400, "invalid_key", "the key cannot stand in a header; nothing was sent")
+        request = Request("POST", "/webhooks", body=body, idempotency_key=idempotency_key)
+        result = self._caller.call(request, lambda answer: read_creation(answer, body), repeat_nonsense=True)
+        if not isinstance(result, Failure):
+            return replace(result.value, uncertain=result.in_doubt)
+        settled = self._settle(result, secrets_in(body))
+        if isinstance(settled, Refused) and result.in_doubt and not _is_about_key(settled.status):
+            reason = f"refused after a try of unknown outcome: {replace(settled, request_id=None)}"
+            return Unanswered(reason, stored_error=True, request_id=settled.request_id)
+        return settled
+
+    def test(self, endpoint_id: str) -> TestAnswer:
+        """Ask for a signed test delivery. A 404 comes back as `Refused`."""
+        if not is_id(endpoint_id):
+            return _unsendable_id()
+        result: Success[Delivered | NotDelivered] | Failure = self._caller.call(
+            Request("POST", f"/webhooks/{endpoint_id}/test"), lambda answer: read_test(answer, [self._key])
+        )
+        return self._settle(result) if isinstance(result, Failure) else result.value
+
+    def delete(self, endpoint_id: str) -> DeleteAnswer:
+        """Delete the endpoint; a 404 is success. A 405 or 501 (no such operation) is `Refused`."""
+        if not is_id(endpoint_id):
+            return _unsendable_id()
+        result = self._caller.call(Request("DELETE", f"/webhooks/{endpoint_id}"), _read_deletion)
+        if not isinstance(result, Failure):
+            return result.value
+        if isinstance(result.last, Answer) and result.status in {_NOT_FOUND, _GONE}:
+            return Deleted(result.last.request_id)
+        return self._settle(result)
+
+    def probe(self) -> Probe:
+        """Make the smallest request that needs the key and its permission.
+
+        Raises:
+            ApiError: the API did not answer as it should; the message says what to check.
+        """
+        result = self._caller.call(
+            Request("GET", "/webhooks", query={"limit": "1"}),
+            lambda answer: read_page(answer.body, Events()),
+        )
+        if isinstance(result, Failure):
+            raise self._explain(result)
+        date = read_date(result.answer.headers.get("date"))
+        signals = read_signals(result.answer.headers, 0.0)
+        return Probe(bool(result.value.endpoints), result.answer.request_id, date, signals.limit)
+
+    def _page(self, cursor: str | None, events: Events) -> tuple[Page, str | None]:
+        query = {"limit": str(PAGE_SIZE)} | ({} if cursor is None else {"starting_after": cursor})
+        result = self._caller.call(
+            Request("GET", "/webhooks", query=query), lambda answer: read_page(answer.body, events)
+        )
+        if isinstance(result, Failure):
+            raise self._explain(result)
+        return result.value, result.answer.request_id
+
+    def _settle(self, failure: Failure, secrets: Sequence[Secret] = ()) -> Refused | Unanswered:
+        """Say what came of a request that changes something."""
+        last = failure.last
+        if not isinstance(last, Answer):
+            return Unanswered(last.reason, request_id=last.request_id)
+        refused = read_refusal(last, [self._key, *secrets])
+        if failure.is_lasting:
+            return refused
+        reason = f"HTTP {last.status} {refused.code}: {refused.message}"
+        return Unanswered(reason, stored_error=last.status >= _SERVER_ERROR, request_id=last.request_id)
+
+    def _explain(self, failure: Failure) -> ApiError:
+        """Say in a sentence why the endpoints could not be listed, and what to check."""
+        settled = self._settle(failure)
+        if isinstance(settled, Unanswered):
+            return ApiError(
+                f"the Zof API gave no usable answer: {settled}",
+                hint="check ZOF_API_URL, the network and the API's status, then try again",
+                status=failure.status,
+            )
+        message, hint = _REASONS.get(settled.status, _OTHER_REASON)
+        if settled.status in _REDIRECT:
+            message, hint = _REDIRECTED
+        return ApiError(f"{message}: {settled}", hint=hint, status=settled.status)
+
+
+_REASONS = {
+    _UNAUTHORIZED: (
+        "the Zof API does not accept the API key: it is missing, invalid or expired",
+        "check ZOF_API_KEY (or the variable that `keyEnv` names) and the key in Admin Center > Developer",
+    ),
+    _FORBIDDEN: (
+        "the API key lacks the permission `webhooks:manage`",
+        "grant it in Admin Center > Developer, or use another key in ZOF_API_KEY (or what `keyEnv` names)",
+    ),
+    _NOT_FOUND: (
+        "there is no webhooks API at this URL",
+        "check ZOF_API_URL, for example https://api.zof.ai/v1",
+    ),
+}
+_REDIRECTED = ("the Zof API's URL leads elsewhere", "check ZOF_API_URL: name the API itself")
+_OTHER_REASON = ("the Zof API refused to list the endpoints", "the server's words say what it did not like")
+
+
+def _incomplete(why: str, request_id: str | None) -> ApiError:
+    request = f" [request {request_id}]" if request_id else ""
+    return ApiError(
+        f"the API's listing cannot be complete: {why}{request}",
+        hint="nothing is done on half a listing; try again, and quote the request id to the API's support",
+    )
+
+
+def _read_deletion(answer: Answer) -> Deleted:
+    return Deleted(answer.request_id)
+
+
+def _unsendable_id() -> Refused:
+    return Refused(400, "invalid_id", "the endpoint's id cannot stand in a URL; nothing was sent")
+
+
+def _is_header_text(text: str) -> bool:
+    return 0 < len(text) <= _KEY_LIMIT and text.isascii() and text.isprintable() and " " not in text
+
+
+def _is_about_key(status: int) -> bool:
+    return status in {_UNAUTHORIZED, _FORBIDDEN}
