@@ -39,3 +39,16 @@ def stop_on_signal(stop: threading.Event, note: str) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def terminate_gently() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does while the context lasts: everything is cleaned up."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,275 @@
+"""`reconciler demo`: the main job on a sandbox of its own, checked against the servers' stores."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.cli.interrupt import terminate_gently
+from reconciler.cli.output import wants_color, write_result
+from reconciler.cli.playground import Playground, playground, require_extra
+from reconciler.errors import ExitCode, InvalidInput, ReconcilerError
+from reconciler.report.escape import visible
+from reconciler.report.style import Ink, Style, count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_EXAMPLES = Path("examples/manifests")
+_BUILT_IN = {
+    "ci.yaml": """\
+apiVersion: webhooks.zof.ai/v1
+kind: Webhook
+metadata:
+  name: ci-run-results
+  labels: {team: platform}
+spec:
+  url: https://hooks.example.com/ci
+  events: [run.completed, run.failed]
+---
+apiVersion: webhooks.zof.ai/v1
+kind: Webhook
+metadata:
+  name: release-gates
+  labels: {team: release}
+spec:
+  url: https://hooks.example.com/releases
+  events: [release.gate_blocked]
+""",
+    "operations.yaml": """\
+apiVersion: webhooks.zof.ai/v1
+kind: Webhook
+metadata:
+  name: agent-alerts
+  labels: {team: operations}
+spec:
+  url: https://alerts.example.com/zof
+  events: [agent.offline, integration.error]
+""",
+    "remediation.yaml": """\
+apiVersion: webhooks.zof.ai/v1
+kind: Webhook
+metadata:
+  name: remediation-approvals
+  labels: {team: operations}
+spec:
+  url: https://chat.example.com/zof/approvals
+  events: [remediation.plan_pending]
+""",
+}
+_BYSTANDER = "https://legacy.example.com/somebody-elses"
+_NEW_EVENT = "remediation.approved"
+_EVENTS = re.compile(r"^(?P<head>\s*events:\s*\[)(?P<first>[^\]\n]*)\]", re.MULTILINE)
+_BLOCK_EVENTS = re.compile(r"^(?P<head>(?P<indent>\s*)events:\s*\n)(?P<item>\s*- )", re.MULTILINE)
+_DOCUMENT = re.compile(r"^kind:\s*Webhook\s*$", re.MULTILINE)
+_OURS = ("ZOF_", "VAULT_", "GITHUB_", "ACTIONS_")
+_WAIT = 10.0
+
+
+def demo(manifests: str | None, *, no_color: bool) -> ExitCode:
+    """Tour; 0 only if every stage did what it was expected to do."""
+    require_extra()
+    style = Style(wants_color(sys.stdout, os.environ, no_color=no_color))
+    with (
+        terminate_gently(),
+        tempfile.TemporaryDirectory(prefix="reconciler-demo-") as folder,
+        playground() as servers,
+    ):
+        tour = Tour(servers, Path(folder), style, plain=not style.color)
+        _copy_manifests(manifests, tour.manifests)
+        for stage in _STAGES:
+            tour.run(stage)
+    if tour.failures:
+        raise ReconcilerError(f"the tour went wrong: {'; '.join(tour.failures)}")
+    write_result(
+        style.paint("\nEvery stage did what it was expected to do. Nothing is left behind.\n", Ink.BOLD)
+    )
+    return ExitCode.OK
+
+
+def _copy_manifests(source: str | None, target: Path) -> None:
+    """Copy the manifests, so that the tour edits its own."""
+    folder = Path(source) if source is not None else _EXAMPLES
+    if folder.is_dir() and any(folder.rglob("*.y*ml")):
+        shutil.copytree(folder, target)
+    elif source is not None:
+        raise InvalidInput(f"there are no manifests in {visible(source)}", hint="name a folder of YAML files")
+    else:
+        target.mkdir()
+        for name, text in _BUILT_IN.items():
+            (target / name).write_text(text, encoding="utf-8")
+
+
+@dataclass(slots=True)
+class Tour:
+    """Where the tour takes place, and what went wrong so far."""
+
+    servers: Playground
+    folder: Path
+    style: Style
+    plain: bool
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def manifests(self) -> Path:
+        """The tour's own copy."""
+        return self.folder / "manifests"
+
+    @property
+    def files(self) -> list[Path]:
+        """The manifest files, the one with the fewest webhooks first."""
+        return sorted(self.manifests.rglob("*.y*ml"), key=lambda file: (_webhooks_in(file), str(file)))
+
+    @property
+    def wanted(self) -> int:
+        """How many webhooks the manifests declare."""
+        return sum(map(_webhooks_in, self.files))
+
+    def run(self, stage: Callable[[Tour], None]) -> None:
+        """Run one stage under its heading: the first line of its docstring."""
+        heading = (stage.__doc__ or "").partition("\n")[0].rstrip(".")
+        write_result(self.style.paint(f"\n== {heading}\n", Ink.BOLD, Ink.CYAN))
+        stage(self)
+
+    def reconciler(self, *args: str, expect: int = 0) -> None:
+        """Run the command as a user would, show it and what it says, and check its exit code."""
+        write_result(self.style.paint(f"\n$ reconciler {' '.join(args)}\n", Ink.BOLD))
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        environment |= self.servers.environment
+        if self.plain:
+            environment["NO_COLOR"] = "1"
+        done = subprocess.run(
+            [sys.executable, "-m", "reconciler", *args], cwd=self.folder, env=environment, check=False
+        )
+        self.expect(done.returncode == expect, f"`reconciler {args[0]}` exits with {expect}", done.returncode)
+
+    def expect(self, holds: bool, what: str, instead: object = None) -> None:
+        """Check one expectation against the truth, and say how it went."""
+        mark = self.style.paint("✓", Ink.GREEN) if holds else self.style.paint("✗", Ink.RED)
+        write_result(f"{mark} {what}" + ("" if holds or instead is None else f" (but: {instead})") + "\n")
+        if not holds:
+            self.failures.append(what)
+
+    def live(self) -> dict[str, str]:
+        """Return the live endpoints' ids by URL, as the API's own store has them, without the bystander."""
+        return {each.url: each.id for each in self.servers.zof.console.list() if each.url != _BYSTANDER}
+
+    def expect_truth(self) -> None:
+        """Check that live is what manifests want, and that Vault has the secrets that the API signs with."""
+        live = self.live()
+        self.expect(len(live) == self.wanted, f"{count(self.wanted, 'endpoint')} live", len(live))
+        signing = self.servers.zof.signing_secrets()
+        right = [url for url, id_ in live.items() if self.servers.stored_secret(url) == signing[id_]]
+        self.expect(
+            len(right) == len(live), "Vault has the secrets that the API signs with", f"{len(right)} of them"
+        )
+
+    def expect_deliveries(self, number: int, since: int) -> None:
+        """Check that so many more deliveries came, each verified with a secret from Vault."""
+        received = self.servers.receiver.wait_for(since + number, _WAIT)[since:]
+        for each in received:
+            write_result(f"  {each.outcome}: {each.event_type} for {visible(each.url)}\n")
+        verified = sum(each.outcome == "verified" for each in received)
+        deliveries = count(number, "signed delivery", "signed deliveries")
+        self.expect(
+            verified == len(received) == number,
+            f"the receiver verified {deliveries} with secrets from Vault",
+            f"{verified} of {len(received)}",
+        )
+
+
+def _webhooks_in(file: Path) -> int:
+    return len(_DOCUMENT.findall(file.read_text(encoding="utf-8")))
+
+
+def _check(tour: Tour) -> None:
+    """Check the manifests, offline."""
+    tour.reconciler("validate")
+
+
+def _preview(tour: Tour) -> None:
+    """See what would be done: somebody else's endpoint is live already, and stays."""
+    tour.servers.zof.console.create(_BYSTANDER, ["run.completed"])
+    tour.reconciler("plan", "--exit-code", expect=2)
+    tour.expect(not tour.live(), "a plan changes nothing")
+
+
+def _create(tour: Tour) -> None:
+    """Apply: endpoints go live, their signing secrets go to Vault, test deliveries arrive."""
+    since = len(tour.servers.receiver.received)
+    tour.reconciler("apply", "--yes")
+    tour.expect_truth()
+    tour.expect_deliveries(tour.wanted, since)
+
+
+def _edit(tour: Tour) -> None:
+    """Edit a manifest: the API has no update, so a new endpoint comes before the old one goes."""
+    file = next((each for each in tour.files if _add_event(each)), None)
+    if file is None:
+        raise InvalidInput(
+            "the tour finds no manifest whose events it can edit", hint="leave --manifests out"
+        )
+    write_result(f"(added {_NEW_EVENT} in {file.relative_to(tour.folder)})\n")
+    before, since = set(tour.live().values()), len(tour.servers.receiver.received)
+    tour.reconciler("plan", "--exit-code", expect=2)
+    tour.reconciler("apply", "--yes")
+    tour.expect(len(before - set(tour.live().values())) == 1, "exactly one endpoint was replaced")
+    tour.expect_truth()
+    tour.expect_deliveries(1, since)
+
+
+def _drift(tour: Tour) -> None:
+    """Somebody deletes one endpoint in the console and edits another: drift."""
+    (first, first_id), (_, second_id), *_ = sorted(tour.live().items())
+    tour.servers.zof.console.delete(first_id)
+    tour.servers.zof.console.edit(second_id, events=["run.started"])
+    write_result(f"(deleted {visible(first)}, changed the events of {visible(second_id)})\n")
+    tour.reconciler("drift", expect=2)
+
+
+def _heal(tour: Tour) -> None:
+    """Apply heals it."""
+    since = len(tour.servers.receiver.received)
+    tour.reconciler("apply", "--yes")
+    tour.expect_truth()
+    tour.expect_deliveries(2, since)
+    tour.reconciler("drift")
+
+
+def _remove(tour: Tour) -> None:
+    """Remove a manifest: its endpoint goes, and so does its secret."""
+    file = tour.files[0]
+    write_result(f"(removed {file.relative_to(tour.folder)})\n")
+    file.unlink()
+    tour.reconciler("apply", "--yes")
+    tour.expect_truth()
+    urls = [each.url for each in tour.servers.zof.console.list()]
+    tour.expect(_BYSTANDER in urls, "somebody else's endpoint was left alone")
+
+
+def _rest(tour: Tour) -> None:
+    """Nothing is left to do."""
+    tour.reconciler("plan", "--exit-code")
+    tour.reconciler("status")
+
+
+_STAGES = (_check, _preview, _create, _edit, _drift, _heal, _remove, _rest)
+
+
+def _add_event(file: Path) -> bool:
+    """Add an event to the first webhook of a file; tell whether there was one to add it to."""
+    text = file.read_text(encoding="utf-8")
+    if _NEW_EVENT in text:
+        return False
+    edited, found = _EVENTS.subn(rf"\g<head>\g<first>, {_NEW_EVENT}]", text, count=1)
+    if not found:
+        edited, found = _BLOCK_EVENTS.subn(rf"\g<head>\g<item>{_NEW_EVENT}\n\g<item>", text, count=1)
+    file.write_text(edited, encoding="utf-8")
+    return bool(found)
