@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.model import Endpoint, Secret
 from reconciler.ports import (
@@ -16,7 +16,9 @@ from reconciler.ports import (
     NotDelivered,
     Refused,
     TestAnswer,
+    Unanswered,
 )
+from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +40,17 @@ class ApiBehavior:
     replay_shows_secret: bool = True
     key_lifetime: float = 24 * 3600.0
     unique_urls: bool = False
+    refuses_other_body: bool = True
+    """What a known key with another body gets: a 409, or the original result."""
+    stores_server_errors: bool = False
+    """A 5xx that a test put in place of a creation's answer is replayed under its key."""
     can_delete: bool = True
     accepts_tests: bool = True
+    failing_tests: frozenset[str] = frozenset()
+    """The endpoints that do not take a test delivery."""
+    page_size: int = 100
+    listing_lag: float = 0.0
+    """A listing omits endpoints younger than so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,8 @@ class FakeApi:
     """In-memory `EndpointApi`.
 
     `before` and `after` are called around each request with its name: a test may raise there (a crash),
-    or make `after` return another answer than the one that took effect (a lost answer).
+    make `before` return an answer for a request that then has no effect, or make `after` return another
+    answer than the one that took effect (a lost answer). `arguments` holds what the request was given.
     """
 
     def __init__(self, clock: FakeClock, behavior: ApiBehavior | None = None) -> None:
@@ -71,43 +83,68 @@ class FakeApi:
         """The oracle: what each endpoint's deliveries are signed with."""
         self.requests: list[str] = []
         self.deletions: list[Deletion] = []
-        self.before: Callable[[str], None] = _nothing
+        self.arguments: tuple[object, ...] = ()
+        self.before: Callable[[str], object] = _nothing
         self.after: Callable[[str, CreateAnswer | TestAnswer | DeleteAnswer], object] = _nothing
-        self._keys: dict[str, tuple[str, datetime, Created]] = {}
+        self._keys: dict[str, tuple[str, datetime, CreateAnswer]] = {}
         self._count = 0
+        self._born: dict[str, datetime] = {}
 
     @property
     def requests_sent(self) -> int:
         """Return how many requests came."""
         return len(self.requests)
 
+    @property
+    def posts(self) -> int:
+        """Return how many creations were asked for."""
+        return self.requests.count("create")
+
+    def secret_of(self, endpoint_id: str) -> str:
+        """Return what the endpoint's deliveries are signed with."""
+        return self.secrets[endpoint_id]
+
     def list_pages(self) -> Iterator[Sequence[Endpoint]]:
-        """Yield all endpoints, a hundred a page."""
-        found = [self.endpoints[key] for key in sorted(self.endpoints)]
-        for start in range(0, max(1, len(found)), 100):
-            self.before("list")
-            self.requests.append("list")
-            yield found[start : start + 100]
+        """Yield all endpoints in the order of creation; the cursor is the last id of the page before."""
+        last = ""
+        while True:
+            self._arrives("list", last)
+            found = [self.endpoints[i] for i in sorted(self.endpoints) if i > last and self._is_listed(i)]
+            page = found[: self.behavior.page_size]
+            yield page
+            if len(page) == len(found):
+                return
+            last = page[-1].id
+
+    def _is_listed(self, endpoint_id: str) -> bool:
+        age = (self.clock.now() - self._born[endpoint_id]).total_seconds()
+        return age >= self.behavior.listing_lag
 
     def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
         """Create an endpoint, or return what this key made before."""
-        self.before("create")
-        self.requests.append("create")
-        return self._answered("create", self._create(idempotency_key, body))
-
-    def _create(self, key: str, body: Secret) -> CreateAnswer:
         text = body.reveal()
+        answer = self._arrives("create", idempotency_key, text)
+        answer = self._answered("create", answer or self._create(idempotency_key, text))
+        if self.behavior.stores_server_errors and isinstance(answer, Unanswered) and answer.stored_error:
+            self._keys[idempotency_key] = (text, self.clock.now(), answer)
+        return answer  # type: ignore[no-any-return]
+
+    def _create(self, key: str, text: str) -> CreateAnswer:
         known = self._keys.get(key)
         if known and (self.clock.now() - known[1]).total_seconds() < self.behavior.key_lifetime:
-            if known[0] != text:
+            if known[0] != text and self.behavior.refuses_other_body:
                 return Refused(409, "idempotency_key_reuse", "another body", "Idempotency-Key")
-            made = known[2]
-            return made if self.behavior.replay_shows_secret else replace(made, secret=None)
+            first = known[2]
+            if isinstance(first, Created) and not self.behavior.replay_shows_secret:
+                return replace(first, secret=None)
+            return first
         wanted = json.loads(text)
-        if self.behavior.unique_urls and any(e.url == wanted["url"] for e in self.endpoints.values()):
+        if not wanted.get("events"):
+            return Refused(400, "invalid_parameter", "at least one event is needed", "events")
+        if self.behavior.unique_urls and self._at_url(normalize_url(wanted["url"])):
             return Refused(409, "conflict", "an endpoint with this URL exists", "url")
         endpoint = self.console_create(wanted["url"], wanted["events"])
-        if self.behavior.honours_client_secret:
+        if self.behavior.honours_client_secret and "secret" in wanted:
             self.secrets[endpoint.id] = wanted["secret"]
         shown = None if self.behavior.hides_secret else Secret(self.secrets[endpoint.id])
         made = Created(endpoint, shown)
@@ -116,33 +153,49 @@ class FakeApi:
 
     def test(self, endpoint_id: str) -> TestAnswer:
         """Deliver a test."""
-        self.before("test")
-        self.requests.append("test")
+        answer = self._arrives("test", endpoint_id)
+        return self._answered("test", answer or self._test(endpoint_id))
+
+    def _test(self, endpoint_id: str) -> TestAnswer:
         if endpoint_id not in self.endpoints:
-            return self._answered("test", Refused(404, "not_found", "no such endpoint"))
-        good = self.behavior.accepts_tests
-        return self._answered("test", Delivered() if good else NotDelivered("HTTP 500 from the receiver"))
+            return Refused(404, "not_found", "no such endpoint")
+        if not self.behavior.accepts_tests or endpoint_id in self.behavior.failing_tests:
+            return NotDelivered("HTTP 500 from the receiver")
+        return Delivered()
 
     def delete(self, endpoint_id: str) -> DeleteAnswer:
         """Delete an endpoint."""
-        self.before("delete")
-        self.requests.append("delete")
+        answer = self._arrives("delete", endpoint_id)
+        return self._answered("delete", answer or self._delete(endpoint_id))
+
+    def _delete(self, endpoint_id: str) -> DeleteAnswer:
         if not self.behavior.can_delete:
-            return self._answered("delete", Refused(405, "method_not_allowed", "no such operation"))
+            return Refused(405, "method_not_allowed", "no such operation")
         endpoint = self.endpoints.pop(endpoint_id, None)
         if endpoint is not None:
-            others = frozenset(e.id for e in self.endpoints.values() if e.url == endpoint.url)
-            self.deletions.append(Deletion(endpoint, others))
-        return self._answered("delete", Deleted())
+            self.deletions.append(Deletion(endpoint, self._at_url(endpoint.normalized_url)))
+        return Deleted()
+
+    def _at_url(self, normalized: str) -> frozenset[str]:
+        return frozenset(e.id for e in self.endpoints.values() if e.normalized_url == normalized)
+
+    def _arrives(self, request: str, *arguments: object) -> Any:
+        self.arguments = arguments
+        answer = self.before(request)
+        self.requests.append(request)
+        return answer
 
     def _answered(self, request: str, answer: _Answer) -> _Answer:
-        return self.after(request, answer) or answer  # type: ignore[return-value]
+        # What a test returns instead is its own affair.
+        other: Any = self.after(request, answer)
+        return answer if other is None else other
 
     def console_create(self, url: str, events: Sequence[str]) -> Endpoint:
         """Create an endpoint as a person would in the console."""
         self._count += 1
-        endpoint = Endpoint(f"we_{self._count:04}", url, tuple(sorted(events)), self.clock.now())
+        endpoint = Endpoint(f"we_{self._count:04}", url, tuple(sorted(set(events))), self.clock.now())
         self.endpoints[endpoint.id] = endpoint
+        self._born[endpoint.id] = self.clock.now()
         self.secrets[endpoint.id] = f"whsec_server{self._count:04}"
         return endpoint
 
