@@ -81,14 +81,13 @@ class Pending:
         """The signing secret that we proposed."""
         return Secret(json.loads(self.body.reveal())["secret"])
 
-    def abandon(self, *, also: frozenset[str] = frozenset()) -> Abandoned:
+    def abandon(self, now: datetime, *, also: frozenset[str] = frozenset()) -> Abandoned:
         """Return the note that lets a later sweep find what this request may have made.
 
         `also` are ids that are accounted for and must not be swept.
         """
-        return Abandoned(
-            self.idempotency_key, self.url, self.events, self.baseline_ids | also, self.written_at
-        )
+        baseline = self.baseline_ids | also
+        return Abandoned(self.idempotency_key, self.url, self.events, baseline, self.written_at, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +126,9 @@ class Abandoned:
     events: tuple[str, ...]
     baseline_ids: frozenset[str]
     written_at: datetime
+    """When the intent was written: what it made cannot be much older."""
+    abandoned_at: datetime
+    """When it was given up: its last request was sent before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,7 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
                 "events": list(a.events),
                 "baseline_ids": sorted(a.baseline_ids),
                 "written_at": to_timestamp(a.written_at),
+                "abandoned_at": to_timestamp(a.abandoned_at),
             }
             for a in ledger.abandoned
         ],
@@ -344,6 +347,7 @@ def _ledger_from_json(value: dict[str, Any]) -> Ledger:
                 events=tuple(a["events"]),
                 baseline_ids=frozenset(a["baseline_ids"]),
                 written_at=_moment(a["written_at"]),
+                abandoned_at=_moment(a["abandoned_at"]),
             )
             for a in value["abandoned"]
         ),

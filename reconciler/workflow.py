@@ -131,7 +131,7 @@ def apply(
             planned.listing_began,
             stop or threading.Event(),
         )
-        return runner.run(planned.plan.changes, jobs)
+        return runner.run(planned.plan.changes, jobs, planned.comparison.abandoning)
 
 
 def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import CasConflict, ReconcilerError, StoreError
-from reconciler.plan.need import candidates
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Change
-from reconciler.plan.protocol import Progress, Situation, attempt_is_over, next_step
+from reconciler.plan.protocol import Progress, Situation, next_step, sweep_step
 from reconciler.plan.steps import (
     CreateEndpoint,
     DeleteEndpoint,
@@ -35,7 +34,7 @@ from reconciler.plan.steps import (
 from reconciler.ports import Created, Deleted, Refused, Stored, VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from reconciler.ledger import Document
@@ -66,7 +65,7 @@ class World:
 class _Hand:
     """One change in hand."""
 
-    change: Change
+    name: str
     desired: Webhook | None
     stored: Stored
     listing_current: bool
@@ -94,11 +93,13 @@ class Runner:
         self._mutex = threading.Lock()
         self._made: set[str] = set()
         self._gone: set[str] = set()
+        self._stored: dict[str, Stored] = {}
+        """The documents of this run's changes, as they ended."""
         self._store_failures: list[StoreError] = []
         self._acted = False
 
-    def run(self, changes: Sequence[Change], jobs: int = 1) -> Outcome:
-        """Carry `changes` out.
+    def run(self, changes: Sequence[Change], jobs: int = 1, abandoning: Iterable[str] = ()) -> Outcome:
+        """Carry `changes` out, then sweep; `abandoning` are other documents with abandoned attempts.
 
         Raises:
             StoreError: Vault refused everything and nothing was changed.
@@ -114,7 +115,7 @@ class Runner:
                 outcomes += pool.map(self._change, phase)
         if self._store_failures and not self._acted and not any(o.result is Result.DONE for o in outcomes):
             raise self._store_failures[0]
-        swept = () if self._halted else self._sweep(outcomes)
+        swept = () if self._halted else self._sweep(abandoning)
         return Outcome(
             changes=tuple(sorted(outcomes, key=lambda outcome: outcome.change.name)),
             api_requests=self._world.api.requests_sent,
@@ -155,7 +156,7 @@ class Runner:
     def _carry_out(self, change: Change) -> ChangeOutcome:
         stored = self._world.store.read(change.name)
         hand = _Hand(
-            change,
+            change.name,
             self._desired.get(change.name),
             stored,
             listing_current=stored.version == change.version,
@@ -165,31 +166,38 @@ class Runner:
             step = next_step(self._situation(hand))
             match step:
                 case Done():
-                    return self._end(hand, Result.DONE)
+                    return self._end(change, hand, Result.DONE)
                 case Wait(until=until):
                     return self._end(
-                        hand, Result.WAITING, f"the rest is due at {until:%Y-%m-%d %H:%M:%S} UTC"
+                        change, hand, Result.WAITING, f"the rest is due at {until:%Y-%m-%d %H:%M:%S} UTC"
                     )
                 case Failed():
-                    return self._failed(hand, step)
+                    return self._failed(change, hand, step)
                 case _:
                     pass
             if self._stop.is_set():
                 return self._end(
-                    hand, Result.FAILED, "interrupted before the next step", "run `reconciler apply` again"
+                    change,
+                    hand,
+                    Result.FAILED,
+                    "interrupted before the next step",
+                    "run `reconciler apply` again",
                 )
             self._world.reporter.step(change.name, step.description, step.api_requests)
             self._take(hand, step)
-        return self._end(hand, Result.FAILED, "no end was in sight: another run keeps writing this document")
+        return self._end(
+            change, hand, Result.FAILED, "no end was in sight: another run keeps writing this document"
+        )
 
     def _situation(self, hand: _Hand) -> Situation:
         world = self._world
         return Situation(
-            name=hand.change.name,
+            name=hand.name,
             organization=world.organization,
             desired=hand.desired,
             stored=hand.stored,
             live=self._live,
+            listing_began=self._listing_began,
             listing_current=hand.listing_current,
             now=world.clock.now(),
             fresh=world.fresh(),
@@ -199,7 +207,7 @@ class Runner:
 
     def _take(self, hand: _Hand, step: Step) -> None:
         """Take `step` and note what came back in `hand`."""
-        api, store, name = self._world.api, self._world.store, hand.change.name
+        api, store, name = self._world.api, self._world.store, hand.name
         match step:
             case WriteDocument():
                 self._write(hand, step)
@@ -237,10 +245,10 @@ class Runner:
 
     def _write(self, hand: _Hand, step: WriteDocument) -> None:
         try:
-            version = self._world.store.write(hand.change.name, step.document, cas=step.cas)
+            version = self._world.store.write(hand.name, step.document, cas=step.cas)
         except CasConflict:
             # Another run was there first: what it wrote counts, and so does a listing after it.
-            hand.stored = self._world.store.read(hand.change.name)
+            hand.stored = self._world.store.read(hand.name)
             hand.listing_current = False
             self._own(hand.stored.document)
             return
@@ -264,18 +272,24 @@ class Runner:
             undeleted = {**hand.progress.undeleted, endpoint_id: answer}
             hand.progress = replace(hand.progress, undeleted=undeleted)
 
-    def _failed(self, hand: _Hand, failed: Failed) -> ChangeOutcome:
+    def _failed(self, change: Change, hand: _Hand, failed: Failed) -> ChangeOutcome:
         if failed.failure is Failure.RUN:
             self._abort.set()
         result = Result.UNVERIFIED if failed.failure is Failure.UNVERIFIED else Result.FAILED
-        return self._end(hand, result, failed.message, failed.hint)
+        return self._end(change, hand, result, failed.message, failed.hint)
 
     def _end(
-        self, hand: _Hand, result: Result, detail: str | None = None, hint: str | None = None
+        self,
+        change: Change,
+        hand: _Hand,
+        result: Result,
+        detail: str | None = None,
+        hint: str | None = None,
     ) -> ChangeOutcome:
+        self._stored[change.name] = hand.stored
         document = hand.stored.document
         current = document.ledger.current if document else None
-        return ChangeOutcome(hand.change, result, current.endpoint_id if current else None, detail, hint)
+        return ChangeOutcome(change, result, current.endpoint_id if current else None, detail, hint)
 
     # --- what is live -------------------------------------------------------------------------------
 
@@ -309,37 +323,29 @@ class Runner:
 
     # --- the sweep ----------------------------------------------------------------------------------
 
-    def _sweep(self, outcomes: list[ChangeOutcome]) -> tuple[str, ...]:
-        """Delete what abandoned attempts left, after every intent of the run is resolved."""
-        names = self._abandoning(outcomes)
-        if not names:
+    def _sweep(self, abandoning: Iterable[str]) -> tuple[str, ...]:
+        """Clear what abandoned attempts left, once every intent of the run is resolved."""
+        if any(s.document and s.document.ledger.pending for s in self._stored.values()):
             return ()
-        documents = {name: self._world.store.read(name) for name in names}
-        if any(s.document and s.document.ledger.pending for s in documents.values()):
-            return ()
-        self._list_again()
-        swept: list[str] = []
-        for stored in documents.values():
-            for attempt in stored.document.ledger.abandoned if stored.document else ():
-                for endpoint in candidates(attempt, self._live):
-                    if isinstance(self._world.api.delete(endpoint.id), Deleted):
-                        self._remove(endpoint.id)
-                        swept.append(endpoint.id)
-        return tuple(swept)
-
-    def _abandoning(self, outcomes: list[ChangeOutcome]) -> list[str]:
-        """Return the documents with abandoned attempts, or nothing while an intent is unresolved."""
-        names = []
-        for outcome in outcomes:
-            stored = self._world.store.read(outcome.change.name) if outcome.change.problem is None else None
-            ledger = stored.document.ledger if stored and stored.document else None
-            if ledger and ledger.pending:
-                return []
-            if ledger and ledger.abandoned:
-                names.append(outcome.change.name)
-        return names
-
-
-def over(document: Document, listing_began: datetime) -> bool:
-    """Whether every abandoned attempt of `document` can be forgotten."""
-    return all(attempt_is_over(a, listing_began) for a in document.ledger.abandoned)
+        for name in abandoning:
+            if name not in self._stored:
+                self._stored[name] = self._world.store.read(name)
+        found = {
+            name: stored
+            for name, stored in self._stored.items()
+            if stored.document and stored.document.ledger.abandoned
+        }
+        if any(
+            attempt.abandoned_at >= self._listing_began
+            for stored in found.values()
+            for attempt in (stored.document.ledger.abandoned if stored.document else ())
+        ):
+            self._list_again()
+        swept: frozenset[str] = frozenset()
+        for name, stored in sorted(found.items()):
+            hand = _Hand(name, self._desired.get(name), stored, listing_current=True)
+            while not isinstance(step := sweep_step(self._situation(hand)), Done):
+                self._world.reporter.step(name, step.description, step.api_requests)
+                self._take(hand, step)
+            swept |= hand.progress.deleted
+        return tuple(sorted(swept))

@@ -34,6 +34,8 @@ class Comparison:
     plan: Plan
     facts: Facts
     live: LiveIndex
+    abandoning: tuple[str, ...]
+    """The documents whose abandoned attempts are still watched."""
 
 
 def compare(
@@ -94,7 +96,8 @@ def compare(
             and m.projection.deletion_policy is DeletionPolicy.PROTECT
         ),
     )
-    return Comparison(plan, facts, live)
+    abandoning = tuple(m.name for m in metadata.values() if m.projection and m.projection.abandoned)
+    return Comparison(plan, facts, live, abandoning)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 def next_due(ledger: Ledger) -> datetime | None:
     """Return when the next step of an overlap or of a sweep is due, if one is."""
     moments = [p.expire_at if p.deleted_at else p.retire_after for p in ledger.previous]
-    moments += [a.written_at + timedelta(seconds=CLOCK_TOLERANCE) for a in ledger.abandoned]
+    moments += [a.abandoned_at + timedelta(seconds=CLOCK_TOLERANCE) for a in ledger.abandoned]
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -80,7 +80,8 @@ def document_from_projection(projection: Projection, *, secret: Secret | None = 
             current=current,
             previous=tuple(Previous(i, projection.generation, retire) for i in projection.previous_ids),
             abandoned=tuple(
-                Abandoned("", "", (), frozenset(), retire) for _ in range(min(projection.abandoned, 1))
+                Abandoned("", "", (), frozenset(), retire, retire)
+                for _ in range(min(projection.abandoned, 1))
             ),
             removing=projection.state == "removing",
             released=projection.state == "released",

@@ -93,6 +93,7 @@ class Situation:
     desired: Webhook | None
     stored: Stored
     live: LiveIndex
+    listing_began: datetime
     listing_current: bool
     """The listing began after the document's version was known, so absence counts."""
     now: datetime
@@ -265,7 +266,9 @@ def _clean_up(s: Situation, document: Document, pending: Pending) -> Step:
 
 def _abandon(s: Situation, document: Document, pending: Pending) -> Step:
     # What was swept once stays a candidate of later sweeps: the server may be slower than we are.
-    ledger = replace(document.ledger, pending=None, abandoned=(*document.ledger.abandoned, pending.abandon()))
+    ledger = replace(
+        document.ledger, pending=None, abandoned=(*document.ledger.abandoned, pending.abandon(s.now))
+    )
     return _write(s, replace(document, ledger=ledger), "abandon the attempt")
 
 
@@ -317,7 +320,7 @@ def _promote(s: Situation, document: Document, pending: Pending, made: Created, 
     abandoned = ledger.abandoned
     if made.uncertain or s.progress.attempts == 0:
         # A server that had forgotten the key has made two: the sweep looks for the other one.
-        abandoned = (*abandoned, pending.abandon(also=frozenset({made.endpoint.id})))
+        abandoned = (*abandoned, pending.abandon(s.now, also=frozenset({made.endpoint.id})))
     current = Current(
         endpoint_id=made.endpoint.id,
         generation=pending.generation,
@@ -482,9 +485,9 @@ def _remove(s: Situation, document: Document) -> Step:
     if ledger.current is not None or ledger.previous:
         emptied = replace(ledger, current=None, previous=())
         return _write(s, replace(document, ledger=emptied), "record that it is gone")
-    if remaining := tuple(a for a in ledger.abandoned if not attempt_is_over(a, s.now)):
+    if remaining := tuple(a for a in ledger.abandoned if not attempt_is_over(a, s.listing_began)):
         # A request that was given up may still be carried out: watch for it a little longer.
-        return _record(s, document) or Wait(max(a.written_at for a in remaining) + _TOLERANCE)
+        return _record(s, document) or Wait(max(a.abandoned_at for a in remaining) + _TOLERANCE)
     gone = project(document, s.stored.version, tested=True, state="deleted")
     if s.stored.projection != gone:
         return WriteProjection(gone)
@@ -492,12 +495,36 @@ def _remove(s: Situation, document: Document) -> Step:
     return SoftDelete(s.stored.version)
 
 
+def sweep_step(s: Situation) -> Step:
+    """Return the next step of clearing what abandoned attempts may have left.
+
+    It is asked after every intent of the run is resolved: one document's abandoned URL may be
+    another's pending one.
+    """
+    document = s.stored.document
+    if document is None or document.ledger.removing or document.ledger.pending is not None:
+        return Done()
+    ledger = document.ledger
+    for attempt in ledger.abandoned:
+        for endpoint in candidates(attempt, s.live):
+            step = _delete(s, endpoint.id, "delete what an abandoned attempt made")
+            if step is not None:
+                return step
+    kept = tuple(
+        a for a in ledger.abandoned if not attempt_is_over(a, s.listing_began) or any(candidates(a, s.live))
+    )
+    if kept != ledger.abandoned:
+        swept = replace(document, ledger=replace(ledger, abandoned=kept))
+        return _write(s, swept, "forget the abandoned attempt")
+    return _record(s, document) or Done()
+
+
 _TOLERANCE = timedelta(seconds=CLOCK_TOLERANCE)
 
 
 def attempt_is_over(attempt: Abandoned, listing_began: datetime) -> bool:
     """Whether a listing that began then shows everything that `attempt` can have made."""
-    return listing_began >= attempt.written_at + _TOLERANCE
+    return listing_began >= attempt.abandoned_at + _TOLERANCE
 
 
 # --- shared ---------------------------------------------------------------------------------------

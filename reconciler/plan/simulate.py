@@ -51,7 +51,7 @@ def steps_of(
     steps: list[Step] = []
     for _ in range(_MOST):
         step = next_step(
-            Situation(name, organization, webhook, stored, live, True, now, _FRESH, run, progress)
+            Situation(name, organization, webhook, stored, live, now, True, now, _FRESH, run, progress)
         )
         match step:
             case Done() | Wait() | Failed():

@@ -83,6 +83,8 @@ class Org:
         self.api = FakeApi(self.clock, behavior)
         self.store = FakeStore(self.clock)
         self.reporter = SilentReporter()
+        self.recorded: set[str] = set()
+        """The endpoints that a document has named as its own, for tests that watch the store."""
         self.world = World(
             ORGANIZATION,
             self.api,
