@@ -80,7 +80,7 @@ class Behavior:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""
-        return asdict(self)
+        return asdict(self) | {"extra_event_types": list(self.extra_event_types)}
 
     def with_json(self, value: object) -> Self:
         """Return this behaviour with the knobs of a JSON object replaced.

@@ -99,25 +99,28 @@ def _target(url: str) -> str:
 
 
 def _post(base: str, target: str, body: bytes, headers: dict[str, str | bytes], timeout: float) -> Delivery:
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    connection: http.client.HTTPConnection
-    if parts.scheme == "https":
-        connection = http.client.HTTPSConnection(
-            host, parts.port, timeout=timeout, context=ssl.create_default_context()
-        )
-    else:
-        connection = http.client.HTTPConnection(host, parts.port, timeout=timeout)
+    connection = None
     try:
+        connection = _connect(base, timeout)
         connection.request("POST", target, body, headers)
         status = connection.getresponse().status
     except TimeoutError:
         return Delivery(delivered=False, error=f"no answer within {timeout:g} seconds")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        # ValueError: a host name that cannot be written for the DNS.
+        # ValueError: a host name or a port that does not exist.
         return Delivery(delivered=False, error=f"the delivery failed: {type(error).__name__}")
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
     return Delivery(
         delivered=status in _OK, status_code=status, error=None if status in _OK else f"it answered {status}"
     )
+
+
+def _connect(base: str, timeout: float) -> http.client.HTTPConnection:
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
+    return http.client.HTTPConnection(host, parts.port, timeout=timeout)

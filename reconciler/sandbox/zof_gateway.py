@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 
 from reconciler.model import Secret
 from reconciler.sandbox.faults import Fault, FaultKind
-from reconciler.sandbox.zof_requests import IDEMPOTENCY_KEY_PATTERN, Problem, matches
+from reconciler.sandbox.zof_requests import BODY_MAX, IDEMPOTENCY_KEY_PATTERN, Problem, matches
 from reconciler.sandbox.zof_state import LoggedRequest
 
 if TYPE_CHECKING:
@@ -76,8 +76,27 @@ class _Exchange:
     arrived_at: float
     headers: Headers
     request_id: str = field(default_factory=lambda: "req_" + secrets.token_hex(12))
+    body: bytearray = field(default_factory=bytearray)
+    more_body: bool = True
     key: ApiKey | None = None
     quota: Quota | None = None
+
+    async def read_body(self) -> bool:
+        """Read the body (of a huge one just more than is allowed); return False if the client has left.
+
+        From then on the request can be carried out although the client leaves.
+        """
+        while self.more_body and len(self.body) <= BODY_MAX:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                return False
+            self.body += message.get("body", b"")
+            self.more_body = message.get("more_body", False)
+        return True
+
+    async def replay_body(self) -> Message:
+        """Take the place of `receive` for the application."""
+        return {"type": "http.request", "body": bytes(self.body), "more_body": False}
 
     @property
     def idempotency_key(self) -> str | None:
@@ -108,11 +127,16 @@ class Gateway:
             headers=Headers(scope=scope),
         )
         if not scope["path"].startswith(_API):
+            if not await exchange.read_body():
+                return
             answer = await self._carry_out(exchange)
             answer.headers.append((b"x-request-id", exchange.request_id.encode()))
             await answer.send(send)
             return
         exchange.number = self._state.log.next_number()
+        if not await exchange.read_body():
+            self._note(exchange, None)
+            return
         await self._pause(self._state.behavior.latency)
         try:
             self._admit(exchange)
@@ -169,7 +193,7 @@ class Gateway:
             else:
                 answer.body += message.get("body", b"")
 
-        await self._app(exchange.scope, exchange.receive, keep)
+        await self._app(exchange.scope, exchange.replay_body, keep)
         return answer
 
     async def _answer(self, exchange: _Exchange, answer: _Answer, *, cut: bool = False) -> None:

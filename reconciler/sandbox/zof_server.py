@@ -91,7 +91,7 @@ class ZofServer:
     closed by the stop; a new server with the same `path` goes on where it ended.
     """
 
-    def __init__(  # noqa: PLR0913 (each has a default; together they are the server's whole configuration)
+    def __init__(
         self,
         behavior: Behavior | None = None,
         *,
@@ -268,6 +268,7 @@ class _Server(uvicorn.Server):
                 log_level="error",
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 # Longer than a window of the rate limit, so that a client that waits keeps its connection.
                 timeout_keep_alive=75,
             )

@@ -165,7 +165,7 @@ class ZofStore:
 
     # --- endpoints --------------------------------------------------------------------------------
 
-    def create(  # noqa: PLR0913 (the parts of one request, each from another place)
+    def create(
         self,
         organization: str,
         draft: EndpointDraft,
@@ -319,7 +319,7 @@ class ZofStore:
         ).fetchone()
         return found is not None
 
-    def _insert(  # noqa: PLR0913, PLR0917 (the columns of one row)
+    def _insert(
         self,
         organization: str,
         url: str,
