@@ -18,6 +18,7 @@ from starlette.routing import Route
 from reconciler.model import Secret
 from reconciler.sandbox.zof_delivery import deliver_test
 from reconciler.sandbox.zof_gateway import ORGANIZATION, REQUEST_NUMBER, Gateway
+from reconciler.sandbox.zof_records import KeyReused, StoredEndpoint, UrlTaken
 from reconciler.sandbox.zof_requests import (
     BODY_MAX,
     EVENT_TYPES,
@@ -26,7 +27,6 @@ from reconciler.sandbox.zof_requests import (
     parse_draft,
     parse_page,
 )
-from reconciler.sandbox.zof_store import KeyReused, StoredEndpoint, UrlTaken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from reconciler.sandbox.zof_records import StoredEndpoint
     from reconciler.sandbox.zof_state import ZofState
-    from reconciler.sandbox.zof_store import StoredEndpoint
 
     Handler = Callable[[Request], Awaitable[Response]]
 

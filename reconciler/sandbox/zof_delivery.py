@@ -17,7 +17,7 @@ from reconciler.sandbox.loopback import is_loopback
 
 if TYPE_CHECKING:
     from reconciler.sandbox.behavior import Behavior
-    from reconciler.sandbox.zof_store import StoredEndpoint
+    from reconciler.sandbox.zof_records import StoredEndpoint
 
 SIGNATURE_HEADER = "X-Zof-Signature"
 ORIGINAL_URL_HEADER = "X-Zof-Original-Url"

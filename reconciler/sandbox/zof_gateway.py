@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 
 from reconciler.model import Secret
 from reconciler.sandbox.faults import Fault, FaultKind
+from reconciler.sandbox.zof_answers import Answer, spoiled
 from reconciler.sandbox.zof_requests import BODY_MAX, IDEMPOTENCY_KEY_PATTERN, Problem, matches
 from reconciler.sandbox.zof_state import LoggedRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from reconciler.sandbox.zof_records import ApiKey
     from reconciler.sandbox.zof_state import Quota, ZofState
-    from reconciler.sandbox.zof_store import ApiKey
 
 # Keys of the ASGI scope by which the gateway tells the operations what it found out, and by which the
 # server tells the gateway how to break the connection.
@@ -37,32 +32,6 @@ CLOSE = "zof.close"
 PERMISSION = "webhooks:manage"
 _API = "/v1/"
 _SERVER_ERRORS = range(500, 600)
-
-
-@dataclass(slots=True)
-class _Answer:
-    """A whole answer in memory: none is large."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: bytes = b""
-
-    @classmethod
-    def of(cls, response: Response) -> _Answer:
-        return cls(response.status_code, list(response.raw_headers), bytes(response.body))
-
-    @classmethod
-    def page(cls, content: bytes, content_type: bytes) -> _Answer:
-        return cls(200, [(b"content-type", content_type)], content)
-
-    def with_json(self, value: Any) -> _Answer:
-        return _Answer.of(JSONResponse(value, self.status))
-
-    async def send(self, send: Send, *, cut: bool = False) -> None:
-        """Send it; `cut`: only half of the body, and no end."""
-        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
-        body = self.body[: len(self.body) // 2] if cut else self.body
-        await send({"type": "http.response.body", "body": body, "more_body": cut})
 
 
 @dataclass(slots=True)
@@ -141,7 +110,7 @@ class Gateway:
         try:
             self._admit(exchange)
         except Problem as problem:
-            await self._answer(exchange, _problem(problem))
+            await self._answer(exchange, Answer.of_problem(problem))
             return
         fault = self._state.faults.take(scope["method"], scope["path"])
         if fault is None:
@@ -182,9 +151,9 @@ class Gateway:
         exchange.scope[ORGANIZATION] = key.organization
         exchange.scope[REQUEST_NUMBER] = exchange.number
 
-    async def _carry_out(self, exchange: _Exchange) -> _Answer:
+    async def _carry_out(self, exchange: _Exchange) -> Answer:
         """Let the application do what is asked, and keep its answer."""
-        answer = _Answer(500)
+        answer = Answer(500)
 
         async def keep(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -196,7 +165,7 @@ class Gateway:
         await self._app(exchange.scope, exchange.replay_body, keep)
         return answer
 
-    async def _answer(self, exchange: _Exchange, answer: _Answer, *, cut: bool = False) -> None:
+    async def _answer(self, exchange: _Exchange, answer: Answer, *, cut: bool = False) -> None:
         """Note the request, complete the answer's headers and send it."""
         assert exchange.quota is not None  # noqa: S101 (`_admit` sets it first)
         quota = exchange.quota
@@ -242,7 +211,7 @@ class Gateway:
             await self._answer(exchange, true_answer, cut=True)
             await _break_connection(exchange, CLOSE)
         else:
-            answer = _spoiled(exchange, fault, true_answer)
+            answer = spoiled(exchange.scope["query_string"], fault, true_answer)
             answer.headers += [(name.lower().encode(), text.encode()) for name, text in fault.headers.items()]
             self._remember_error(exchange, answer)
             await self._answer(exchange, answer)
@@ -269,7 +238,7 @@ class Gateway:
         self._note(exchange, None)
         await _break_connection(exchange, how)
 
-    def _remember_error(self, exchange: _Exchange, answer: _Answer) -> None:
+    def _remember_error(self, exchange: _Exchange, answer: Answer) -> None:
         """Keep a 5xx of a creation under its idempotency key, as some servers do."""
         key = exchange.idempotency_key
         if (
@@ -293,52 +262,3 @@ async def _break_connection(exchange: _Exchange, how: str) -> None:
     exchange.scope[how]()
     while (await exchange.receive())["type"] != "http.disconnect":
         pass
-
-
-def _problem(problem: Problem) -> _Answer:
-    return _Answer.of(JSONResponse(problem.body(), problem.status, problem.headers))
-
-
-_STATUS_PROBLEMS = {
-    400: ("invalid_request", "The request is invalid."),
-    401: ("unauthorized", "The API key is missing, expired or invalid."),
-    403: ("forbidden", "The API key lacks a permission."),
-    404: ("not_found", "There is no such endpoint in this organization."),
-    409: ("conflict", "The state forbids it."),
-    429: ("rate_limit_exceeded", "Too many requests."),
-    503: ("unavailable", "The service is unavailable."),
-}
-
-
-def _spoiled(exchange: _Exchange, fault: Fault, true_answer: _Answer | None) -> _Answer:
-    """Return the answer that `fault` makes."""
-    match fault.kind:
-        case FaultKind.MALFORMED:
-            return _Answer.page(b'{"data": [{"id": ', b"application/json")
-        case FaultKind.HTML:
-            return _Answer.page(b"<!doctype html><title>Sign in</title>", b"text/html; charset=utf-8")
-        case FaultKind.REDIRECT:
-            return _Answer(302, [(b"location", b"https://elsewhere.example.com/")])
-        case FaultKind.STATUS if fault.body is not None:
-            return _Answer(fault.status, [(b"content-type", b"application/json")], fault.body.encode())
-        case FaultKind.STATUS:
-            code, message = _STATUS_PROBLEMS.get(fault.status, ("internal_error", "Something went wrong."))
-            return _problem(Problem(fault.status, code, message))
-        case shape:
-            assert true_answer is not None  # noqa: S101 (these come after the commit always)
-            return _misshapen(exchange, shape, true_answer)
-
-
-def _misshapen(exchange: _Exchange, shape: FaultKind, answer: _Answer) -> _Answer:
-    """Return a listing with its shape spoiled; another answer stays as it is."""
-    value = json.loads(answer.body) if answer.body else None
-    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-        return answer
-    asked_for = parse_qs(exchange.scope["query_string"].decode("latin-1")).get("starting_after", [None])[0]
-    spoil: dict[FaultKind, Callable[[], dict[str, Any]]] = {
-        FaultKind.DATA_NOT_LIST: lambda: {"data": {"items": value["data"]}},
-        FaultKind.NO_CURSOR: lambda: {"has_more": True, "next_cursor": None},
-        FaultKind.REPEATED_CURSOR: lambda: {"has_more": True, "next_cursor": asked_for},
-        FaultKind.REPEATED_ID: lambda: {"data": value["data"] + value["data"][:1]},
-    }
-    return answer.with_json(value | spoil[shape]())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from reconciler.model import Secret
-from reconciler.sandbox.zof_store import EndpointDraft
+from reconciler.sandbox.zof_records import EndpointDraft
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -172,7 +172,9 @@ def is_text(value: object) -> bool:
 
 def _check_url(value: Any) -> str:
     if not is_text(value) or len(value) > URL_MAX or not matches(URL_PATTERN, value):
-        refuse("url", f"It must be an https URL in ASCII of at most {URL_MAX} characters (http: loopback only).")
+        refuse(
+            "url", f"It must be an https URL in ASCII of at most {URL_MAX} characters (http: loopback only)."
+        )
     return str(value)
 
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import secrets
-import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
-
-import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from typing import TYPE_CHECKING, Self
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
@@ -20,20 +14,17 @@ from reconciler.sandbox.faults import Fault, FaultRule
 from reconciler.sandbox.loopback import require_loopback
 from reconciler.sandbox.zof_api import make_app
 from reconciler.sandbox.zof_controls import control_routes
-from reconciler.sandbox.zof_gateway import ABORT, CLOSE, PERMISSION
+from reconciler.sandbox.zof_gateway import PERMISSION
+from reconciler.sandbox.zof_listener import GatewayServer, bind
 from reconciler.sandbox.zof_state import LoggedRequest, RequestLog, ZofState
-from reconciler.sandbox.zof_store import EndpointChange, StoredEndpoint, ZofStore
+from reconciler.sandbox.zof_store import ZofStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
     from types import TracebackType
 
-    from starlette.types import Receive, Scope, Send
-
-    from reconciler.sandbox.zof_gateway import Gateway
-
-_STOP_PATIENCE = 2.0
+    from reconciler.sandbox.zof_records import EndpointChange, StoredEndpoint
 
 
 class Console:
@@ -121,7 +112,7 @@ class ZofServer:
         """
         require_loopback(host)
         self.organization = organization
-        self._socket = _bind(host, port)
+        self._socket = bind(host, port)
         bound_host, bound_port, *_ = self._socket.getsockname()
         self.origin = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
         """The server's URL without a path."""
@@ -134,7 +125,7 @@ class ZofServer:
         self.console = Console(self._state, organization)
         self.key = self.add_key(organization, key=key)
         routes = control_routes(self._state, organization) if controls else ()
-        self._server = _Server(make_app(self._state, routes))
+        self._server = GatewayServer(make_app(self._state, routes))
         self._thread: threading.Thread | None = None
 
     # --- running ----------------------------------------------------------------------------------
@@ -236,102 +227,4 @@ class ZofServer:
 
     def signing_secrets(self) -> dict[str, Secret]:
         """Return the signing secret of every live endpoint, by id."""
-        return dict(self._state.store.signing_secrets())
-
-
-class _Protocol(H11Protocol):
-    """HTTP/1.1 that lets the application break the connection: no ASGI message can ask for it."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        app = self.app
-
-        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
-            scope[ABORT] = self.transport.abort
-            scope[CLOSE] = self.transport.close
-            await app(scope, receive, send)
-
-        self.app = with_connection
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its pauses of 0.1 seconds, which each test would pay at its start and end."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        super().__init__(
-            uvicorn.Config(
-                gateway,
-                http=_Protocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                log_level="error",
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                # Longer than a window of the rate limit, so that a client that waits keeps its connection.
-                timeout_keep_alive=75,
-            )
-        )
-        self.ready = threading.Event()
-        self._gateway = gateway
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop = asyncio.Event()
-
-    def run(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve until `request_stop`."""
-        try:
-            asyncio.run(self.serve(sockets))
-        finally:
-            # Whatever went wrong: nobody is left waiting.
-            self.ready.set()
-
-    def request_stop(self) -> None:
-        """End `run`, from another thread."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-
-    async def main_loop(self) -> None:
-        """Renew the `Date` header once a second until the stop."""
-        self._loop = asyncio.get_running_loop()
-        await self.on_tick(0)
-        self.ready.set()
-        while not self._stop.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), 1)
-            await self.on_tick(0)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let the requests in hand end, then close every connection."""
-        for server in self.servers:
-            server.close()
-        for bound in sockets or []:
-            bound.close()
-        self._gateway.stop()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        if self.server_state.tasks:
-            await asyncio.wait(list(self.server_state.tasks), timeout=_STOP_PATIENCE)
-        for connection in list(self.server_state.connections):
-            if connection.transport is not None:
-                connection.transport.abort()
-        # The sockets themselves are closed by callbacks, in the loop's next turn.
-        await asyncio.sleep(0)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns Nagle's algorithm off: else each answer takes 40 ms longer.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        # Listening at once: nobody who knows the port is refused before the server takes over.
-        bound.listen(128)
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise ReconcilerError(
-            f"the sandbox cannot listen on {host}:{port}: {error}",
-            hint="name another port, or 0 for a free one",
-        ) from error
-    return bound
+        return {endpoint.id: endpoint.secret for endpoint in self._state.store.all()}

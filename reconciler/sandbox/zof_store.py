@@ -7,15 +7,23 @@ import json
 import secrets
 import sqlite3
 import threading
-from base64 import b64encode
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
+from reconciler.sandbox.zof_records import (
+    ApiKey,
+    CreateAnswer,
+    EndpointChange,
+    EndpointDraft,
+    KeyReused,
+    StoredEndpoint,
+    UrlTaken,
+    new_signing_secret,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from reconciler.sandbox.behavior import Behavior
@@ -49,62 +57,6 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
 ) STRICT;
 """
 _COLUMNS = "number, id, organization, url, events, secret, created_at"
-
-
-class UrlTaken(Exception):
-    """Another endpoint of the organization has this URL, and the server wants URLs to be unique."""
-
-
-class KeyReused(Exception):
-    """The idempotency key belongs to a request with another body."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredEndpoint:
-    """An endpoint as the server knows it, its signing secret included."""
-
-    number: int
-    """Its place in the order of creation, over all organizations."""
-    id: str
-    organization: str
-    url: str
-    events: tuple[str, ...]
-    secret: Secret
-    created_at: float
-    """Unix time."""
-
-
-@dataclass(frozen=True, slots=True)
-class ApiKey:
-    """Whose key it is and what it may do."""
-
-    organization: str
-    permissions: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class CreateAnswer:
-    """What a creation answered, the first time or again."""
-
-    status: int
-    body: Secret
-    """JSON; it may hold the signing secret."""
-    replayed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointChange:
-    """One change of the endpoints, for a test that asks what was live when."""
-
-    action: Literal["created", "edited", "deleted"]
-    endpoint: StoredEndpoint
-    """As it is after the change; after a deletion, as it was before."""
-    by_console: bool
-
-
-def new_signing_secret() -> Secret:
-    """Return 32 random bytes in the form in which signing secrets are shown."""
-    return Secret("whsec_" + b64encode(secrets.token_bytes(32)).decode())
 
 
 class ZofStore:
@@ -229,7 +181,7 @@ class ZofStore:
                 " AND created_in < ? ORDER BY number LIMIT ?",
                 (organization, after, created_until, created_before_request, size + 1),
             ).fetchall()
-        return tuple(_endpoint(row) for row in rows[:size]), len(rows) > size
+        return tuple(StoredEndpoint.from_row(row) for row in rows[:size]), len(rows) > size
 
     def find(self, endpoint_id: str, organization: str | None = None) -> StoredEndpoint | None:
         """Return one endpoint, of any organization if none is given; None where there is none."""
@@ -238,13 +190,13 @@ class ZofStore:
                 f"SELECT {_COLUMNS} FROM endpoints WHERE id = ?1 AND ?2 IN (organization, '*')",  # noqa: S608 (a constant)
                 (endpoint_id, organization or "*"),
             ).fetchone()
-        return row and _endpoint(row)
+        return row and StoredEndpoint.from_row(row)
 
     def all(self) -> tuple[StoredEndpoint, ...]:
         """Return every endpoint of every organization, in the order of creation."""
         with self._lock:
             rows = self._db.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY number").fetchall()  # noqa: S608 (a constant)
-        return tuple(_endpoint(row) for row in rows)
+        return tuple(StoredEndpoint.from_row(row) for row in rows)
 
     def delete(self, endpoint_id: str, organization: str | None = None, *, by_console: bool = False) -> bool:
         """Delete an endpoint; return whether there was one."""
@@ -291,10 +243,6 @@ class ZofStore:
         """Return what happened to the endpoints since the store was opened, oldest first."""
         with self._lock:
             return tuple(self._changes)
-
-    def signing_secrets(self) -> Mapping[str, Secret]:
-        """Return the signing secret of every live endpoint, by id."""
-        return {endpoint.id: endpoint.secret for endpoint in self.all()}
 
     # --- inside a transaction ---------------------------------------------------------------------
 
@@ -346,24 +294,5 @@ class ZofStore:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointDraft:
-    """A creation request that was found valid."""
-
-    url: str
-    events: tuple[str, ...]
-    secret: Secret | None
-    body_hash: str
-    """SHA-256 (hex) of the raw body: what an idempotency key is bound to."""
-    idempotency_key: str | None = None
-
-
 def _hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _endpoint(row: tuple[int, str, str, str, str, str, float]) -> StoredEndpoint:
-    number, endpoint_id, organization, url, events, secret, created_at = row
-    return StoredEndpoint(
-        number, endpoint_id, organization, url, tuple(json.loads(events)), Secret(secret), created_at
-    )

@@ -504,6 +504,7 @@ def test_answers_can_hold_more_than_is_documented(api: httpx.Client, zof: ZofSer
         ("max_page_size", 0),
         ("deliver_to", "https://hooks.example.com/"),
         ("deliver_to", "http://127.0.0.1:port/"),
+        ("deliver_to", "http://[::1/"),
         ("deliver_to", {"hooks.example.com": "file:///etc/passwd"}),
         ("sunset", "now\r\nX-Evil: 1"),
         ("extra_event_types", ["a", 1]),
@@ -738,6 +739,23 @@ def test_a_listing_can_be_misshapen(api: httpx.Client, zof: ZofServer) -> None:
     cursor = api.get("/webhooks", params={"limit": 1}).json()["next_cursor"]
     second = api.get("/webhooks", params={"limit": 1, "starting_after": cursor}).json()
     assert (second["has_more"], second["next_cursor"]) == (True, cursor)
+
+
+def test_other_answers_have_no_listing_to_spoil(api: httpx.Client, zof: ZofServer) -> None:
+    """A fault of a listing's shape leaves any other answer as it is."""
+    zof.fail("*", "*", Fault(FaultKind.REPEATED_ID), times=2)
+    endpoint_id = create(api).json()["id"]
+    assert api.delete(f"/webhooks/{endpoint_id}").status_code == 204
+
+
+def test_a_client_that_leaves_changes_nothing(zof: ZofServer, caplog: pytest.LogCaptureFixture) -> None:
+    """A request whose body never arrives is noted without a status, and is no error of the server's."""
+    head = f"POST {WEBHOOKS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{{"
+    with socket.create_connection(("127.0.0.1", httpx.URL(zof.url).port or 0)) as client:
+        client.sendall(head.encode())
+    wait_until(lambda: zof.requests != ())
+    assert [entry.status for entry in zof.requests] == [None]
+    assert caplog.records == []
 
 
 def test_a_server_can_hang_before_it_commits(zof: ZofServer, connect: Callable[..., httpx.Client]) -> None:
