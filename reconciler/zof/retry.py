@@ -42,7 +42,7 @@ def may_pass(status: int | None) -> bool:
 
 def leaves_doubt(status: int | None) -> bool:
     """Whether the server may have carried out a request that it answered so (None: not at all)."""
-    return status is None or status >= _SERVER_ERROR
+    return status is None or (status >= _SERVER_ERROR and status not in _LASTING)
 
 
 def decide(

@@ -132,6 +132,7 @@ class Wire:
     def send(self, request: Request, seconds: float) -> Answer | NoAnswer:
         """Send `request` once; its answer may take `seconds` as a whole."""
         deadline = self._clock.monotonic() + seconds
+        hidden = [self._key] if request.body is None else [self._key, request.body]
         with self._mutex:
             self._sent += 1
         try:
@@ -142,16 +143,16 @@ class Wire:
                 content=None if request.body is None else request.body.reveal().encode(errors="replace"),
                 headers=_headers(request),
             ) as response:
-                return self._read(response, deadline)
+                return self._read(response, deadline, hidden)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
             return NoAnswer(
-                self._describe(error),
+                self._describe(error, hidden),
                 in_doubt=not isinstance(error, _NEVER_SENT),
                 final=isinstance(error, _HOPELESS),
             )
 
-    def _read(self, response: httpx.Response, deadline: float) -> Answer | NoAnswer:
-        request_id = clean(response.headers.get("x-request-id"), [self._key], limit=128) or None
+    def _read(self, response: httpx.Response, deadline: float, hidden: list[Secret]) -> Answer | NoAnswer:
+        request_id = clean(response.headers.get("x-request-id"), hidden, limit=128) or None
         chunks: list[bytes] = []
         size = 0
         for chunk in response.iter_bytes():
@@ -165,10 +166,10 @@ class Wire:
             chunks.append(chunk)
         return Answer(response.status_code, response.headers, b"".join(chunks), request_id)
 
-    def _describe(self, error: Exception) -> str:
+    def _describe(self, error: Exception, hidden: list[Secret]) -> str:
         words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), "the request failed")
         words = words.format(connect=_CONNECT_TIMEOUT, read=self._read_timeout)
-        detail = clean(str(error), [self._key], limit=160) if isinstance(error, _QUOTABLE) else ""
+        detail = clean(str(error), hidden, limit=160) if isinstance(error, _QUOTABLE) else ""
         return f"{words}: {detail}" if detail else words
 
 

@@ -1,0 +1,243 @@
+"""How answers are read: hostile bytes become values, or a refusal to understand."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reconciler.model import Secret
+from reconciler.ports import Delivered, NotDelivered
+from reconciler.zof.answers import (
+    Events,
+    Nonsense,
+    is_id,
+    read_created_at,
+    read_creation,
+    read_page,
+    read_refusal,
+    read_secret,
+    read_test,
+    secrets_in,
+)
+from reconciler.zof.text import clean
+from reconciler.zof.wire import Answer
+
+GOOD = {"id": "we_1", "url": "https://a.example.com/", "events": ["run.failed"]}
+BODY = Secret(
+    '{"url": "https://asked.example.com/", "events": ["b", "a"], "secret": "whsec_0123456789abcdef"}'
+)
+ODD_MOMENTS: tuple[Any, ...] = (None, True, "", "soon", "2026-05-20T12:00:00", {}, [], 1e300, float("nan"))
+ECHOES = (
+    "whsec_a/b+cdefgh",
+    "whsec_a%2Fb%2Bcdefgh",
+    "x whsec_a/b+",
+    "sec_a/b+cdefgh!",
+    "wh\x00sec_a/b\x07+cdefgh",
+)
+
+
+def page(*items: Any, **changes: Any) -> bytes:
+    return json.dumps({"data": list(items), "has_more": False, **changes}).encode()
+
+
+def answer(status: int, value: Any) -> Answer:
+    return Answer(status, {}, value if isinstance(value, bytes) else json.dumps(value).encode(), "req_1")
+
+
+def test_an_endpoint_is_read() -> None:
+    """Events are sorted and unique; unknown fields, unknown events and a missing `created` are fine."""
+    item = {**GOOD, "events": ["z.new", "run.failed", "z.new"], "status": "odd", "future": {"x": [1]}}
+    read = read_page(page(item, extra=1), Events())
+    assert read.next_cursor is None
+    assert read.endpoints[0].events == ("run.failed", "z.new")
+    assert read.endpoints[0].created is None
+
+
+def test_events_are_kept_once() -> None:
+    """Equal event lists, in whatever order, become one object: a fleet of thousands has few."""
+    read = read_page(page({**GOOD, "events": ["b", "a"]}, {**GOOD, "events": ["a", "b", "a"]}), Events())
+    assert read.endpoints[0].events is read.endpoints[1].events
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"", "no JSON"),
+        (b"\xff\xfe\xfa", "no JSON"),
+        (b"[" * 200_000, "no JSON"),
+        (b'{"data": ' + b"9" * 5000 + b"}", "no JSON"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (b"[]", "no JSON object"),
+        (b"null", "no JSON object"),
+        (json.dumps({"has_more": False}).encode(), "`data`"),
+        (json.dumps({"data": {}, "has_more": False}).encode(), "`data`"),
+        (json.dumps({"data": []}).encode(), "`has_more`"),
+        (page(has_more="false"), "`has_more`"),
+        (page(has_more=True), "`next_cursor`"),
+        (page(has_more=True, next_cursor=""), "`next_cursor`"),
+        (page(has_more=True, next_cursor=7), "`next_cursor`"),
+        (page(has_more=True, next_cursor="\ud800"), "`next_cursor`"),
+        (page(has_more=True, next_cursor="x" * 5000), "`next_cursor`"),
+        (page("we_1"), "no object"),
+        (page({**GOOD, "id": 7}), "`id`"),
+        (page({"url": "https://a.example.com/", "events": []}), "`id`"),
+        (page({**GOOD, "url": None}), "`url`"),
+        (page({**GOOD, "url": ""}), "`url`"),
+        (page({**GOOD, "url": "https://\ud800"}), "`url`"),
+        (page({**GOOD, "events": "run.failed"}), "`events`"),
+        (page({**GOOD, "events": [1]}), "`events`"),
+        (page({**GOOD, "events": [["run.failed"]]}), "`events`"),
+        (page({**GOOD, "events": ["\udfff"]}), "`events`"),
+    ],
+)
+def test_a_misshapen_page_is_refused(value: bytes, words: str) -> None:
+    """What we act on must have its shape; the message says which part has not."""
+    with pytest.raises(Nonsense, match=words):
+        read_page(value, Events())
+
+
+@pytest.mark.parametrize(
+    "bad", ["", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%2f", "a b", "a\nb", "a\n", "\x1b[", "é"]
+)
+def test_an_id_that_breaks_a_path_is_refused(bad: str) -> None:
+    """An id becomes part of a URL, so nothing that means something there may be in it."""
+    assert not is_id(bad)
+    assert is_id("we_01H.a-b:c~=")
+    assert not is_id("x" * 256)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2026-05-20T12:00:00Z", datetime(2026, 5, 20, 12, tzinfo=UTC)),
+        ("2026-05-20T14:00:00.5+02:00", datetime(2026, 5, 20, 12, 0, 0, 500_000, tzinfo=UTC)),
+        (1779278400, datetime(2026, 5, 20, 12, tzinfo=UTC)),
+        (1779278400.0, datetime(2026, 5, 20, 12, tzinfo=UTC)),
+        (1779278400000, datetime(2026, 5, 20, 12, tzinfo=UTC)),
+        *((odd, None) for odd in ODD_MOMENTS),
+        ("0001-01-01T00:00:00+23:59", None),
+        (10**400, None),
+    ],
+)
+def test_created(value: Any, expected: datetime | None) -> None:
+    """`created` is RFC 3339 or Unix time in seconds or milliseconds; anything else counts as unknown."""
+    assert read_created_at(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"secret": "whsec_a"}, "whsec_a"),
+        ({"signing_secret": "whsec_b"}, "whsec_b"),
+        ({"secret": "whsec_a", "signing_secret": "whsec_b"}, "whsec_b"),
+        ({"secret": "whsec_a", "signing_secret": "whsec_***"}, "whsec_a"),
+        ({"secret": "whsec_a", "signing_secret": None}, "whsec_a"),
+        ({}, None),
+        *(
+            ({"secret": s}, None)
+            for s in ("", "  ", "whsec_****abcd", "whsec_…", "••••", "wh...", "[REDACTED]", 7)
+        ),
+        ({"secret": "\ud800"}, None),
+        ({"secret": "line\nbreak"}, None),
+    ],
+)
+def test_the_secret_of_a_creation(fields: dict[str, Any], expected: str | None) -> None:
+    """The secret is found under either name; one that is absent, empty or masked is no secret."""
+    made = read_creation(answer(201, {**GOOD, **fields}), BODY)
+    assert (made.secret and made.secret.reveal()) == expected
+    assert made.endpoint.url == GOOD["url"]
+
+
+def test_a_creation_may_leave_out_what_was_asked() -> None:
+    """An answer of an id and a secret alone is enough: URL and events are those of the request."""
+    made = read_creation(answer(200, {"id": "we_9", "secret": "whsec_x"}), BODY)
+    assert (made.endpoint.url, made.endpoint.events) == ("https://asked.example.com/", ("a", "b"))
+
+
+def test_secret_words() -> None:
+    """A real secret that merely contains a word for a mask is kept."""
+    assert read_secret("whsec_hiddenvalleyABC") is not None
+    assert read_secret("<hidden>") is None
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", None),
+        (b"OK", None),
+        (b"[]", None),
+        ({"delivered": True, "status_code": 204}, None),
+        ({"status_code": "500"}, None),
+        ({"delivered": False}, "not delivered"),
+        ({"success": False, "error": "tls"}, "tls"),
+        ({"status_code": 404}, "answered 404"),
+        ({"delivered": True, "status_code": 500, "message": "a\x1b[31mb"}, "answered 500; a[31mb"),
+        ({"delivered": False, "error": {"message": "refused"}}, "refused"),
+    ],
+)
+def test_a_test_answer(body: Any, reason: str | None) -> None:
+    """A 2xx means delivered unless the body clearly says otherwise; its words are quoted cleanly."""
+    read = read_test(answer(200, body), [])
+    if reason is None:
+        assert read == Delivered("req_1")
+    else:
+        assert isinstance(read, NotDelivered)
+        assert reason in read.reason
+
+
+def test_a_refusal_quotes_the_server_safely() -> None:
+    """Code, message and param are one line each, capped, and without what we sent in confidence."""
+    key = Secret("zof_live_abcdefghijklmnop")
+    error = {
+        "code": "bad\x00\x1b[2J" + "c" * 500,
+        "message": "key zof_live_abcdefghij… of whsec_0123456789abcdef\n::error::\u202e" + "m" * 9000,
+        "param": ["url"],
+    }
+    refused = read_refusal(answer(400, {"error": error}), [key, *secrets_in(BODY)])
+    assert refused.code.startswith("bad[2Jccc")
+    assert len(refused.code) == 64
+    assert len(refused.message) == 300
+    assert refused.message.startswith("key <secret>… of <secret> ::error::mmm")
+    assert refused.param is None
+    assert refused.request_id == "req_1"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "message"),
+    [
+        (400, {"error": "plain words"}, "unknown", "plain words"),
+        (400, {"error": None}, "unknown", "without a message"),
+        (400, b"<html>nope", "unknown", "no error object"),
+        (302, b"", "redirect", "not followed"),
+    ],
+)
+def test_a_refusal_in_another_shape(status: int, body: Any, code: str, message: str) -> None:
+    """An error answer that is not the API's own still gives a sentence."""
+    refused = read_refusal(answer(status, body), [])
+    assert refused.code == code
+    assert message in refused.message
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_secrets_are_hidden_in_any_spelling(echo: str) -> None:
+    """A secret that the server quotes, whole or in part, escaped or broken up, is not shown."""
+    shown = clean(f"you sent {echo}", [Secret("whsec_a/b+cdefgh")])
+    assert "<secret>" in shown
+    assert "/b+c" not in shown
+    assert "b%2B" not in shown
+
+
+def test_clean_keeps_ordinary_text() -> None:
+    """Text without a secret is only put on one line; what is no text is nothing."""
+    assert clean(" two\r\n lines ", [Secret("short")]) == "two lines"
+    assert clean("a short one", [Secret("short")]) == "a <secret> one"
+    assert clean(None) == clean(7) == clean([]) == ""
+
+
+def test_a_body_that_cannot_be_read_is_hidden_as_a_whole() -> None:
+    """Where no secret can be found in the request, all of the request counts as one."""
+    assert [s.reveal() for s in secrets_in(Secret("not json"))] == ["not json"]
+    assert secrets_in(Secret("{}")) == []

@@ -1,0 +1,573 @@
+"""The client against scripted answers: what it sends, what it makes of what comes back, what it waits."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from reconciler.errors import ApiError, InvalidInput, ReconcilerError
+from reconciler.model import Secret
+from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, Unanswered
+from reconciler.zof.client import MAX_PAGES, ZofApi
+from reconciler.zof.retry import MAX_ATTEMPTS
+from reconciler.zof.wire import BODY_LIMIT
+from tests.fakes.clock import FakeClock
+from tests.fakes.world import SilentReporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+URL = "https://api.example.com/v1"
+KEY = Secret("zof_live_S3cretS3cretS3cret")
+WHSEC = "whsec_TopTopTopSecretSecret"
+BODY = Secret(json.dumps({"url": "https://a.example.com/", "events": ["run.failed"], "secret": WHSEC}))
+ENDPOINT = {"id": "we_1", "url": "https://a.example.com/", "events": ["run.failed"]}
+MADE = {**ENDPOINT, "secret": WHSEC}
+
+
+class WaitNoting(SilentReporter):
+    """Remembers what it was told to wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[tuple[float, str]] = []
+        self.counts: list[tuple[int, int]] = []
+
+    def listed(self, endpoints: int, pages: int) -> None:
+        self.counts.append((endpoints, pages))
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        self.waits.append((round(seconds, 3), reason))
+
+
+class Server:
+    """Answers with what it was given, in turn; the last one again and again."""
+
+    def __init__(self, *script: Any, **options: Any) -> None:
+        self.script = list(script)
+        self.requests: list[httpx.Request] = []
+        self.times: list[float] = []
+        self.clock = FakeClock()
+        self.reporter = WaitNoting()
+        self.api = ZofApi(
+            options.pop("url", URL),
+            KEY,
+            clock=self.clock,
+            reporter=self.reporter,
+            jitter=lambda: 1.0,
+            transport=httpx.MockTransport(self._answer),
+            **options,
+        )
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        self.times.append(self.clock.monotonic())
+        step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        step = step(request) if callable(step) and not isinstance(step, type) else step
+        if isinstance(step, type):
+            step = step(f"about {KEY.reveal()} and {WHSEC}", request=request)
+        if isinstance(step, Exception):
+            raise step
+        assert isinstance(step, httpx.Response)
+        return step
+
+
+def ok(value: Any, status: int = 200, **headers: str) -> Callable[[httpx.Request], httpx.Response]:
+    """Return an answer that can be given more than once."""
+    named = {"x-request-id": "req_7"} | {name.replace("_", "-"): text for name, text in headers.items()}
+    content = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return lambda _request: httpx.Response(status, content=content, headers=named)
+
+
+def error(status: int, code: str = "oops", **headers: str) -> Callable[[httpx.Request], httpx.Response]:
+    return ok({"error": {"code": code, "message": f"words for {KEY.reveal()}"}}, status, **headers)
+
+
+def page(*ids: str, cursor: str | None = None) -> Callable[[httpx.Request], httpx.Response]:
+    data = [{**ENDPOINT, "id": endpoint_id} for endpoint_id in ids]
+    return ok({"data": data, "has_more": cursor is not None, "next_cursor": cursor})
+
+
+# --- what is sent ---------------------------------------------------------------------------------
+
+
+def test_a_listing_goes_page_by_page() -> None:
+    """Pages of 100 are asked for one after another, each with the cursor of the one before, to the end."""
+    server = Server(page("a", "b", cursor="c/1 &"), page(cursor="c2"), page("c"))
+    assert [[e.id for e in part] for part in server.api.list_pages()] == [["a", "b"], [], ["c"]]
+    assert [dict(r.url.params) for r in server.requests] == [
+        {"limit": "100"},
+        {"limit": "100", "starting_after": "c/1 &"},
+        {"limit": "100", "starting_after": "c2"},
+    ]
+    assert server.requests[0].headers["authorization"] == f"Bearer {KEY.reveal()}"
+    assert server.requests[0].headers["user-agent"].startswith("webhook-reconciler/")
+    assert server.reporter.counts == [(2, 1), (2, 2), (3, 3)]
+    assert server.api.requests_sent == 3
+
+
+def test_a_creation_sends_the_exact_bytes() -> None:
+    """The body goes out byte for byte, as JSON, under its idempotency key; the answer's secret comes back."""
+    server = Server(ok(MADE, 201))
+    made = server.api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.secret == Secret(WHSEC)
+    assert not made.uncertain
+    assert made.request_id == "req_7"
+    (request,) = server.requests
+    assert request.content == BODY.reveal().encode()
+    assert (request.method, request.url.path) == ("POST", "/v1/webhooks")
+    assert request.headers["idempotency-key"] == "key-1"
+    assert request.headers["content-type"] == "application/json"
+
+
+def test_a_test_and_a_deletion() -> None:
+    """A test is an empty POST without a key, a deletion a DELETE."""
+    server = Server(ok({"delivered": True}), ok(b"", 204))
+    assert server.api.test("we_1") == Delivered("req_7")
+    assert server.api.delete("we_1") == Deleted("req_7")
+    test, delete = server.requests
+    assert (test.method, test.url.path, test.content) == ("POST", "/v1/webhooks/we_1/test", b"")
+    assert "idempotency-key" not in test.headers
+    assert (delete.method, delete.url.path) == ("DELETE", "/v1/webhooks/we_1")
+
+
+def test_the_key_beats_netrc_and_cookies_are_dropped(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    """A `.netrc` entry for the host does not replace the key, and no cookie is ever sent back."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine api.example.com login somebody password else")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = Server(ok({"data": [], "has_more": False}, set_cookie="a=b"))
+    list(server.api.list_pages())
+    list(server.api.list_pages())
+    assert server.requests[1].headers["authorization"] == f"Bearer {KEY.reveal()}"
+    assert "cookie" not in server.requests[1].headers
+
+
+@pytest.mark.parametrize("unsendable", ["", "a/b", "..", "x\r\ny"])
+def test_an_id_that_cannot_be_sent(unsendable: str) -> None:
+    """An id that would change the request's path is refused before anything is sent."""
+    server = Server(ok({}))
+    for answer in (server.api.test(unsendable), server.api.delete(unsendable)):
+        assert isinstance(answer, Refused)
+    assert isinstance(server.api.create("key\r\nX-Evil: 1", BODY), Refused)
+    assert isinstance(server.api.create("", BODY), Refused)
+    assert server.requests == []
+
+
+# --- a listing is complete or refused -------------------------------------------------------------
+
+HTML = b"<!doctype html><title>Sign in</title>"
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ([page("a", cursor="c"), page("b", cursor="c"), page("d")], "a cursor came twice"),
+        ([page("a", cursor="c"), page("a")], "in it twice"),
+        ([page("a", "a")], "in it twice"),
+        ([page("a", cursor="c"), error(404)], "no webhooks API"),
+        ([ok({"data": {}, "has_more": False})], "`data` is no list"),
+        ([ok(HTML)], "web page"),
+        ([ok(b"{")], "no JSON"),
+        ([ok(b" " * (BODY_LIMIT + 1))], "more than 20 MB"),
+        ([error(302, location="https://evil.example.com/")], "leads elsewhere"),
+        ([error(400)], "refused to list"),
+        ([error(500)], "gave no usable answer"),
+        ([httpx.ConnectError], "no connection"),
+    ],
+)
+def test_an_incomplete_listing_is_refused(script: list[Any], words: str) -> None:
+    """Whatever keeps the listing from being complete is an error of one sentence with the request id."""
+    server = Server(*script)
+    with pytest.raises(ApiError, match=words) as caught:
+        list(server.api.list_pages())
+    assert caught.value.hint
+    assert ("req_7" in caught.value.message) or script == [httpx.ConnectError]
+    assert KEY.reveal() not in caught.value.message
+    assert all(r.url.host == "api.example.com" for r in server.requests)
+
+
+def test_an_endless_listing_is_refused() -> None:
+    """A listing that always has another page ends in an error."""
+    server = Server(None)
+
+    def another(request: httpx.Request) -> httpx.Response:
+        return page(cursor=f"c{len(server.requests)}")(request)
+
+    server.script = [another]
+    with pytest.raises(ApiError, match="more than"):
+        list(server.api.list_pages())
+    assert len(server.requests) == MAX_PAGES
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "hint"),
+    [(401, "missing, invalid or expired", "ZOF_API_KEY"), (403, "webhooks:manage", "Admin Center")],
+)
+def test_a_key_that_is_not_accepted(status: int, words: str, hint: str) -> None:
+    """A refused key is told from a missing permission; the hint names the variable and the console."""
+    server = Server(error(status))
+    for attempt in (lambda: list(server.api.list_pages()), server.api.probe):
+        with pytest.raises(ApiError, match=words) as caught:
+            attempt()
+        assert caught.value.status == status
+        assert hint in (caught.value.hint or "")
+        assert "[request req_7]" in caught.value.message
+    assert len(server.requests) == 2
+
+
+def test_a_gzip_bomb_is_refused() -> None:
+    """The limit counts what the body unpacks to."""
+    bomb = gzip.compress(b" " * (BODY_LIMIT + 1))
+    server = Server(ok(bomb, content_encoding="gzip"))
+    with pytest.raises(ApiError, match="more than 20 MB"):
+        list(server.api.list_pages())
+    assert len(server.requests) == 1
+
+
+class Trickle(httpx.SyncByteStream):
+    """A body that comes a byte at a time, each after half a minute."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.sent = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self.clock.sleep(30)
+            self.sent += 1
+            yield b" "
+
+
+def test_a_trickling_answer_ends() -> None:
+    """An answer that never stands still long enough to time out is cut off by the operation's deadline."""
+    server = Server(None)
+    body = Trickle(server.clock)
+    server.script = [lambda _request: httpx.Response(200, stream=body)]
+    with pytest.raises(ApiError, match="took too long"):
+        list(server.api.list_pages())
+    assert body.sent == 5
+    assert server.clock.monotonic() == 150
+
+
+# --- creations ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "uncertain"),
+    [
+        (httpx.ReadTimeout, True),
+        (httpx.RemoteProtocolError, True),
+        (error(500), True),
+        (ok(HTML), True),
+        (ok(b"", 204), True),
+        (httpx.ConnectError, False),
+        (httpx.ConnectTimeout, False),
+        (error(429), False),
+        (error(408), False),
+    ],
+)
+def test_a_creation_is_repeated_with_its_key(first: Any, uncertain: bool) -> None:
+    """The same bytes go out under the same key; it is uncertain if the first try may have taken effect."""
+    server = Server(first, ok(MADE))
+    made = server.api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.uncertain is uncertain
+    assert {(r.headers["idempotency-key"], r.content) for r in server.requests} == {
+        ("key-1", BODY.reveal().encode())
+    }
+    assert server.api.requests_sent == 2
+
+
+@pytest.mark.parametrize(
+    ("last", "stored", "words"),
+    [
+        (error(503, "down"), True, "HTTP 503 down: words for <secret>"),
+        (error(429, "rate_limit_exceeded"), False, "rate_limit_exceeded"),
+        (httpx.ReadTimeout, False, "no answer within 30 s"),
+        (ok(HTML), False, "makes no sense: it is a web page"),
+        (ok({"id": "a/b"}), False, "`id`"),
+    ],
+)
+def test_a_creation_without_an_answer(last: Any, stored: bool, words: str) -> None:
+    """When tries are used up the outcome is unknown, and a 5xx as the last word may be a stored one."""
+    server = Server(last)
+    answer = server.api.create("key-1", BODY)
+    assert isinstance(answer, Unanswered)
+    assert answer.stored_error is stored
+    assert words in answer.reason
+    assert len(server.requests) == MAX_ATTEMPTS
+    assert [round(b - a, 3) for a, b in zip(server.times, server.times[1:], strict=False)] == [0.5, 1, 2, 4]
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 409, 415, 501])
+def test_a_creation_that_is_refused(status: int) -> None:
+    """A definitive refusal is not repeated, and a redirect is never followed with the key."""
+    server = Server(error(status, location="https://evil.example.com/"))
+    answer = server.api.create("key-1", BODY)
+    assert isinstance(answer, Refused)
+    assert answer.status == status
+    assert answer.request_id == "req_7"
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(409, Unanswered), (400, Unanswered), (401, Refused), (403, Refused)]
+)
+def test_a_refusal_after_silence_settles_nothing(status: int, kind: type) -> None:
+    """After a try that may have worked, "the URL is taken" may be about our own endpoint."""
+    server = Server(httpx.ReadTimeout, error(status, "conflict"))
+    answer = server.api.create("key-1", BODY)
+    assert isinstance(answer, kind)
+    if isinstance(answer, Unanswered):
+        assert answer.stored_error
+        assert "conflict" in answer.reason
+
+
+def test_what_came_back_counts() -> None:
+    """Where the answer's URL and events differ from those asked for, the answer's are reported."""
+    server = Server(ok({**MADE, "url": "https://other.example.com/", "events": ["b", "a"]}))
+    made = server.api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert (made.endpoint.url, made.endpoint.events) == ("https://other.example.com/", ("a", "b"))
+
+
+# --- tests and deletions --------------------------------------------------------------------------
+
+
+def test_outcomes_of_a_test() -> None:
+    """A test is delivered, not delivered, refused, or without an answer after every try."""
+    server = Server(ok({"delivered": False}), error(404), error(500))
+    assert isinstance(server.api.test("we_1"), NotDelivered)
+    refused = server.api.test("we_1")
+    assert isinstance(refused, Refused)
+    assert refused.status == 404
+    assert isinstance(server.api.test("we_1"), Unanswered)
+    assert len(server.requests) == 2 + MAX_ATTEMPTS
+
+
+def test_outcomes_of_a_deletion() -> None:
+    """404 and 410 are success, 405 and 501 mean that there is no such operation, silence is retried."""
+    server = Server(error(404), error(410), error(405), error(501), httpx.ReadError, error(404))
+    assert server.api.delete("we_1") == Deleted("req_7")
+    assert server.api.delete("we_1") == Deleted("req_7")
+    for status in (405, 501):
+        refused = server.api.delete("we_1")
+        assert isinstance(refused, Refused)
+        assert refused.status == status
+    assert server.api.delete("we_1") == Deleted("req_7")
+    assert server.api.requests_sent == 6
+
+
+# --- waiting --------------------------------------------------------------------------------------
+
+
+def test_retry_after_is_obeyed() -> None:
+    """After a 429 nothing is sent before the time that it names, and the person is told."""
+    server = Server(error(429, retry_after="17"), ok(MADE))
+    assert isinstance(server.api.create("key-1", BODY), Created)
+    assert server.times == [0, 17]
+    assert server.reporter.waits == [(17, "the API's quota")]
+
+
+def test_retry_after_as_a_date() -> None:
+    """`Retry-After` may be a date; it is compared with the answer's own, whatever our clock says."""
+    later, now = "Sun, 01 Nov 2037 00:00:40 GMT", "Sun, 01 Nov 2037 00:00:10 GMT"
+    server = Server(error(503, retry_after=later, date=now), page("a"))
+    list(server.api.list_pages())
+    assert server.times == [0, 30]
+
+
+def test_a_wait_that_nobody_wants() -> None:
+    """Told to wait an hour, the request gives up, and nothing else is sent while the hour lasts."""
+    server = Server(error(429, retry_after="3000"), ok(MADE))
+    assert isinstance(server.api.create("key-1", BODY), Unanswered)
+    blocked = server.api.delete("we_1")
+    assert isinstance(blocked, Unanswered)
+    assert "wait 3000 s" in blocked.reason
+    assert not blocked.stored_error
+    with pytest.raises(ApiError, match="wait 3000 s"):
+        server.api.probe()
+    assert server.times == [0]
+    server.clock.sleep(3000)
+    assert isinstance(server.api.create("key-1", BODY), Created)
+
+
+def test_an_empty_quota_is_waited_for() -> None:
+    """When the headers say that nothing is left, the next request waits for the reset and not longer."""
+    reset = str(int(FakeClock().now().timestamp()) + 30)
+    headers: dict[str, Any] = {
+        "x_ratelimit_limit": "100",
+        "x_ratelimit_remaining": "0",
+        "x_ratelimit_reset": reset,
+    }
+    server = Server(ok(b"", 204, **headers))
+    server.api.delete("we_1")
+    server.api.delete("we_2")
+    assert server.times == [0, 30.25]
+    assert server.reporter.waits == [(30.25, "the API's quota")]
+
+
+def test_an_explicit_pace_is_kept() -> None:
+    """With a pace of our own requests are spaced evenly."""
+    server = Server(ok(b"", 204), requests_per_minute=120)
+    for _ in range(4):
+        server.api.delete("we_1")
+    assert server.times == [0, 0.5, 1.0, 1.5]
+
+
+def test_sunset_is_told_once() -> None:
+    """An announced end of the API is one warning, cleaned, however many answers repeat it."""
+    server = Server(ok(b"", 204, sunset="Sat, 31 Oct 2026\t23:59:59 GMT"))
+    server.api.delete("we_1")
+    server.api.delete("we_1")
+    (warning,) = server.reporter.warnings
+    assert "Sat, 31 Oct 2026 23:59:59 GMT [request req_7]" in warning
+
+
+def test_probe_tells_what_it_saw() -> None:
+    """One request of one endpoint tells the server's time, its quota and whether there is anything."""
+    headers: dict[str, Any] = {"date": "Sun, 01 Nov 2026 12:00:00 GMT", "x_ratelimit_limit": "100"}
+    server = Server(ok({"data": [ENDPOINT], "has_more": True, "next_cursor": "c"}, **headers))
+    probe = server.api.probe()
+    assert dict(server.requests[0].url.params) == {"limit": "1"}
+    assert probe.endpoints_visible
+    assert probe.server_date == datetime(2026, 11, 1, 12, tzinfo=UTC)
+    assert (probe.rate_limit, probe.request_id) == (100, "req_7")
+
+
+# --- failures in our words ------------------------------------------------------------------------
+
+
+def _library_errors() -> list[Exception]:
+    """Return one of each exception that httpx defines."""
+    text = f"{KEY.reveal()} {WHSEC}"
+    request = httpx.Request("POST", URL, headers={"authorization": f"Bearer {KEY.reveal()}"}, content=WHSEC)
+    made: list[Exception] = []
+    kinds = [k for k in vars(httpx).values() if isinstance(k, type) and issubclass(k, Exception)]
+    for kind in kinds:
+        if issubclass(kind, httpx.HTTPStatusError):
+            made.append(kind(text, request=request, response=httpx.Response(500)))
+        elif kind in {httpx.StreamConsumed, httpx.StreamClosed, httpx.ResponseNotRead, httpx.RequestNotRead}:
+            made.append(kind())
+        elif issubclass(kind, httpx.RequestError):
+            made.append(kind(text, request=request))
+        else:
+            made.append(kind(text))
+    return made
+
+
+@pytest.mark.parametrize("failure", _library_errors(), ids=lambda failure: type(failure).__name__)
+def test_every_error_of_the_library_is_translated(failure: Exception) -> None:
+    """Each of httpx's exceptions becomes an answer or an error of ours, and none shows key or secret."""
+    server = Server(failure)
+    answer = server.api.create("key-1", BODY)
+    assert isinstance(answer, Unanswered)
+    with pytest.raises(ApiError) as caught:
+        list(server.api.list_pages())
+    # The frames beneath this test's own, with their variables: what a crash report would hold.
+    assert caught.value.__traceback__ is not None
+    ours = caught.value.with_traceback(caught.value.__traceback__.tb_next)
+    trace = "".join(traceback.TracebackException.from_exception(ours, capture_locals=True).format())
+    assert "list_pages" in trace
+    for shown in (repr(answer), str(answer), trace):
+        assert KEY.reveal() not in shown
+    assert WHSEC not in repr(answer)
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_a_library_has_errors_to_enumerate() -> None:
+    """The enumeration above finds the library's errors: it cannot pass by finding none."""
+    assert len(_library_errors()) > 20
+
+
+def test_logs_hold_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    """At the most talkative level nothing that is logged holds the key or the signing secret."""
+    caplog.set_level(logging.DEBUG)
+    Server(error(500), ok(MADE)).api.create("key-1", BODY)
+    assert caplog.text
+    assert KEY.reveal() not in caplog.text
+    assert WHSEC not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "api.example.com",
+        "http://api.example.com/v1",
+        "http://127.0.0.1.example.com/v1",
+        "ftp://localhost/",
+        "https://",
+        "https://a b/",
+        "https://user:passw0rd@api.example.com/v1",
+        "https://api.example.com/v1?x=1",
+        "https://api.example.com/v1#x",
+        "https://api.example.com:99999/",
+        "https://[::1/",
+        "https://api.example.com/\x1b[31m",
+    ],
+)
+def test_a_url_that_gets_no_key(url: str) -> None:
+    """The key goes over TLS or stays on this machine; the sentence does not repeat a password."""
+    with pytest.raises(InvalidInput) as caught:
+        Server(ok({}), url=url)
+    assert "passw0rd" not in caught.value.message
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8080/v1", "http://127.0.0.1/v1/", "http://[::1]:1/v1"])
+def test_plain_http_on_loopback(url: str) -> None:
+    """Plain HTTP is accepted on this machine; a slash at the end makes no difference."""
+    server = Server(page(), url=url)
+    assert list(server.api.list_pages()) == [[]]
+    assert server.requests[0].url.path == "/v1/webhooks"
+
+
+@pytest.mark.parametrize("key", ["", "two words", "line\nbreak", "schlüssel", "tab\t"])
+def test_a_key_that_cannot_be_sent(key: str) -> None:
+    """A key that cannot stand in a header is refused with a hint at once, and not shown."""
+    with pytest.raises(InvalidInput) as caught:
+        ZofApi(URL, Secret(key), clock=FakeClock(), reporter=SilentReporter())
+    assert "ZOF_API_KEY" in (caught.value.hint or "")
+    assert not key or key not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("HTTPS_PROXY", "gopher://me:passw0rd@proxy/", "proxy"),
+        ("SSL_CERT_FILE", "/nonexistent/ca.pem", "certificates"),
+    ],
+)
+def test_an_environment_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    """A bad proxy or certificate setting is one sentence that repeats no password."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidInput, match=words) as caught:
+        ZofApi(URL, KEY, clock=FakeClock(), reporter=SilentReporter())
+    trace = "".join(traceback.TracebackException.from_exception(caught.value).format())
+    assert "passw0rd" not in trace
+
+
+@pytest.mark.parametrize("pace", [0, -1])
+def test_a_pace_that_makes_no_sense(pace: int) -> None:
+    """A pace below one request a minute is refused."""
+    with pytest.raises(ReconcilerError, match="requestsPerMinute"):
+        Server(ok({}), requests_per_minute=pace)
+
+
+def test_closing_is_part_of_with() -> None:
+    """As a context manager it closes its connections: another request fails clearly."""
+    server = Server(page())
+    with server.api as api:
+        list(api.list_pages())
+    assert server.api._wire._client.is_closed
