@@ -1,0 +1,301 @@
+"""The documents and the lock of one organization, in a KV version 2 mount."""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hvac.utils import format_url
+
+from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, StoreError
+from reconciler.ports import Metadata, Stored, VersionState
+from reconciler.vault.checks import require_version_2
+from reconciler.vault.failures import (
+    Denied,
+    NoAnswer,
+    NotFound,
+    Purpose,
+    Unsupported,
+    retry_delay,
+    unexpected_shape,
+)
+from reconciler.vault.metadata import (
+    UnexpectedShape,
+    parse_metadata,
+    parse_newest,
+    parse_stored,
+    parse_written,
+    undestroyed_before,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from reconciler.ledger import Document, Projection
+    from reconciler.ports import Clock
+    from reconciler.vault.answers import Answer
+    from reconciler.vault.session import VaultSession
+
+_T = TypeVar("_T")
+LOCK = "_lock"
+_READERS = 8
+_WRITE_TRIES = 3
+_UNSAFE = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
+
+
+class VaultDocuments:
+    """A `DocumentStore` and a `LockStore` below `<mount>/<prefix>/`. Thread-safe."""
+
+    def __init__(self, session: VaultSession, *, mount: str, prefix: str, clock: Clock) -> None:
+        """Remember where the documents lie; nothing is sent yet.
+
+        Raises:
+            InvalidInput: the mount or the prefix is no path.
+        """
+        self._session = session
+        self._mount = _check_path(mount, "mount")
+        self._prefix = _check_path(prefix, "prefix")
+        self._clock = clock
+        self._mount_checked = False
+
+    # --- DocumentStore: reading ---------------------------------------------------------------------
+
+    def list_metadata(self) -> Mapping[str, Metadata]:
+        """Return the metadata of every document, by name; no secret is read.
+
+        OpenBao gives all of it in one answer. Elsewhere, or where the token's policies forbid that
+        path, it is a listing and one request for each name.
+        """
+        purpose = Purpose("list", f"{self._mount}/detailed-metadata/{self._prefix}", harmless=True)
+        try:
+            answer = self._session.call(
+                lambda client: client.adapter.list(format_url("/v1/{path}", path=purpose.path)), purpose
+            )
+        except (NotFound, Unsupported, Denied):
+            return self._list_one_by_one()
+        details = answer.data.get("key_info")
+        if not answer.found or not isinstance(details, dict):
+            return self._list_one_by_one()
+        self._mount_checked = True
+        now = answer.at or self._clock.now()
+        return _parse(
+            lambda: {name: parse_metadata(name, details[name], now) for name in _ours(details)}, purpose
+        )
+
+    def read(self, name: str) -> Stored:
+        """As the port says."""
+        purpose = self._purpose("read", "data", name)
+        answer = self._read_newest(name, purpose)
+        if answer is None:
+            return Stored(name, 0, VersionState.ABSENT, None)
+        now = answer.at or self._clock.now()
+        try:
+            return _parse(lambda: parse_stored(name, answer.data, now), purpose)
+        except DocumentUnreadable as error:
+            raise DocumentUnreadable(f"{purpose.path}: {error.message}", hint=error.hint) from None
+
+    # --- DocumentStore: writing ---------------------------------------------------------------------
+
+    def write(self, name: str, document: Document, *, cas: int) -> int:
+        """As the port says."""
+        nonce = document.ledger.nonce
+        return self._check_and_set(
+            name, document.to_fields(), cas, lambda fields: nonce != "" and _nonce(fields) == nonce
+        )
+
+    def write_projection(self, name: str, projection: Projection) -> None:
+        """As the port says.
+
+        hvac's own method is avoided: it always sends `delete_version_after`, and so would reset it.
+        """
+        self._require_version_2()
+        purpose = self._purpose("update", "metadata", name, confidential=False)
+        body = {"custom_metadata": projection.to_metadata(), "cas_required": True}
+        path = format_url("/v1/{path}", path=purpose.path)
+        self._session.call(lambda client: client.adapter.post(path, json=body), purpose)
+
+    def soft_delete(self, name: str, version: int) -> None:
+        """As the port says."""
+        self._change_versions("delete", name, [version])
+
+    def undelete(self, name: str, version: int) -> None:
+        """As the port says."""
+        self._change_versions("undelete", name, [version])
+
+    def destroy_before(self, name: str, version: int) -> None:
+        """As the port says."""
+        purpose = self._purpose("read", "metadata", name, confidential=False)
+        try:
+            answer = self._read_metadata(name, purpose)
+        except NotFound:
+            return
+        if doomed := _parse(lambda: undestroyed_before(answer.data, version), purpose):
+            self._change_versions("destroy", name, doomed)
+
+    # --- LockStore ----------------------------------------------------------------------------------
+
+    def read_lock(self) -> tuple[int, Mapping[str, str] | None]:
+        """As the port says. Fields that are no texts are left out: we did not write them."""
+        version, fields = self._newest(LOCK)
+        if not fields:
+            return version, None
+        return version, {key: value for key, value in fields.items() if isinstance(value, str)}
+
+    def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
+        """As the port says."""
+        wanted = dict(fields or {})
+        return self._check_and_set(LOCK, wanted, cas, lambda found: found == wanted)
+
+    # --- how it is done -----------------------------------------------------------------------------
+
+    def _list_one_by_one(self) -> Mapping[str, Metadata]:
+        self._require_version_2()
+        purpose = Purpose("list", f"{self._mount}/metadata/{self._prefix}", harmless=True)
+        try:
+            answer = self._session.call(
+                lambda client: client.secrets.kv.v2.list_secrets(self._prefix, mount_point=self._mount),
+                purpose,
+            )
+        except NotFound:
+            return {}
+        keys = answer.data.get("keys")
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            raise unexpected_shape(purpose)
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="vault") as pool:
+            found = pool.map(self._metadata, _ours(keys))
+            return {metadata.name: metadata for metadata in found if metadata is not None}
+
+    def _metadata(self, name: str) -> Metadata | None:
+        """Return one document's metadata; None where it went after it was listed."""
+        purpose = self._purpose("read", "metadata", name, confidential=False)
+        try:
+            answer = self._read_metadata(name, purpose)
+        except NotFound:
+            return None
+        return _parse(lambda: parse_metadata(name, answer.data, answer.at or self._clock.now()), purpose)
+
+    def _read_metadata(self, name: str, purpose: Purpose) -> Answer:
+        path = self._path(name)
+        return self._session.call(
+            lambda client: client.secrets.kv.v2.read_secret_metadata(path, mount_point=self._mount), purpose
+        )
+
+    def _read_newest(self, name: str, purpose: Purpose) -> Answer | None:
+        """Return the answer for the newest version, deleted or not; None where there is no version."""
+        path = self._path(name)
+        try:
+            answer = self._session.call(
+                lambda client: client.secrets.kv.v2.read_secret_version(
+                    path, mount_point=self._mount, raise_on_deleted_version=False
+                ),
+                purpose,
+            )
+        except NotFound:
+            # On a mount of another kind everything looks absent.
+            self._require_version_2()
+            return None
+        return answer
+
+    def _newest(self, name: str) -> tuple[int, dict[str, Any] | None]:
+        """Return the newest version's number (0: none) and its fields, whoever wrote them."""
+        purpose = self._purpose("read", "data", name)
+        answer = self._read_newest(name, purpose)
+        return _parse(lambda: parse_newest(answer.data), purpose) if answer else (0, None)
+
+    def _check_and_set(
+        self, name: str, fields: dict[str, Any], cas: int, ours: Callable[[dict[str, Any]], bool]
+    ) -> int:
+        """Write `fields` if the newest version is still `cas`; `ours` recognises them when read back."""
+        self._require_version_2()
+        attempt = 1
+        while True:
+            try:
+                return self._write_once(name, fields, cas)
+            except (CasConflict, NoAnswer) as error:
+                version, found = self._newest(name)
+                if found is not None and ours(found):
+                    return version
+                if version != cas:
+                    path = self._purpose("update", "data", name).path
+                    raise CasConflict(
+                        f"another writer was first at {path}: version {version} instead of {cas}",
+                        hint="run again",
+                    ) from None
+                if attempt == _WRITE_TRIES or isinstance(error, CasConflict):
+                    raise
+                delay = retry_delay(attempt, error.wait)
+            self._clock.sleep(delay or 0.0)
+            attempt += 1
+
+    def _write_once(self, name: str, fields: dict[str, Any], cas: int) -> int:
+        purpose = self._purpose("update" if cas else "create", "data", name)
+        path = self._path(name)
+        answer = self._session.call(
+            lambda client: client.secrets.kv.v2.create_or_update_secret(
+                path, fields, cas=cas, mount_point=self._mount
+            ),
+            purpose,
+        )
+        return _parse(lambda: parse_written(answer.data), purpose)
+
+    def _change_versions(self, verb: str, name: str, versions: list[int]) -> None:
+        self._require_version_2()
+        path = self._path(name)
+        purpose = self._purpose("update", verb, name, confidential=False)
+        self._session.call(
+            lambda client: getattr(client.secrets.kv.v2, f"{verb}_secret_versions")(
+                path, versions, mount_point=self._mount
+            ),
+            purpose,
+        )
+
+    def _require_version_2(self) -> None:
+        if not self._mount_checked:
+            require_version_2(self._session, self._mount)
+            self._mount_checked = True
+
+    def _purpose(self, capability: str, area: str, name: str, *, confidential: bool = True) -> Purpose:
+        path = f"{self._mount}/{area}/{self._path(name)}"
+        return Purpose(capability, path, confidential=confidential, harmless=capability == "read")
+
+    def _path(self, name: str) -> str:
+        """Return the document's path in the mount, not yet quoted: hvac does this.
+
+        Raises:
+            StoreError: `name` would lead to another path.
+        """
+        if not name or name in {".", ".."} or _UNSAFE.search(name):
+            raise StoreError(
+                f"{json.dumps(name)} cannot be the name of a document", hint="rename it in Vault"
+            )
+        return f"{self._prefix}/{name}"
+
+
+def _ours(names: Iterable[str]) -> list[str]:
+    """Return the names of documents, sorted: no folders, and nothing of the store's own."""
+    return sorted(name for name in names if not name.startswith("_") and not name.endswith("/"))
+
+
+def _nonce(fields: dict[str, Any]) -> object:
+    """Return the nonce in the stored ledger; None where there is none to be found."""
+    try:
+        ledger = json.loads(fields["ledger"])
+        return ledger.get("nonce")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        return None
+
+
+def _parse(parse: Callable[[], _T], purpose: Purpose) -> _T:
+    try:
+        return parse()
+    except UnexpectedShape:
+        raise unexpected_shape(purpose) from None
+
+
+def _check_path(path: str, what: str) -> str:
+    parts = path.strip("/").split("/")
+    if any(part in {"", ".", ".."} or _UNSAFE.search(part) for part in parts):
+        raise InvalidInput(f"the Vault {what} {json.dumps(path)} is no path", hint="like webhooks/acme-prod")
+    return "/".join(parts)

@@ -1,0 +1,190 @@
+"""The ways in which Vault says no, as our errors. Pure.
+
+    StoreError
+    ├── CasConflict   another writer was there first
+    ├── Denied        401, 403
+    ├── NotFound      404: no such document, or no such operation
+    ├── Unsupported   405
+    ├── Rejected      any other 4xx
+    └── NoAnswer      it is unknown what the request did: no answer, a server's error, or nonsense
+
+No error quotes an answer to a request that carries a secret: a server or a proxy may echo it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import requests
+from hvac import exceptions as hvac_exceptions
+
+from reconciler.errors import CasConflict, StoreError
+
+_CAS_MISS = "check-and-set parameter did not match"
+_NO_MOUNT = "no handler for route"
+_BACK_OFF = (0.25, 0.5, 1.0, 2.0)
+_MAX_WAIT = 30.0
+_RETRIABLE = {412, 429, 500, 502, 503, 504}
+"""412: a replica that has not caught up yet. 500 and up: see Vault's HTTP API documentation."""
+_REACH = "check the Vault address and that this machine may reach it"
+
+
+class Denied(StoreError):
+    """Vault refused the token, or the token's policies do not allow this."""
+
+
+class NotFound(StoreError):
+    """There is nothing at this path."""
+
+
+class Unsupported(StoreError):
+    """This server does not know the operation."""
+
+
+class Rejected(StoreError):
+    """The request itself is not acceptable: the same one will be refused again."""
+
+
+class NoAnswer(StoreError):
+    """It is unknown whether the request was carried out."""
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, retriable: bool = True, wait: float | None = None
+    ) -> None:
+        """`retriable`: the same request may well succeed; `wait`: the seconds that Vault asks for."""
+        super().__init__(message, hint=hint)
+        self.retriable = retriable
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a request is for: for its messages, and for what may be done with it."""
+
+    capability: str
+    """What the token's policy must allow: `read`, `list`, `create`, `update`."""
+    path: str
+    """The path in Vault, mount included."""
+    confidential: bool = True
+    """Request or answer hold a secret, so the server's words are not quoted."""
+    harmless: bool = False
+    """It changes nothing, so it may be repeated."""
+
+
+def retry_delay(attempt: int, wait: float | None) -> float | None:
+    """Return the seconds to wait before try number `attempt` + 1 (the first is 1); None: give up."""
+    if attempt > len(_BACK_OFF):
+        return None
+    return min(max(_BACK_OFF[attempt - 1], wait or 0.0), _MAX_WAIT)
+
+
+def unexpected_shape(purpose: Purpose) -> NoAnswer:
+    """Return the error for an answer that Vault would not give."""
+    return NoAnswer(
+        f"the answer for {purpose.path} is not one that Vault gives",
+        hint="see whether the Vault address names a proxy or a login page",
+        retriable=False,
+    )
+
+
+def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = None) -> StoreError:  # noqa: C901, PLR0911  # a table: one line of decision for each meaning
+    """Return the error that an answer with `status` and the server's `words` means."""
+    quoted = "" if purpose.confidential or not words else f": {words}"
+    path = purpose.path
+    if _NO_MOUNT in words:
+        mount = path.partition("/")[0]
+        return Rejected(
+            f"there is no secrets engine for {path}",
+            hint=f"`vault secrets list` shows the mounts; is it `{mount}`, and the namespace right?",
+        )
+    if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+        return unexpected_shape(purpose)
+    if status < HTTPStatus.BAD_REQUEST:
+        return StoreError(
+            f"Vault answers {path} with a redirect (HTTP {status}), which is not followed",
+            hint="set the Vault address to the one that answers itself: the token goes nowhere else",
+        )
+    match status:
+        case HTTPStatus.BAD_REQUEST if _CAS_MISS in words:
+            return CasConflict(f"another writer was first at {path}", hint="run again")
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return Denied(
+                f"permission denied on {path}",
+                hint=f"the token's policy needs `{purpose.capability}` on `{path}`",
+            )
+        case HTTPStatus.NOT_FOUND:
+            return NotFound(f"Vault has nothing at {path}")
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return Unsupported(f"this Vault cannot {purpose.capability} {path}{quoted}")
+        case HTTPStatus.NOT_IMPLEMENTED:
+            return StoreError("Vault is not initialized", hint="initialize and unseal it")
+        case HTTPStatus.SERVICE_UNAVAILABLE if "sealed" in words:
+            return StoreError("Vault is sealed", hint="unseal it, then run again")
+        case _ if status in _RETRIABLE:
+            return NoAnswer(
+                f"Vault answered HTTP {status} for {path}{quoted}",
+                hint="run again; if it stays, look at Vault's log",
+                wait=wait,
+            )
+        case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return NoAnswer(f"Vault answered HTTP {status} for {path}{quoted}", retriable=False)
+    return Rejected(
+        f"Vault refused to {purpose.capability} {path} (HTTP {status}){quoted}",
+        hint="Vault's audit log has the reason",
+    )
+
+
+_HVAC_STATUS = {
+    hvac_exceptions.InvalidRequest: 400,
+    hvac_exceptions.Unauthorized: 401,
+    hvac_exceptions.Forbidden: 403,
+    hvac_exceptions.InvalidPath: 404,
+    hvac_exceptions.UnsupportedOperation: 405,
+    hvac_exceptions.PreconditionFailed: 412,
+    hvac_exceptions.RateLimitExceeded: 429,
+    hvac_exceptions.InternalServerError: 500,
+    hvac_exceptions.VaultNotInitialized: 501,
+    hvac_exceptions.BadGateway: 502,
+    hvac_exceptions.VaultDown: 503,
+}
+
+
+def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  # noqa: PLR0911  # a table, as above
+    """Return our error for one that hvac or requests raised. Nothing of `error`'s text is quoted.
+
+    The caller raises it `from None`: the original may hold a header with the token, or a body.
+    """
+    if isinstance(error, hvac_exceptions.VaultError):
+        status = _HVAC_STATUS.get(type(error))
+        if status is not None:
+            return failure(status, "", purpose)
+        return NoAnswer(f"hvac reports {type(error).__name__} for {purpose.path}", retriable=False)
+    match error:
+        case requests.exceptions.SSLError():
+            return NoAnswer(
+                f"no trusted TLS connection to Vault at {address}",
+                hint="set VAULT_CACERT to the file of the authority that signed Vault's certificate",
+                retriable=False,
+            )
+        case requests.exceptions.ProxyError():
+            return NoAnswer(
+                f"the proxy on the way to Vault at {address} does not answer",
+                hint="check HTTPS_PROXY and NO_PROXY",
+            )
+        case requests.exceptions.Timeout():
+            return NoAnswer(f"Vault at {address} did not answer in time", hint=_REACH)
+        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidHeader():
+            return StoreError(
+                f"the request to Vault at {address} cannot be written",
+                hint="look for stray characters in the Vault address, token and namespace",
+            )
+        case requests.exceptions.RequestException():
+            return NoAnswer(f"Vault is not reachable at {address}", hint=_REACH)
+        case OSError():
+            # requests' word for a certificate file that does not exist.
+            return StoreError(
+                "the file of trusted certificates for Vault cannot be read", hint="check VAULT_CACERT"
+            )
+        case _:
+            return NoAnswer(f"the connection to Vault at {address} broke", hint=_REACH)

@@ -1,0 +1,137 @@
+"""KV version 2's JSON as our values: what a version's metadata says. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from reconciler.ledger import Document, Projection
+from reconciler.ports import Metadata, Stored, VersionState
+
+_DATE_RESOLUTION = timedelta(seconds=1)
+"""Vault's time comes from a header with whole seconds, cut off."""
+
+
+class UnexpectedShape(ValueError):
+    """This is not what KV version 2 answers."""
+
+
+def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
+    """Read one document's metadata, as `<mount>/metadata/<path>` gives it.
+
+    Args:
+        name: the document's name.
+        value: the answer's `data`.
+        now: Vault's time, to tell a deletion that was from one that is to come.
+
+    Raises:
+        UnexpectedShape: it is something else.
+    """
+    data = _mapping(value)
+    number = _version(data.get("current_version"))
+    projection = parse_projection(data.get("custom_metadata"))
+    if number == 0:
+        return Metadata(name, 0, VersionState.ABSENT, projection)
+    version = _mapping(_mapping(data.get("versions")).get(str(number)))
+    return Metadata(name, number, _state(version, now), projection)
+
+
+def parse_stored(name: str, value: object, now: datetime) -> Stored:
+    """Read a document, as `<mount>/data/<path>` gives it.
+
+    Raises:
+        UnexpectedShape: it is something else.
+        DocumentUnreadable: the document holds no ledger that we understand.
+    """
+    data = _mapping(value)
+    version = _mapping(data.get("metadata"))
+    number = _version(version.get("version"))
+    projection = parse_projection(version.get("custom_metadata"))
+    fields = data.get("data")
+    if fields is None:
+        state = _state(version, now)
+        if state is VersionState.LIVE:
+            raise UnexpectedShape
+        return Stored(name, number, state, None, projection=projection)
+    age = max(0.0, (now - _moment(version.get("created_time"))).total_seconds())
+    return Stored(
+        name, number, VersionState.LIVE, Document.from_fields(fields), age=age, projection=projection
+    )
+
+
+def parse_newest(value: object) -> tuple[int, dict[str, Any] | None]:
+    """Read a version's number and its fields (None where they are deleted), whatever they are.
+
+    Raises:
+        UnexpectedShape: it is something else.
+    """
+    data = _mapping(value)
+    fields = data.get("data")
+    number = _version(_mapping(data.get("metadata")).get("version"))
+    return number, fields if isinstance(fields, dict) else None
+
+
+def parse_written(value: object) -> int:
+    """Read the number of the version that a write made.
+
+    Raises:
+        UnexpectedShape: it is something else.
+    """
+    number = _version(_mapping(value).get("version"))
+    if number == 0:
+        raise UnexpectedShape
+    return number
+
+
+def undestroyed_before(value: object, version: int) -> list[int]:
+    """Return the versions before `version` whose content still exists, in order.
+
+    Raises:
+        UnexpectedShape: this is no metadata.
+    """
+    versions = _mapping(_mapping(value).get("versions"))
+    try:
+        return sorted(
+            int(number)
+            for number, kept in versions.items()
+            if int(number) < version and _mapping(kept).get("destroyed") is not True
+        )
+    except ValueError:
+        raise UnexpectedShape from None
+
+
+def parse_projection(value: object) -> Projection | None:
+    """Read `custom_metadata`: None where it is null, somebody else's or damaged."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        return None
+    return Projection.from_metadata(value)
+
+
+def _state(version: dict[str, Any], now: datetime) -> VersionState:
+    if version.get("destroyed") is True:
+        return VersionState.DESTROYED
+    # With `delete_version_after` the time lies in the future, and the version lives until then.
+    deleted = version.get("deletion_time")
+    gone = bool(deleted) and _moment(deleted) <= now + _DATE_RESOLUTION
+    return VersionState.DELETED if gone else VersionState.LIVE
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UnexpectedShape
+    return value
+
+
+def _version(value: object) -> int:
+    # A JSON true is an int to Python.
+    if type(value) is not int or value < 0:
+        raise UnexpectedShape
+    return value
+
+
+def _moment(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise UnexpectedShape from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,275 @@
+"""A session with Vault: hvac, with the guards that it lacks.
+
+No redirect is followed, an answer counts only in Vault's own shape, requests that change nothing are
+repeated after transport failures, and no error holds a secret.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import threading
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+import hvac
+import requests
+from hvac.adapters import RawAdapter
+from hvac.exceptions import VaultError
+from urllib3.exceptions import HTTPError
+
+from reconciler.errors import InvalidInput, StoreError
+from reconciler.model import Secret
+from reconciler.vault.answers import interpret
+from reconciler.vault.auth import TokenLogin
+from reconciler.vault.failures import Denied, NoAnswer, NotFound, Purpose, Rejected, retry_delay, translate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from reconciler.ports import Clock
+    from reconciler.vault.answers import Answer
+    from reconciler.vault.auth import Login
+
+    Send = Callable[[hvac.Client], requests.Response]
+
+_TIMEOUTS = (5.0, 30.0)
+"""Seconds to connect, and between two pieces of an answer."""
+_HEADER_TEXT = re.compile(r"[!-~]+")
+_LOG_IN = Purpose("update", "auth/.../login")
+_LOOK_UP = Purpose("read", "auth/token/lookup-self", harmless=True)
+
+
+class VaultSession:
+    """One login at one Vault, shared by threads: each has a connection of its own. A context manager."""
+
+    def __init__(
+        self, address: str, *, login: Login, clock: Clock, namespace: str = "", ca_cert: str | None = None
+    ) -> None:
+        """Remember where Vault is and how to log in; nothing is sent yet.
+
+        Args:
+            address: the server's URL; plain `http` on loopback only.
+            login: where the token comes from.
+            clock: waits between retries.
+            namespace: Vault's namespace, empty for the root.
+            ca_cert: the path of a PEM file with the trusted authorities, None for the system's.
+
+        Raises:
+            InvalidInput: the address, the token or the namespace cannot be used.
+        """
+        self._on_loopback = _check_address(address)
+        if namespace and not _HEADER_TEXT.fullmatch(namespace):
+            raise InvalidInput("the Vault namespace holds characters that no namespace has")
+        self.address = address.rstrip("/")
+        self._method = None if isinstance(login, TokenLogin) else login
+        self._clock = clock
+        self._namespace = namespace
+        self._ca_cert = ca_cert
+        self._token = _check_token(login.token) if isinstance(login, TokenLogin) else None
+        self._mutex = threading.RLock()
+        self._local = threading.local()
+        self._clients: list[hvac.Client] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Revoke the token if this session got it by a login, and close all connections."""
+        token, self._token = self._token, None
+        method, self._method = self._method, None
+        if token is not None and method is not None:
+            # Where this fails the token expires by itself; some kinds of tokens cannot be revoked.
+            with contextlib.suppress(StoreError):
+                self._send_once(_revoke, Purpose("update", "auth/token/revoke-self"), token)
+        with self._mutex:
+            for client in self._clients:
+                client.adapter.close()
+            self._clients.clear()
+            self._local = threading.local()
+
+    def call(self, send: Send, purpose: Purpose) -> Answer:
+        """Send a request and return its answer.
+
+        Args:
+            send: calls a method of the client that it is given and returns what that returned.
+            purpose: what the request is for.
+
+        Raises:
+            CasConflict: another writer was there first.
+            StoreError: Vault refused, or did not answer in its own way.
+        """
+        attempt = 1
+        while True:
+            try:
+                return self._send_logged_in(send, purpose)
+            except NoAnswer as failure:
+                delay = retry_delay(attempt, failure.wait) if failure.retriable and purpose.harmless else None
+                if delay is None:
+                    raise
+            self._clock.sleep(delay)
+            attempt += 1
+
+    # --- the token ----------------------------------------------------------------------------------
+
+    def _send_logged_in(self, send: Send, purpose: Purpose) -> Answer:
+        token = self._current_token()
+        try:
+            return self._send_once(send, purpose, token)
+        except Denied:
+            if not self._replace_token(token, purpose):
+                raise
+        return self._send_once(send, purpose, self._current_token())
+
+    def _current_token(self) -> Secret:
+        with self._mutex:
+            if self._token is None:
+                self._token = self._log_in()
+            return self._token
+
+    def _replace_token(self, refused: Secret, purpose: Purpose) -> bool:
+        """Log in again if `refused` is no good any more. False: it is good, so its policies are the reason.
+
+        Raises:
+            Denied: it is no good, and we know no way to another.
+        """
+        with self._mutex:
+            if self._token is not refused:
+                return True
+            if self._is_good(refused):
+                return False
+            if self._method is None:
+                raise Denied(
+                    f"Vault refused the token at {purpose.path}: it is invalid or has expired",
+                    hint=f"get a new token; a good one needs `{purpose.capability}` on `{purpose.path}`",
+                ) from None
+            self._token = self._log_in()
+            return True
+
+    def _is_good(self, token: Secret) -> bool:
+        try:
+            self._send_once(lambda client: client.auth.token.lookup_self(), _LOOK_UP, token)
+        except Denied:
+            return False
+        return True
+
+    def _log_in(self) -> Secret:
+        method = self._method
+        if method is None:
+            raise StoreError("the Vault session is closed")
+        try:
+            answer = self._send_once(method.log_in, _LOG_IN, None)
+        except (Denied, NotFound, Rejected):
+            # Vault says 400 to a wrong secret id, 403 or 404 to a wrong mount.
+            raise StoreError(
+                f"Vault refused the {method}", hint="check the credentials, the role and the mount"
+            ) from None
+        token = answer.auth.get("client_token")
+        if not isinstance(token, str) or not _HEADER_TEXT.fullmatch(token):
+            raise StoreError(
+                f"the {method} gave no token",
+                hint="a login that asks for a second factor is not for machines; use another",
+            )
+        return Secret(token)
+
+    # --- one request --------------------------------------------------------------------------------
+
+    def _send_once(self, send: Send, purpose: Purpose, token: Secret | None) -> Answer:
+        client = self._client()
+        client.token = token.reveal() if token else ""
+        try:
+            response = send(client)
+        except (VaultError, requests.RequestException, HTTPError, OSError) as error:
+            # The original may hold the token (a header) or a secret (a body): it is cut off.
+            raise translate(error, self.address, purpose) from None
+        return interpret(response, purpose)
+
+    def _client(self) -> hvac.Client:
+        """Return this thread's client: neither hvac's nor requests' may be shared."""
+        client: hvac.Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self._local.client = self._new_client()
+            with self._mutex:
+                self._clients.append(client)
+        return client
+
+    def _new_client(self) -> hvac.Client:
+        connections = requests.Session()
+        # hvac takes the session's word for it over its own argument's.
+        connections.verify = self._ca_cert or True
+        # Without an authentication of its own, requests takes one from ~/.netrc.
+        connections.auth = _add_nothing
+        # Proxies of the environment count, but not for loopback: plain HTTP through one shows the token.
+        connections.trust_env = not self._on_loopback
+        return hvac.Client(
+            url=self.address,
+            # None would make hvac look into the environment and ~/.vault-token.
+            token="",
+            namespace=self._namespace or None,
+            session=connections,
+            verify=self._ca_cert or True,
+            timeout=_TIMEOUTS,
+            # A redirect to another host would carry the token there, and the body with the secret.
+            allow_redirects=False,
+            # Raw answers: we look at status, headers and shape ourselves.
+            adapter=RawAdapter,
+            ignore_exceptions=True,
+        )
+
+
+def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _revoke(client: hvac.Client) -> requests.Response:
+    answer: requests.Response = client.auth.token.revoke_self()
+    return answer
+
+
+def _check_token(token: Secret) -> Secret:
+    if not _HEADER_TEXT.fullmatch(token.reveal()):
+        raise InvalidInput(
+            "the Vault token is empty or holds characters that no token has",
+            hint="set VAULT_TOKEN to the token alone: no quotes, spaces or line ends",
+        )
+    return token
+
+
+def _check_address(address: str) -> bool:
+    """Return whether `address` is on this machine.
+
+    Raises:
+        InvalidInput: it is no address that a token may be sent to. It is not quoted: it may hold a password.
+    """
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        host = ""
+        parts = urlsplit("")
+    plain_text = all(" " < char < "\x7f" for char in address)
+    if parts.scheme not in {"http", "https"} or not host or not plain_text:
+        raise InvalidInput("the Vault address is no http or https URL", hint="like https://vault.example.com")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidInput("the Vault address holds more than scheme, host, port and path")
+    on_loopback = _is_loopback(host)
+    if parts.scheme == "http" and not on_loopback:
+        raise InvalidInput(
+            f"plain http to {host} would show the Vault token to the network",
+            hint="use https; http is for loopback addresses only",
+        )
+    return on_loopback
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
