@@ -1,0 +1,397 @@
+"""The lock: who may take it, how it is waited for, kept and given back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.apply.lock import LEASE, Holder, Lock, Verdict, is_alive, may_take
+from reconciler.errors import LockHeld, StoreError
+from reconciler.model import Run
+from tests.fakes.clock import START, FakeClock
+from tests.fakes.store import LOCK, FakeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ADA = Holder("1", "ada", "build-1", "boot", 100, "5000", "https://ci.example.com/1")
+GRACE = Holder("2", "grace", "build-2", "other", 100, "5000")
+NEVER = 3600.0
+
+
+def always(_pid: int, _start: str) -> bool:
+    return True
+
+
+def nowhere(_pid: int, _start: str) -> bool:
+    return False
+
+
+def held_by(holder: Holder, /, **changes: str) -> dict[str, str]:
+    return {**holder.to_fields(since=START, expires=START + LEASE), **changes}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock in the test's hand."""
+    return FakeClock()
+
+
+@pytest.fixture
+def store(clock: FakeClock) -> FakeStore:
+    """Give an empty store."""
+    return FakeStore(clock)
+
+
+def lock(
+    store: FakeStore,
+    clock: FakeClock,
+    holder: Holder = ADA,
+    *,
+    timeout: float = 60.0,
+    renewal: float = NEVER,
+    warn: Callable[[str], None] = lambda _message: None,
+    alive: Callable[[int, str], bool] = always,
+) -> Lock:
+    """Return a lock that does not renew itself in the time of a test."""
+    return Lock(store, clock, holder, timeout=timeout, renewal=renewal, warn=warn, alive=alive)
+
+
+SAME_HOST = {"host": ADA.host, "boot_id": ADA.boot_id}
+
+
+@pytest.mark.parametrize(
+    ("fields", "alive", "verdict"),
+    [
+        (None, always, Verdict.FREE),
+        ({}, always, Verdict.FREE),
+        (held_by(GRACE), always, Verdict.HELD),
+        (held_by(GRACE), nowhere, Verdict.HELD),
+        (held_by(ADA), nowhere, Verdict.OURS),
+        (held_by(GRACE, expires="2026-01-01T00:00:00Z"), always, Verdict.LAPSED),
+        (held_by(GRACE, expires=START.isoformat()), always, Verdict.LAPSED),
+        (held_by(GRACE, expires="soon"), always, Verdict.LAPSED),
+        (held_by(GRACE, expires="2026-11-02T00:00:00"), always, Verdict.LAPSED),
+        ({"holder": "somebody"}, always, Verdict.LAPSED),
+        (held_by(GRACE, **SAME_HOST), always, Verdict.HELD),
+        (held_by(GRACE, **SAME_HOST), nowhere, Verdict.DEAD),
+        (held_by(GRACE, **SAME_HOST, pid="x"), nowhere, Verdict.HELD),
+        (held_by(GRACE, **SAME_HOST, process_start=""), nowhere, Verdict.HELD),
+        (held_by(GRACE, host=ADA.host), nowhere, Verdict.HELD),
+        (held_by(GRACE, boot_id=ADA.boot_id), nowhere, Verdict.HELD),
+    ],
+)
+def test_who_may_take_the_lock(
+    fields: dict[str, str] | None, alive: Callable[[int, str], bool], verdict: Verdict
+) -> None:
+    """A lock is taken over when it is free, ours, lapsed, or of a dead process of this very boot."""
+    assert may_take(fields, ADA, START, alive) is verdict
+
+
+def test_unknown_boots_are_never_the_same() -> None:
+    """Where no boot can be told from another, no process is declared dead."""
+    unknown = replace(ADA, boot_id="")
+    assert may_take(held_by(GRACE, host=ADA.host, boot_id=""), unknown, START, nowhere) is Verdict.HELD
+
+
+class TestTaking:
+    """Acquire."""
+
+    def test_a_free_lock_is_taken_at_once(self, store: FakeStore, clock: FakeClock) -> None:
+        """The document names the holder, and its lease ends 30 seconds on."""
+        with lock(store, clock):
+            fields = store.fields(LOCK)
+            assert (fields["holder"], fields["host"], fields["pid"]) == ("ada", "build-1", "100")
+            assert fields["run_url"] == "https://ci.example.com/1"
+            assert fields["expires"] == (START + timedelta(seconds=30)).isoformat().replace("+00:00", "Z")
+        assert clock.now() == START
+
+    def test_nobody_waited_for_a_free_lock(self, store: FakeStore, clock: FakeClock) -> None:
+        """Acquire tells whether the lock had to be waited for."""
+        ours = lock(store, clock)
+        assert ours.acquire() is False
+        ours.release()
+
+    def test_a_held_lock_is_refused_after_the_timeout(self, store: FakeStore, clock: FakeClock) -> None:
+        """The refusal names holder, host, since when, the run, and what to do; the lock stays as it was."""
+        with lock(store, clock):
+            before = store.fields(LOCK)
+            with pytest.raises(LockHeld, match="ada on build-1 since 2026-11-") as refused:
+                lock(store, clock, GRACE, timeout=20).acquire()
+            assert store.fields(LOCK) == before
+        assert "https://ci.example.com/1" in refused.value.message
+        assert "--lock-timeout" in (refused.value.hint or "")
+        assert timedelta(seconds=20) <= clock.now() - START < timedelta(seconds=22)
+
+    def test_without_patience_a_held_lock_is_refused_at_once(
+        self, store: FakeStore, clock: FakeClock
+    ) -> None:
+        """A timeout of zero asks once."""
+        store.write_lock(held_by(GRACE), cas=0)
+        with pytest.raises(LockHeld):
+            lock(store, clock, timeout=0).acquire()
+        assert clock.now() == START
+
+    def test_a_freed_lock_is_taken_while_waiting(self, store: FakeStore, clock: FakeClock) -> None:
+        """Who waits gets the lock soon after the holder frees it, and is told that it had to wait."""
+        first = lock(store, clock)
+        first.acquire()
+
+        def free_later(operation: str, _name: str) -> None:
+            if operation == "read_lock" and clock.now() >= START + timedelta(seconds=5):
+                store.before = lambda _operation, _name: None
+                first.release()
+
+        store.before = free_later
+        second = lock(store, clock, GRACE)
+        assert second.acquire() is True
+        assert store.fields(LOCK)["holder"] == "grace"
+        assert clock.now() < START + timedelta(seconds=8)
+        second.release()
+
+    def test_a_lapsed_lease_is_taken_at_once(self, store: FakeStore, clock: FakeClock) -> None:
+        """A holder that stopped renewing loses the lock when its lease has run out."""
+        store.write_lock(held_by(GRACE), cas=0)
+        clock.advance(seconds=31)
+        with lock(store, clock):
+            assert store.fields(LOCK)["holder"] == "ada"
+        assert clock.now() == START + timedelta(seconds=31)
+
+    def test_a_dead_process_loses_the_lock_at_once(self, store: FakeStore, clock: FakeClock) -> None:
+        """A run that was killed on this host is not waited for."""
+        store.write_lock(held_by(GRACE, **SAME_HOST), cas=0)
+        with lock(store, clock, alive=nowhere):
+            assert store.fields(LOCK)["holder"] == "ada"
+        assert clock.now() == START
+
+    def test_a_clock_that_is_ahead_does_not_hold_the_lock_for_ever(
+        self, store: FakeStore, clock: FakeClock
+    ) -> None:
+        """A lease that is not renewed for its whole length has lapsed, whatever date it says."""
+        store.write_lock(held_by(GRACE, expires="2099-01-01T00:00:00Z"), cas=0)
+        with lock(store, clock):
+            assert store.fields(LOCK)["holder"] == "ada"
+        assert LEASE <= clock.now() - START <= LEASE + timedelta(seconds=2)
+
+    def test_a_renewed_lease_is_respected(self, store: FakeStore, clock: FakeClock) -> None:
+        """A holder that renews keeps the lock for longer than one lease."""
+        first = lock(store, clock)
+        first.acquire()
+
+        def renew(operation: str, _name: str) -> None:
+            if operation == "read_lock" and clock.now().second % 10 == 0:
+                first.renew()
+
+        store.before = renew
+        with pytest.raises(LockHeld):
+            lock(store, clock, GRACE, timeout=100).acquire()
+        first.release()
+
+    def test_the_slower_of_two_waits(self, store: FakeStore, clock: FakeClock) -> None:
+        """Who sees the lock free and loses the check-and-set to another run does not hold it."""
+
+        def be_faster(operation: str, _name: str) -> None:
+            if operation == "write_lock":
+                store.before = lambda _operation, _name: None
+                store.write_lock(held_by(GRACE), cas=0)
+
+        store.before = be_faster
+        with pytest.raises(LockHeld, match="grace"):
+            lock(store, clock, timeout=10).acquire()
+
+    def test_hostile_fields_cannot_forge_lines(self, store: FakeStore, clock: FakeClock) -> None:
+        """Line ends and escape sequences in a lock document do not reach the message."""
+        store.write_lock(held_by(GRACE, holder="x\n::error::\x1b[31m", host="", run_url="a\rb"), cas=0)
+        with pytest.raises(LockHeld) as refused:
+            lock(store, clock, timeout=0).acquire()
+        assert refused.value.message.isprintable()
+        assert "unknown" in refused.value.message
+
+
+class TestKeeping:
+    """Renew."""
+
+    def test_renewing_extends_the_lease(self, store: FakeStore, clock: FakeClock) -> None:
+        """A renewed lease ends 30 seconds after the renewal, and still says since when."""
+        with lock(store, clock) as ours:
+            clock.advance(seconds=25)
+            ours.renew()
+            fields = store.fields(LOCK)
+            assert may_take(fields, GRACE, START + timedelta(seconds=54), always) is Verdict.HELD
+            assert may_take(fields, GRACE, START + timedelta(seconds=55), always) is Verdict.LAPSED
+            assert fields["since"] == START.isoformat().replace("+00:00", "Z")
+
+    def test_a_thread_renews_the_lease(self, store: FakeStore, clock: FakeClock) -> None:
+        """While the lock is held the lease is renewed without anybody asking, and not afterwards."""
+        renewed = threading.Event()
+
+        def count(operation: str, _name: str) -> None:
+            if [name for name, _ in store.calls].count("write_lock") >= 3:
+                renewed.set()
+
+        store.after = count
+        ours = lock(store, clock, renewal=0.001)
+        ours.acquire()
+        assert renewed.wait(30)
+        ours.release()
+        assert store.fields(LOCK) == {}
+        assert not [thread for thread in threading.enumerate() if thread.name == "lock renewal"]
+
+    def test_losing_the_lock_is_told_once(self, store: FakeStore, clock: FakeClock) -> None:
+        """When another run has taken the lock the holder is warned, goes on, and leaves the lock alone."""
+        warnings: list[str] = []
+        with lock(store, clock, warn=warnings.append) as ours:
+            clock.advance(seconds=40)
+            with lock(store, clock, GRACE):
+                ours.renew()
+                ours.renew()
+                assert ours.lost
+                ours.release()
+                assert store.fields(LOCK)["holder"] == "grace"
+        assert warnings == ["another run has taken the lock over; this run goes on"]
+
+    def test_a_lock_that_was_removed_is_lost(self, store: FakeStore, clock: FakeClock) -> None:
+        """Somebody who removes the lock document takes the lock away."""
+        with lock(store, clock) as ours:
+            store.forget(LOCK)
+            ours.renew()
+            assert ours.lost
+        assert store.fields(LOCK) == {}
+
+    def test_a_lost_answer_is_not_a_lost_lock(self, store: FakeStore, clock: FakeClock) -> None:
+        """A renewal that was written but never answered leaves the lock ours."""
+
+        def lose_answer(operation: str, _name: str) -> None:
+            if operation == "write_lock":
+                store.after = lambda _operation, _name: None
+                raise StoreError("no answer")
+
+        with lock(store, clock) as ours:
+            store.after = lose_answer
+            ours.renew()
+            ours.renew()
+            assert not ours.lost
+            assert store.fields(LOCK)["holder"] == "ada"
+        assert store.fields(LOCK) == {}
+
+    def test_a_silent_store_is_asked_again(self, store: FakeStore, clock: FakeClock) -> None:
+        """A renewal that fails is no loss; the next one may succeed."""
+
+        def be_silent(operation: str, _name: str) -> None:
+            raise StoreError("no answer")
+
+        with lock(store, clock) as ours:
+            store.before = be_silent
+            ours.renew()
+            store.before = lambda _operation, _name: None
+            clock.advance(seconds=20)
+            ours.renew()
+            assert not ours.lost
+            assert may_take(store.fields(LOCK), GRACE, START + timedelta(seconds=49), always) is Verdict.HELD
+
+
+class TestGivingBack:
+    """Release."""
+
+    def test_a_released_lock_is_free(self, store: FakeStore, clock: FakeClock) -> None:
+        """After the run the next one need not wait."""
+        with lock(store, clock):
+            pass
+        assert store.read_lock()[1] is None
+        with lock(store, clock, GRACE, timeout=0):
+            assert store.fields(LOCK)["holder"] == "grace"
+
+    def test_the_lock_is_released_when_the_run_fails(self, store: FakeStore, clock: FakeClock) -> None:
+        """An exception inside frees the lock too."""
+        with pytest.raises(RuntimeError), lock(store, clock):
+            raise RuntimeError
+        assert store.fields(LOCK) == {}
+
+    def test_releasing_twice_is_once(self, store: FakeStore, clock: FakeClock) -> None:
+        """A second release changes nothing, not even somebody else's lock."""
+        ours = lock(store, clock)
+        ours.acquire()
+        ours.release()
+        with lock(store, clock, GRACE):
+            ours.release()
+            assert store.fields(LOCK)["holder"] == "grace"
+
+    def test_a_lock_lost_unnoticed_is_not_freed(self, store: FakeStore, clock: FakeClock) -> None:
+        """Releasing what another run has taken meanwhile leaves it theirs, and says so."""
+        ours = lock(store, clock)
+        ours.acquire()
+        clock.advance(seconds=40)
+        with lock(store, clock, GRACE):
+            ours.release()
+            assert ours.lost
+            assert store.fields(LOCK)["holder"] == "grace"
+
+    def test_a_store_that_fails_at_the_end_is_a_warning(self, store: FakeStore, clock: FakeClock) -> None:
+        """A lock that cannot be freed is told, not raised: it lapses by itself."""
+        warnings: list[str] = []
+
+        def be_silent(operation: str, _name: str) -> None:
+            raise StoreError("Vault is not reachable")
+
+        with lock(store, clock, warn=warnings.append):
+            store.before = be_silent
+        assert warnings == ["the lock could not be freed and lapses by itself: Vault is not reachable"]
+
+
+class TestThisProcess:
+    """What the kernel tells."""
+
+    def test_this_process_is_alive(self) -> None:
+        """A holder made here is found alive, but not under another start time."""
+        here = Holder.here(Run("ada", None, "https://ci.example.com/1"))
+        assert (here.name, here.pid, here.run_url) == ("ada", os.getpid(), "https://ci.example.com/1")
+        assert here.boot_id
+        assert is_alive(here.pid, here.process_start)
+        assert not is_alive(here.pid, here.process_start + "0")
+
+    def test_each_run_is_another_holder(self) -> None:
+        """Two runs in one process do not take each other for themselves."""
+        assert Holder.here(Run()).id != Holder.here(Run()).id
+
+    def test_a_killed_process_is_dead_before_and_after_it_is_reaped(self) -> None:
+        """A process that was killed counts as dead even while its parent has not looked."""
+        with subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE) as process:
+            start = stat_start(process.pid)
+            assert is_alive(process.pid, start)
+            process.send_signal(signal.SIGKILL)
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            assert not is_alive(process.pid, start)
+        assert not is_alive(process.pid, start)
+
+    def test_without_proc_less_is_known(self, tmp_path: Path) -> None:
+        """On a system without /proc the holder has neither boot nor start time, and still a name."""
+        here = Holder.here(Run(), proc=tmp_path)
+        assert (here.name, here.boot_id, here.process_start) == ("unknown", "", "")
+
+    @pytest.mark.parametrize("text", ["", "1 (x) R 1 2", "garbage"])
+    def test_a_strange_stat_file_is_no_process(self, tmp_path: Path, text: str) -> None:
+        """A file that says too little counts as no process."""
+        (tmp_path / str(os.getpid())).mkdir()
+        (tmp_path / str(os.getpid()) / "stat").write_text(text)
+        assert Holder.here(Run(), proc=tmp_path).process_start == ""
+
+    def test_parentheses_in_a_name_do_not_shift_the_fields(self, tmp_path: Path) -> None:
+        """The start time is found after a program name that holds spaces and parentheses."""
+        (tmp_path / str(os.getpid())).mkdir()
+        numbers = " ".join(str(number) for number in range(4, 30))
+        (tmp_path / str(os.getpid()) / "stat").write_text(f"7 (a) b (c d) S {numbers}")
+        assert Holder.here(Run(), proc=tmp_path).process_start == "22"
+
+
+def stat_start(pid: int) -> str:
+    """Return the start time of `pid`, read as proc(5) says."""
+    return Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[19]
