@@ -28,6 +28,7 @@ _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 # `Date` is in whole seconds, and servers renew it once a second.
 _DATE_IS_OLD_BY = 2.0
 _WORTH_TELLING = 1.0
+_LOOK_AGAIN = 0.05
 _MINUTE = 60.0
 
 
@@ -118,8 +119,12 @@ class Pacer:
         """Return the seconds until a request may go; 0: now."""
         self._roll_over(now)
         waits = [self._next_slot - now if self._interval else 0.0, self._held_until - now]
-        if self._left is not None and self._left <= 0 and self._window_ends is not None:
-            waits.append(self._window_ends - now)
+        if self._left is not None and self._left <= 0:
+            if self._window_ends is not None:
+                waits.append(self._window_ends - now)
+            elif self._in_flight:
+                # A new window is used up by what is under way; its end comes with the first answer.
+                waits.append(_LOOK_AGAIN)
         return max(0.0, *waits)
 
     def sent(self, now: float) -> None:
@@ -156,9 +161,9 @@ class Pacer:
         self._window, self._window_ends = signals.reset, ends
 
     def hold(self, until: float) -> None:
-        """Let nothing go before `until`: the API said so. This word counts, not the window's end."""
+        """Let nothing go before `until`: the API said so. It counts as the end of the window, too."""
         self._held_until = max(self._held_until, until)
-        self._left = None
+        self._left, self._window_ends = 0, self._held_until
 
     def _count(self, remaining: int) -> int:
         """Return what is left: our own count knows what is under way, the API's who else uses the key."""
