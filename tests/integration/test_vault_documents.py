@@ -1,0 +1,489 @@
+"""Vault's document adapter on a real OpenBao: policies, faults on the way, strange mounts and names."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.errors import CasConflict, InvalidInput, ReconcilerError, StoreError
+from reconciler.ledger import Document, Ledger, Projection
+from reconciler.model import Secret
+from reconciler.ports import VersionState
+from reconciler.vault.auth import TokenLogin
+from reconciler.vault.documents import VaultDocuments
+from reconciler.vault.failures import Denied, NoAnswer
+from reconciler.vault.session import VaultSession
+from tests.fakes.clock import FakeClock
+from tests.fixtures.vault_proxy import Fate, Reply, Request, VaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.sandbox.openbao import OpenBaoServer
+    from tests.fixtures.openbao import VaultSettings
+
+CANARY = "whsec_canary"
+PROJECTION = Projection(1, "acme", "https://api.zof.ai/v1", 1, "active", endpoint_id="we_1")
+UNSUPPORTED = Reply(404, '{"errors":["1 error occurred:\\n\\t* unsupported path\\n\\n"]}')
+NO_OPERATION = Reply(405, '{"errors":["unsupported operation"]}')
+MISSING = Reply(404, '{"errors":[]}')
+
+
+def document(nonce: str = "nonce") -> Document:
+    return Document(Ledger("acme", "https://api.zof.ai/v1", nonce), signing_secret=Secret(CANARY))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Give a clock that waits for nothing."""
+    return FakeClock()
+
+
+@pytest.fixture
+def proxy(vault_settings: VaultSettings) -> Iterator[VaultProxy]:
+    """Give a proxy before the real server."""
+    with VaultProxy(vault_settings.address) as running:
+        yield running
+
+
+@pytest.fixture
+def connect(vault_settings: VaultSettings, clock: FakeClock) -> Iterator[Callable[..., VaultDocuments]]:
+    """Give a function that opens the documents: with another address, token or mount where asked."""
+    sessions: list[VaultSession] = []
+
+    def open_documents(
+        address: str = vault_settings.address,
+        token: Secret = vault_settings.token,
+        mount: str = vault_settings.mount,
+    ) -> VaultDocuments:
+        sessions.append(VaultSession(address, login=TokenLogin(token), clock=clock))
+        return VaultDocuments(sessions[-1], mount=mount, prefix=vault_settings.prefix, clock=clock)
+
+    yield open_documents
+    for session in sessions:
+        session.close()
+
+
+@pytest.fixture
+def documents(connect: Callable[..., VaultDocuments]) -> VaultDocuments:
+    """Give the documents as root sees them."""
+    return connect()
+
+
+@pytest.fixture
+def behind_proxy(connect: Callable[..., VaultDocuments], proxy: VaultProxy) -> VaultDocuments:
+    """Give the documents through the proxy."""
+    return connect(proxy.address)
+
+
+def metadata_settings(openbao: OpenBaoServer, settings: VaultSettings, name: str) -> dict[str, Any]:
+    """Return a path's metadata as root sees it."""
+    data: dict[str, Any] = openbao.request("GET", f"{settings.mount}/metadata/{settings.prefix}/{name}")[
+        "data"
+    ]
+    return data
+
+
+class TestListing:
+    """The one call, and the many where it is not to be had."""
+
+    @pytest.fixture(autouse=True)
+    def stored(self, documents: VaultDocuments) -> None:
+        """Store two documents, one of them with a projection, a folder and a lock."""
+        documents.write("a", document("a"), cas=0)
+        documents.write_projection("a", PROJECTION)
+        documents.write("b", document("b"), cas=0)
+        documents.write_lock({"holder": "ada"}, cas=0)
+
+    def test_openbao_needs_one_request(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+        """All metadata comes in one request, and no secret is read."""
+        listed = behind_proxy.list_metadata()
+        assert [(m.name, m.version, m.projection) for m in listed.values()] == [
+            ("a", 1, PROJECTION),
+            ("b", 1, None),
+        ]
+        assert [(r.method, r.path.split("/")[3]) for r in proxy.requests] == [("LIST", "detailed-metadata")]
+
+    @pytest.mark.parametrize("refusal", [UNSUPPORTED, NO_OPERATION, Reply(200, '{"data":{"keys":[]}}')])
+    def test_another_vault_is_listed_name_by_name(
+        self,
+        documents: VaultDocuments,
+        behind_proxy: VaultDocuments,
+        proxy: VaultProxy,
+        refusal: Reply,
+    ) -> None:
+        """Where the detailed listing is unknown, the result is the same, and no secret is read."""
+        proxy.script = lambda r: refusal if "detailed-metadata" in r.path else Fate.FORWARD
+        assert behind_proxy.list_metadata() == documents.list_metadata()
+        assert not [r.path for r in proxy.requests if "/data/" in r.path]
+        assert proxy.sent("GET") == 2
+
+    def test_a_name_that_goes_meanwhile_is_left_out(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy
+    ) -> None:
+        """A document that is removed between the listing and its metadata read does not count."""
+
+        def script(request: Request) -> Fate | Reply:
+            if "detailed-metadata" in request.path:
+                return UNSUPPORTED
+            return MISSING if request.path.endswith("/a") else Fate.FORWARD
+
+        proxy.script = script
+        assert list(behind_proxy.list_metadata()) == ["b"]
+
+    def test_folders_are_left_out(
+        self, openbao: OpenBaoServer, vault_settings: VaultSettings, documents: VaultDocuments
+    ) -> None:
+        """What lies deeper is not ours, in either way of listing."""
+        path = f"{vault_settings.mount}/data/{vault_settings.prefix}/folder/x"
+        openbao.request("POST", path, {"data": {"x": "y"}})
+        assert list(documents.list_metadata()) == ["a", "b"]
+
+    @pytest.mark.parametrize("detailed", [True, False])
+    def test_a_plan_only_token_lists_and_reads_no_secret(
+        self,
+        openbao: OpenBaoServer,
+        vault_settings: VaultSettings,
+        documents: VaultDocuments,
+        connect: Callable[..., VaultDocuments],
+        detailed: bool,
+    ) -> None:
+        """`list` and `read` on metadata suffice for a plan; a secret, and every write, is refused."""
+        mount, prefix = vault_settings.mount, vault_settings.prefix
+        rules = f"""
+            path "{mount}/metadata/{prefix}/*" {{ capabilities = ["list", "read"] }}
+            path "{mount}/metadata/{prefix}" {{ capabilities = ["list"] }}
+        """
+        if detailed:
+            rules += f'path "{mount}/detailed-metadata/{prefix}/*" {{ capabilities = ["list"] }}'
+        openbao.write_policy(f"plan-{prefix}-{detailed}".replace("/", "-"), rules)
+        token = openbao.create_token(f"plan-{prefix}-{detailed}".replace("/", "-"))
+        planner = connect(token=token)
+        assert planner.list_metadata() == documents.list_metadata()
+        with pytest.raises(Denied, match=f"permission denied on {mount}/data/{prefix}/a") as refused:
+            planner.read("a")
+        assert refused.value.hint == f"the token's policy needs `read` on `{mount}/data/{prefix}/a`"
+        with pytest.raises(Denied):
+            planner.write("a", document(), cas=1)
+        with pytest.raises(Denied):
+            planner.write_projection("a", PROJECTION)
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            '{"data":{"key_info":{"a":{}}}}',
+            '{"data":{"key_info":{"a":[]}}}',
+            '{"data":{"key_info":{"a":{"current_version":true}}}}',
+            '{"data":{"key_info":{"a":{"current_version":-1}}}}',
+            '{"data":{"key_info":{"a":{"current_version":2,"versions":{"1":{}}}}}}',
+            '{"data":{"key_info":{"a":{"current_version":1,"versions":{"1":{"deletion_time":"soon"}}}}}}',
+        ],
+    )
+    def test_nonsense_is_refused(self, behind_proxy: VaultDocuments, proxy: VaultProxy, body: str) -> None:
+        """Metadata of another shape is one clear sentence."""
+        proxy.script = lambda _request: Reply(200, body)
+        with pytest.raises(StoreError, match="not one that Vault gives"):
+            behind_proxy.list_metadata()
+
+    @pytest.mark.parametrize("body", ['{"data":{"keys":"a"}}', '{"data":{"keys":[1]}}', '{"data":{}}'])
+    def test_a_nonsense_listing_is_refused(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, body: str
+    ) -> None:
+        """A listing of names that is none is refused."""
+
+        def script(request: Request) -> Fate | Reply:
+            if "/v1/sys/" in request.path:
+                return Fate.FORWARD
+            return UNSUPPORTED if "detailed-metadata" in request.path else Reply(200, body)
+
+        proxy.script = script
+        with pytest.raises(StoreError, match="not one that Vault gives"):
+            behind_proxy.list_metadata()
+
+    def test_a_deletion_that_is_to_come_is_none(
+        self, openbao: OpenBaoServer, vault_settings: VaultSettings, documents: VaultDocuments
+    ) -> None:
+        """With `delete_version_after` set, a version is live until then."""
+        path = f"{vault_settings.mount}/metadata/{vault_settings.prefix}/later"
+        openbao.request("POST", path, {"delete_version_after": "1h"})
+        documents.write("later", document(), cas=0)
+        assert documents.list_metadata()["later"].state is VersionState.LIVE
+        assert documents.read("later").state is VersionState.LIVE
+
+
+class TestMetadata:
+    """Writing the projection."""
+
+    def test_other_settings_of_the_path_are_kept(
+        self, openbao: OpenBaoServer, vault_settings: VaultSettings, documents: VaultDocuments
+    ) -> None:
+        """The projection comes with `cas_required` and resets neither expiry nor the number of versions."""
+        documents.write("ci", document(), cas=0)
+        path = f"{vault_settings.mount}/metadata/{vault_settings.prefix}/ci"
+        openbao.request("POST", path, {"delete_version_after": "768h", "max_versions": 5})
+        documents.write_projection("ci", PROJECTION)
+        settings = metadata_settings(openbao, vault_settings, "ci")
+        assert (settings["delete_version_after"], settings["max_versions"]) == ("768h0m0s", 5)
+        assert settings["cas_required"] is True
+        assert settings["custom_metadata"] == PROJECTION.to_metadata()
+
+
+class TestLostAnswers:
+    """A write whose answer never comes is settled by reading back."""
+
+    def test_a_write_that_was_carried_out_counts(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy
+    ) -> None:
+        """The version is found by its nonce; nothing is written twice."""
+        proxy.once("POST", Fate.LOSE)
+        assert behind_proxy.write("ci", document(), cas=0) == 1
+        assert proxy.sent("POST") == 1
+
+    @pytest.mark.parametrize("fate", [Fate.DROP, Reply(500), Reply(429), Reply(200, "<html>")])
+    def test_a_write_that_was_not_carried_out_is_repeated(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, fate: Fate | Reply
+    ) -> None:
+        """When the version is still the expected one, the same write is sent again."""
+        proxy.once("POST", fate, times=2)
+        assert behind_proxy.write("ci", document(), cas=0) == 1
+        assert proxy.sent("POST") == 3
+
+    def test_repeating_ends(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+        """After three tries the failure is told, and nothing was written."""
+        proxy.once("POST", Fate.DROP, times=99)
+        with pytest.raises(NoAnswer, match="not reachable"):
+            behind_proxy.write("ci", document(), cas=0)
+        assert proxy.sent("POST") == 3
+        assert behind_proxy.read("ci").state is VersionState.ABSENT
+
+    def test_another_writer_in_between_is_a_conflict(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments
+    ) -> None:
+        """A lost answer does not hide that somebody else wrote."""
+
+        def script(request: Request) -> Fate:
+            if request.method != "POST":
+                return Fate.FORWARD
+            documents.write("ci", document("theirs"), cas=0)
+            return Fate.DROP
+
+        proxy.script = script
+        with pytest.raises(CasConflict, match="version 1 instead of 0"):
+            behind_proxy.write("ci", document("ours"), cas=0)
+
+    def test_a_late_duplicate_is_recognised(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+        """A write that arrives twice, as by a proxy that retries, makes one version."""
+        proxy.once("POST", Fate.LOSE)
+        assert behind_proxy.write("ci", document("x"), cas=0) == 1
+        assert behind_proxy.write("ci", document("x"), cas=0) == 1
+
+    def test_a_conflict_that_reading_back_denies_stays_one(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy
+    ) -> None:
+        """A check-and-set miss is never repeated, even when the version looks right."""
+        miss = Reply(400, '{"errors":["check-and-set parameter did not match the current version"]}')
+        proxy.once("POST", miss, times=99)
+        with pytest.raises(CasConflict):
+            behind_proxy.write("ci", document(), cas=0)
+        assert proxy.sent("POST") == 1
+
+    def test_a_malformed_request_is_no_conflict(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy
+    ) -> None:
+        """The other kind of HTTP 400 is told as a refusal, at once, without quoting what was sent."""
+        proxy.once("POST", Reply(400, json.dumps({"errors": [f"bad value {CANARY}"]})))
+        with pytest.raises(StoreError, match="HTTP 400") as refused:
+            behind_proxy.write("ci", document(), cas=0)
+        assert not isinstance(refused.value, CasConflict)
+        assert CANARY not in refused.value.message
+        assert proxy.sent("POST") == 1
+
+    def test_a_lock_is_settled_too(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+        """Taking and freeing the lock survive a lost answer."""
+        proxy.once("POST", Fate.LOSE)
+        assert behind_proxy.write_lock({"id": "1"}, cas=0) == 1
+        proxy.once("POST", Fate.LOSE)
+        assert behind_proxy.write_lock(None, cas=1) == 2
+
+    def test_a_version_number_zero_is_nonsense(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+        """An answer without a version does not count as a write."""
+        proxy.once("POST", Reply(200, '{"data":{"version":0}}'), times=99)
+        with pytest.raises(StoreError, match="not one that Vault gives"):
+            behind_proxy.write("ci", document(), cas=0)
+
+    def test_reads_are_repeated(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments, clock: FakeClock
+    ) -> None:
+        """A read survives a few failures of the way, with pauses."""
+        documents.write("ci", document(), cas=0)
+        before = clock.monotonic()
+        proxy.once("GET", Fate.DROP, times=3)
+        assert behind_proxy.read("ci").document == document()
+        assert clock.monotonic() - before == 0.25 + 0.5 + 1.0
+
+    def test_other_changes_are_not_repeated(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments
+    ) -> None:
+        """A soft-delete without an answer is told, and left to the next run."""
+        documents.write("ci", document(), cas=0)
+        behind_proxy.read("other")  # the mount is checked
+        proxy.once("POST", Fate.DROP)
+        with pytest.raises(NoAnswer):
+            behind_proxy.soft_delete("ci", 1)
+        assert proxy.sent("POST") == 1
+
+
+class TestNonsense:
+    """Answers to a read that Vault does not give."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            "{}",
+            '{"data":{"data":null,"metadata":{"version":1}}}',
+            '{"data":{"data":{},"metadata":{"version":"1"}}}',
+            '{"data":{"data":{},"metadata":{"version":1,"created_time":"now"}}}',
+            '{"data":{"data":{},"metadata":[]}}',
+        ],
+    )
+    def test_a_document_of_another_shape_is_refused(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, body: str
+    ) -> None:
+        """A read that makes no sense is one clear sentence, never an absent document."""
+        proxy.script = lambda _request: Reply(200, body)
+        with pytest.raises(StoreError, match="not one that Vault gives"):
+            behind_proxy.read("ci")
+
+    def test_strange_version_numbers_are_refused(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy
+    ) -> None:
+        """Nothing is destroyed on the word of metadata that makes no sense."""
+        proxy.once("GET", Reply(200, '{"data":{"versions":{"one":{}}}}'))
+        with pytest.raises(StoreError, match="not one that Vault gives"):
+            behind_proxy.destroy_before("ci", 3)
+        assert proxy.sent("POST") == 0
+
+    def test_a_foreign_lock_is_read_as_far_as_it_goes(
+        self, openbao: OpenBaoServer, vault_settings: VaultSettings, documents: VaultDocuments
+    ) -> None:
+        """Fields of the lock that are no texts are ignored."""
+        path = f"{vault_settings.mount}/data/{vault_settings.prefix}/_lock"
+        openbao.request("POST", path, {"data": {"holder": "ada", "pid": 7, "more": {"a": 1}}})
+        assert documents.read_lock() == (1, {"holder": "ada"})
+
+    def test_age_is_told_by_vaults_clock(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments
+    ) -> None:
+        """The age is the answer's own date less the version's time; our clock does not count."""
+        version = {"version": 1, "created_time": "2020-01-01T00:00:00.123456789Z"}
+        body = {"data": {"data": document().to_fields(), "metadata": version}}
+        date = {"Date": "Wed, 01 Jan 2020 01:00:00 GMT"}
+        proxy.once("GET", Reply(200, json.dumps(body), date))
+        assert behind_proxy.read("ci").age == pytest.approx(3600, abs=1)
+
+
+class TestMounts:
+    """Mounts that will not do."""
+
+    @pytest.fixture(params=["list", "read", "write", "lock", "projection"])
+    def use(self, request: pytest.FixtureRequest) -> Callable[[VaultDocuments], object]:
+        """Give each way of using the documents."""
+        ways: dict[str, Callable[[VaultDocuments], object]] = {
+            "list": lambda documents: documents.list_metadata(),
+            "read": lambda documents: documents.read("ci"),
+            "write": lambda documents: documents.write("ci", document(), cas=0),
+            "lock": lambda documents: documents.read_lock(),
+            "projection": lambda documents: documents.write_projection("ci", PROJECTION),
+        }
+        return ways[request.param]
+
+    def test_version_1_is_refused(
+        self,
+        openbao: OpenBaoServer,
+        vault_settings: VaultSettings,
+        connect: Callable[..., VaultDocuments],
+        use: Callable[[VaultDocuments], object],
+    ) -> None:
+        """A version 1 mount, on which everything would look absent, is named, and nothing is written."""
+        mount = f"old-{vault_settings.prefix[-12:]}"
+        openbao.enable_kv(mount, version=1)
+        with pytest.raises(StoreError, match=f"mount '{mount}' is version 1, which has no check-and-set"):
+            use(connect(mount=mount))
+        with pytest.raises(ReconcilerError, match="404"):
+            openbao.request("LIST", f"{mount}/")
+
+    def test_a_missing_mount_is_refused(
+        self, connect: Callable[..., VaultDocuments], use: Callable[[VaultDocuments], object]
+    ) -> None:
+        """A mount that does not exist is named."""
+        with pytest.raises(StoreError, match="there is no secrets engine"):
+            use(connect(mount="nowhere"))
+
+    def test_another_engine_is_refused(
+        self, connect: Callable[..., VaultDocuments], use: Callable[[VaultDocuments], object]
+    ) -> None:
+        """A mount of another kind is named."""
+        with pytest.raises(StoreError, match="mount 'cubbyhole' is no KV secrets engine"):
+            use(connect(mount="cubbyhole"))
+
+    def test_a_mount_may_have_several_parts(
+        self, openbao: OpenBaoServer, connect: Callable[..., VaultDocuments]
+    ) -> None:
+        """A mount like `team/kv` works like any other."""
+        openbao.enable_kv("team/kv")
+        documents = connect(mount="/team/kv/")
+        assert documents.list_metadata() == {}
+        assert documents.write("ci", document(), cas=0) == 1
+        assert list(documents.list_metadata()) == ["ci"]
+
+
+class TestNames:
+    """Names that could lead elsewhere."""
+
+    @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../other", "a\nb", "a\x7f"])
+    def test_a_name_cannot_leave_the_prefix(self, documents: VaultDocuments, name: str) -> None:
+        """A name that would address another path is refused before anything is sent."""
+        with pytest.raises(StoreError, match="cannot be the name of a document"):
+            documents.read(name)
+
+    @pytest.mark.parametrize("name", ["a b", "a?b", "a#b", "a%2Fb", "ünïcode", "a+b&c=d", "..a", "a{b}"])
+    def test_strange_names_are_quoted(self, documents: VaultDocuments, name: str) -> None:
+        """A name with characters that mean something in a URL is still one name."""
+        documents.write(name, document(), cas=0)
+        assert list(documents.list_metadata()) == [name]
+        assert documents.read(name).document == document()
+
+    @pytest.mark.parametrize("path", ["", "/", "a//b", "a/../b", "./a", "a\nb"])
+    def test_a_strange_prefix_or_mount_is_refused(self, vault_settings: VaultSettings, path: str) -> None:
+        """A prefix or a mount that is no plain path is an invalid configuration."""
+        clock = FakeClock()
+        with VaultSession(vault_settings.address, login=TokenLogin(Secret("t")), clock=clock) as session:
+            with pytest.raises(InvalidInput, match="the Vault prefix"):
+                VaultDocuments(session, mount="secret", prefix=path, clock=clock)
+            with pytest.raises(InvalidInput, match="the Vault mount"):
+                VaultDocuments(session, mount=path, prefix="webhooks", clock=clock)
+
+
+def test_ten_thousand_names_are_parsed_quickly(behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+    """Reading a detailed listing costs a small multiple of parsing its JSON."""
+    moment = "2026-11-02T12:00:00.123456789Z"
+    entry = {
+        "current_version": 3,
+        "custom_metadata": PROJECTION.to_metadata(),
+        "versions": {
+            str(n): {"created_time": moment, "deletion_time": "", "destroyed": False} for n in (1, 2, 3)
+        },
+    }
+    names = {f"webhook-{n:05}": entry for n in range(10_000)}
+    body = json.dumps({"data": {"keys": list(names), "key_info": names}})
+    proxy.script = lambda _request: Reply(200, body)
+    started = time.process_time()
+    for _ in range(3):
+        json.loads(body)
+    alone = (time.process_time() - started) / 3
+    started = time.process_time()
+    assert len(behind_proxy.list_metadata()) == 10_000
+    assert time.process_time() - started < 10 * alone + 0.5
