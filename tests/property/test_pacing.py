@@ -278,3 +278,25 @@ def test_the_gate_waits_and_says_so() -> None:
     gate.hold(LONGEST_WAIT + 1)
     assert gate.enter() == LONGEST_WAIT + 1
     assert clock.monotonic() == 20.5
+
+
+def test_after_a_hold_the_limit_counts_anew() -> None:
+    """After a 429's wait no more than a window's worth goes before an answer tells how things are."""
+    pacer = Pacer()
+    pacer.sent(0.0)
+    pacer.answered(Signals(2, 1, 100.0, 90.0, None), 0.0)
+    pacer.hold(10.0)
+    for _ in range(2):
+        assert pacer.delay(10.0) == 0
+        pacer.sent(10.0)
+    assert pacer.delay(10.0) > 0
+
+
+def test_a_window_that_was_not_expected() -> None:
+    """Where the API begins a window early, what is under way is counted against it."""
+    pacer = Pacer()
+    for _ in range(3):
+        pacer.sent(0.0)
+    pacer.answered(Signals(10, 9, 100.0, 50.0, None), 0.0)
+    pacer.answered(Signals(10, 1, 160.0, 90.0, None), 1.0)
+    assert pacer.delay(1.0) == 90.0 + MARGIN
