@@ -6,6 +6,7 @@ at most two further runs must reach "no changes", and a third must write nothing
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -34,6 +35,8 @@ class Shape:
     name: str
     before: tuple[Webhook, ...]
     after: tuple[Webhook, ...]
+    twin: Webhook | None = None
+    """Somebody makes an endpoint just like this one in the console, right before the run."""
 
 
 A, B = webhook("a"), webhook("b")
@@ -44,6 +47,7 @@ SHAPES = (
     Shape("move", (A,), (replace(A, url="https://hooks.example.com/moved"),)),
     Shape("delete", (A, B), (B,)),
     Shape("mixed", (A, B), (A2, webhook("c"))),
+    Shape("stranger", (A,), (A2,), twin=A2),
     Shape("gap", (A,), (replace(A2, allow_event_gap=True),)),
 )
 BEHAVIORS = {
@@ -85,10 +89,12 @@ def prepared(shape: Shape, behavior: ApiBehavior) -> Org:
     """Return an organization as `shape` begins."""
     org = Org(behavior)
     Bomb(org, None)
-    org.api.console_create("https://unmanaged.example.com/", ["run.failed"])
+    org.unmanaged.add(org.api.console_create("https://unmanaged.example.com/", ["run.failed"]).id)
     if shape.before:
         org.apply(*shape.before)
     org.clock.advance(hours=1)
+    if shape.twin is not None:
+        org.unmanaged.add(org.api.console_create(shape.twin.url, shape.twin.events).id)
     return org
 
 
@@ -107,7 +113,7 @@ def run(org: Org, shape: Shape, point: int | None) -> int:
 
 def applicable(shape: Shape, behavior: ApiBehavior) -> bool:
     """Whether `shape` can be reached at all: one endpoint a URL forbids replacing in place."""
-    return not (behavior.unique_urls and shape.name in {"replace", "mixed"})
+    return not (behavior.unique_urls and shape.name in {"replace", "mixed", "stranger"})
 
 
 def cases() -> Iterator[object]:
@@ -124,7 +130,7 @@ def converge(org: Org, shape: Shape, pause: timedelta) -> None:
         org.apply(*shape.after)
     org.clock.advance(seconds=pause.total_seconds())
     settle(org, shape)
-    org.check(shape.after, unmanaged=["we_0001"])
+    org.check(shape.after, unmanaged=org.unmanaged)
     gap = any(wanted.allow_event_gap for wanted in shape.after)
     for deletion in org.api.deletions:
         # What no ledger ever recorded was never anybody's endpoint: an orphan of a forgotten key, say.
@@ -166,3 +172,47 @@ def test_double_crashes(shape: Shape) -> None:
         org.clock.advance(minutes=1)
         run(org, shape, second)
         converge(org, shape, PAUSES[0])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("title", ["faithful", "server makes the secret", "keys forgotten at once"])
+def test_a_rival_at_every_moment(shape: Shape, title: str) -> None:
+    """Another run that does the whole work in the middle of ours leaves no duplicate and no lost secret."""
+    behavior = BEHAVIORS[title]
+    calm = prepared(shape, behavior)
+    moments = run(calm, shape, None)
+    for point in range(moments):
+        org = prepared(shape, behavior)
+        count = 0
+
+        def interfere(org: Org = org, point: int = point) -> None:
+            nonlocal count
+            count += 1
+            if count - 1 == point:
+                org.rival().apply(*shape.after)
+
+        org.store.before = org.store.after = lambda *_: interfere()
+        org.api.before = lambda _request: interfere()
+        org.api.after = lambda _request, _answer: interfere()
+        with contextlib.suppress(ReconcilerError):
+            org.apply(*shape.after)
+        Bomb(org, None)
+        try:
+            converge(org, shape, PAUSES[0])
+        except AssertionError as error:
+            message = f"the rival came at moment {point} of {moments}: {error}"
+            raise AssertionError(message) from error
+        if behavior.key_lifetime:
+            assert org.api.ever_made == calm.api.ever_made, f"made twice: the rival came at moment {point}"
+
+
+def test_a_faithful_api_is_never_asked_twice() -> None:
+    """Where keys are remembered, no crash makes one endpoint more than a run without a crash."""
+    for shape in SHAPES:
+        calm = prepared(shape, ApiBehavior())
+        moments = run(calm, shape, None)
+        for point in range(moments):
+            org = prepared(shape, ApiBehavior())
+            run(org, shape, point)
+            converge(org, shape, PAUSES[0])
+            assert org.api.ever_made == calm.api.ever_made, f"{shape.name}: killed at moment {point}"

@@ -100,6 +100,11 @@ class FakeApi:
         """Return how many creations were asked for."""
         return self.requests.count("create")
 
+    @property
+    def ever_made(self) -> int:
+        """Return how many endpoints there have been."""
+        return self._count
+
     def secret_of(self, endpoint_id: str) -> str:
         """Return what the endpoint's deliveries are signed with."""
         return self.secrets[endpoint_id]

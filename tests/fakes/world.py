@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import workflow
@@ -15,7 +16,7 @@ from tests.fakes.store import FakeStore
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from reconciler.plan.outcome import Outcome
 
@@ -53,14 +54,16 @@ class SilentReporter:
 class CountingFresh:
     """Randomness that is different each time and the same in each test."""
 
-    def __init__(self) -> None:
-        """Begin at zero."""
+    def __init__(self, name: str = "") -> None:
+        """Begin at zero; `name` keeps two sources apart."""
+        self._name = name
         self._count = 0
 
     def __call__(self) -> Fresh:
         """Return the next."""
         self._count += 1
-        return Fresh(f"nonce{self._count}", f"key{self._count}", Secret(f"whsec_client{self._count:06}"))
+        tag = f"{self._name}{self._count:06}"
+        return Fresh(f"nonce{tag}", f"key{tag}", Secret(f"whsec_client{tag}"))
 
 
 def webhook(name: str, **changes: object) -> Webhook:
@@ -83,6 +86,8 @@ class Org:
         self.api = FakeApi(self.clock, behavior)
         self.store = FakeStore(self.clock)
         self.reporter = SilentReporter()
+        self.unmanaged: set[str] = set()
+        """The endpoints that somebody made in the console."""
         self.recorded: set[str] = set()
         """The endpoints that a document has named as its own, for tests that watch the store."""
         self.world = World(
@@ -94,6 +99,13 @@ class Org:
             self.reporter,
             Run("ada", "c0ffee"),
         )
+
+    def rival(self) -> Org:
+        """Return another run's view of the same servers."""
+        other = Org()
+        other.api, other.store, other.clock = self.api, self.store, self.clock
+        other.world = replace(self.world, fresh=CountingFresh("rival"))
+        return other
 
     def plan(self, *desired: Webhook, limits: GuardLimits = NO_LIMITS) -> workflow.Planned:
         """Plan towards `desired`."""
@@ -108,7 +120,7 @@ class Org:
         """Plan and apply towards `desired`."""
         return workflow.apply(self.world, self.plan(*desired, limits=limits), stop=stop)
 
-    def check(self, desired: Sequence[Webhook], unmanaged: Sequence[str] = ()) -> None:
+    def check(self, desired: Sequence[Webhook], unmanaged: Iterable[str] = ()) -> None:
         """The oracle: live and stored are exactly as desired, and a further run changes nothing."""
         expected = set(unmanaged)
         for wanted in desired:
