@@ -300,3 +300,14 @@ def test_a_window_that_was_not_expected() -> None:
     pacer.answered(Signals(10, 9, 100.0, 50.0, None), 0.0)
     pacer.answered(Signals(10, 1, 160.0, 90.0, None), 1.0)
     assert pacer.delay(1.0) == 90.0 + MARGIN
+
+
+def test_a_window_that_nobody_tells_about() -> None:
+    """Where the limit is used up and no answer will tell of the next window, the next request finds out."""
+    pacer = Pacer()
+    pacer.sent(0.0)
+    pacer.answered(Signals(1, 0, 100.0, 5.0, None), 0.0)
+    pacer.sent(6.0 + pacer.delay(6.0))
+    assert pacer.delay(6.0) > 0
+    pacer.lost()
+    assert pacer.delay(6.0) == 0
