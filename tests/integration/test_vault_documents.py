@@ -149,6 +149,7 @@ class TestListing:
         vault_settings: VaultSettings,
         documents: VaultDocuments,
         connect: Callable[..., VaultDocuments],
+        proxy: VaultProxy,
         detailed: bool,
     ) -> None:
         """`list` and `read` on metadata suffice for a plan; a secret, and every write, is refused."""
@@ -161,8 +162,10 @@ class TestListing:
             rules += f'path "{mount}/detailed-metadata/{prefix}/*" {{ capabilities = ["list"] }}'
         openbao.write_policy(f"plan-{prefix}-{detailed}".replace("/", "-"), rules)
         token = openbao.create_token(f"plan-{prefix}-{detailed}".replace("/", "-"))
-        planner = connect(token=token)
+        planner = connect(proxy.address, token)
         assert planner.list_metadata() == documents.list_metadata()
+        # Without the policy for the detailed listing: refused, then a listing and two metadata reads.
+        assert proxy.sent("LIST") == (1 if detailed else 2)
         with pytest.raises(Denied, match=f"permission denied on {mount}/data/{prefix}/a") as refused:
             planner.read("a")
         assert refused.value.hint == f"the token's policy needs `read` on `{mount}/data/{prefix}/a`"
