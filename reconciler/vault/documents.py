@@ -238,7 +238,7 @@ class VaultDocuments:
             ),
             purpose,
         )
-        return _parse(lambda: parse_written(answer.data), purpose)
+        return _parse(lambda: parse_written(answer.data, cas), purpose)
 
     def _change_versions(self, verb: str, name: str, versions: list[int]) -> None:
         self._require_version_2()

@@ -71,14 +71,14 @@ def parse_newest(value: object) -> tuple[int, dict[str, Any] | None]:
     return number, fields if isinstance(fields, dict) else None
 
 
-def parse_written(value: object) -> int:
-    """Read the number of the version that a write made.
+def parse_written(value: object, cas: int) -> int:
+    """Read the number of the version that a write on top of version `cas` made.
 
     Raises:
-        UnexpectedShape: it is something else.
+        UnexpectedShape: it is something else, or another version than the next.
     """
     number = _version(_mapping(value).get("version"))
-    if number == 0:
+    if number != cas + 1:
         raise UnexpectedShape
     return number
 

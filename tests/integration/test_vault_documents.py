@@ -311,9 +311,12 @@ class TestLostAnswers:
         proxy.once("POST", Fate.LOSE)
         assert behind_proxy.write_lock(None, cas=1) == 2
 
-    def test_a_version_number_zero_is_nonsense(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
-        """An answer without a version does not count as a write."""
-        proxy.once("POST", Reply(200, '{"data":{"version":0}}'), times=99)
+    @pytest.mark.parametrize("version", [0, 7])
+    def test_another_version_than_the_next_is_nonsense(
+        self, behind_proxy: VaultDocuments, proxy: VaultProxy, version: int
+    ) -> None:
+        """An answer with a version that the write cannot have made does not count as a write."""
+        proxy.once("POST", Reply(200, json.dumps({"data": {"version": version}})), times=99)
         with pytest.raises(StoreError, match="not one that Vault gives"):
             behind_proxy.write("ci", document(), cas=0)
 
