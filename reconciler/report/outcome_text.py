@@ -26,7 +26,7 @@ _DONE = {
 }
 _MARKS = {
     Result.DONE: ("✓", Ink.GREEN),
-    Result.WAITING: ("…", Ink.CYAN),
+    Result.WAITING: ("✓", Ink.GREEN),
     Result.UNVERIFIED: ("!", Ink.YELLOW),
     Result.FAILED: ("✗", Ink.RED),
     Result.NOT_ATTEMPTED: ("○", Ink.DIM),
@@ -65,10 +65,8 @@ def _said(each: ChangeOutcome) -> str:
     """Return what became of it: `created`, `replace failed`, `replaced, not verified`."""
     done = _DONE[each.change.action]
     match each.result:
-        case Result.DONE:
+        case Result.DONE | Result.WAITING:
             return done
-        case Result.WAITING:
-            return f"{done}, the rest is due later"
         case Result.UNVERIFIED:
             return f"{done}, not verified"
         case Result.FAILED | Result.NOT_ATTEMPTED:
@@ -84,10 +82,20 @@ def _next(outcome: Outcome, style: Style) -> Iterator[str]:
 
 
 def _totals(outcome: Outcome, style: Style) -> str:
-    counts = [f"{len(found):,} {result.value}" for result in Result if (found := outcome.of(result))]
     cost = f"{count(outcome.api_requests, 'API request')} in {duration(outcome.seconds)}"
     head = style.paint("Done:" if outcome.complete else "Partly done:", Ink.BOLD)
-    return f"{head} {', '.join(counts) or 'nothing to do'}; {cost}."
+    return f"{head} {', '.join(_counts(outcome)) or 'nothing to do'}; {cost}."
+
+
+def _counts(outcome: Outcome) -> Iterator[str]:
+    """Yield how many changes ended in which way; what waits for its time is done for now."""
+    waiting = len(outcome.of(Result.WAITING))
+    if done := len(outcome.of(Result.DONE)) + waiting:
+        later = f" ({waiting:,} with a step that is due later)" if waiting else ""
+        yield f"{done:,} done{later}"
+    for result in (Result.UNVERIFIED, Result.FAILED, Result.NOT_ATTEMPTED):
+        if found := outcome.of(result):
+            yield f"{len(found):,} {result.value}"
 
 
 def outcome_value(organization: str, digest: str, outcome: Outcome) -> dict[str, Any]:

@@ -185,13 +185,17 @@ def _totals(plan: Plan, title: Title, requests_per_minute: int, style: Style) ->
     if plan.problems:
         prevented = count(len(plan.problems), "change")
         yield style.paint(f"{prevented} cannot be done as things are (✗); the others can.", Ink.RED)
-    cost = plan.cost
-    if cost.api_requests:
-        yield (
-            f"Cost: {count(cost.api_requests, 'API request')}, at least {duration(cost.minimum_seconds)} "
-            f"at {requests_per_minute:,} requests a minute."
-        )
+    if plan.cost.api_requests:
+        yield f"Cost: {count(plan.cost.api_requests, 'API request')}, {_wait(plan, requests_per_minute)}."
     yield f"Digest: {plan.digest}"
+
+
+def _wait(plan: Plan, requests_per_minute: int) -> str:
+    """Return what the quota does to the time that it takes."""
+    quota = f"{requests_per_minute:,} requests a minute"
+    if plan.cost.minimum_seconds == 0:
+        return f"within the quota of {quota}"
+    return f"at least {duration(plan.cost.minimum_seconds)} at {quota}"
 
 
 def _unmanaged(endpoints: Sequence[Endpoint], style: Style, *, verbose: bool) -> Iterator[str]:

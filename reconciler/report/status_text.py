@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _HEADER = ("NAME", "STATE", "SECRET AGE", "VERIFIED", "OWNER", "ENDPOINT", "URL")
 _STATE = 1
+_WRAPPED = _HEADER.index("ENDPOINT")
 _INKS = {
     "in sync": Ink.GREEN,
     "released": Ink.DIM,
@@ -75,28 +76,45 @@ class StatusLine(Protocol):
         ...
 
 
-def status_text(organization: str, rows: Sequence[StatusLine], *, now: datetime, color: bool = False) -> str:
-    """Return the fleet as a table, ending in a newline; `now` is what ages are counted to."""
+def status_text(
+    organization: str,
+    rows: Sequence[StatusLine],
+    *,
+    now: datetime,
+    columns: int | None = None,
+    color: bool = False,
+) -> str:
+    """Return the fleet as a table, ending in a newline.
+
+    Args:
+        organization: whose fleet it is.
+        rows: one for each webhook and each unmanaged endpoint.
+        now: what ages are counted to.
+        columns: the terminal's width. Where the table is wider, endpoint and URL take a line of their own.
+        color: paint with ANSI sequences.
+    """
     style = Style(color)
     if not rows:
         return f"{visible(organization)}: no webhooks, neither in manifests nor live.\n"
-    cells = [_cells(row, now) for row in rows]
-    widths = [max(map(width, column)) for column in zip(_HEADER, *cells, strict=True)]
-    lines = [style.paint(_line(_HEADER, widths), Ink.BOLD)]
-    for row in cells:
-        padded = [pad(cell, columns) for cell, columns in zip(row, widths, strict=True)]
-        ink = _INKS.get(row[_STATE])
-        if ink is not None:
-            padded[_STATE] = style.paint(padded[_STATE], ink)
-        lines.append("  ".join(padded).rstrip())
+    table = [_HEADER, *(_cells(row, now) for row in rows)]
+    widths = [max(map(width, column)) for column in zip(*table, strict=True)]
+    narrow = columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns
+    lines = [line for cells in table for line in _lines(cells, widths, style, narrow=narrow)]
     unmanaged = sum(row.unmanaged for row in rows)
     total = count(len(rows) - unmanaged, "webhook")
     lines += ["", f"{visible(organization)}: {total}" + (f", {unmanaged:,} unmanaged" if unmanaged else "")]
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(pad(cell, columns) for cell, columns in zip(cells, widths, strict=True)).rstrip()
+def _lines(cells: Sequence[str], widths: Sequence[int], style: Style, *, narrow: bool) -> list[str]:
+    """Return a row as one line, or as two where it would not fit."""
+    padded = [pad(cell, columns) for cell, columns in zip(cells, widths, strict=True)]
+    heading = cells is _HEADER
+    if not heading and (ink := _INKS.get(cells[_STATE])):
+        padded[_STATE] = style.paint(padded[_STATE], ink)
+    rows = [padded[:_WRAPPED], ["  ", *padded[_WRAPPED:]]] if narrow else [padded]
+    lines = ["  ".join(row).rstrip() for row in rows]
+    return [style.paint(line, Ink.BOLD) for line in lines] if heading else lines
 
 
 def _cells(row: StatusLine, now: datetime) -> tuple[str, ...]:

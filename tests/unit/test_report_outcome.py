@@ -17,7 +17,7 @@ DONE = ChangeOutcome(_change("a", Action.CREATE), Result.DONE, "wh_1")
 PARTLY = Outcome(
     (
         DONE,
-        ChangeOutcome(_change("bb", Action.ROTATE), Result.WAITING, "wh_2"),
+        ChangeOutcome(_change("bb", Action.ROTATE), Result.WAITING, "wh_2", "the rest is due at noon"),
         ChangeOutcome(
             _change("c", Action.REPLACE), Result.UNVERIFIED, "wh_3", "HTTP 500 [request r1]", "look"
         ),
@@ -37,7 +37,8 @@ def test_an_outcome_lists_everything_and_the_next_command() -> None:
         outcome_text(PARTLY)
         == """\
   ✓ a   created  wh_1
-  … bb  rotated, the rest is due later  wh_2
+  ✓ bb  rotated  wh_2
+      the rest is due at noon
   ! c   replaced, not verified  wh_3
       HTTP 500 [request r1]
       hint: look
@@ -50,7 +51,8 @@ def test_an_outcome_lists_everything_and_the_next_command() -> None:
 
 Interrupted: the step in hand was finished, nothing is lost.
 Next: `reconciler plan` shows what is left; `reconciler apply` goes on from there, safely.
-Partly done: 1 done, 1 waiting, 1 unverified, 1 failed, 1 not attempted; 14 API requests in 12 s.
+Partly done: 2 done (1 with a step that is due later), 1 unverified, 1 failed, 1 not attempted; \
+14 API requests in 12 s.
 """
     )
 

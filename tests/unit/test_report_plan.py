@@ -106,6 +106,15 @@ def test_steps_are_numbered_when_asked_for() -> None:
     assert "write the intent" not in plan_text(plan)
 
 
+def test_a_plan_within_the_quota_names_no_least_time() -> None:
+    """Where the quota allows all requests at once there is no least time to tell."""
+    plan = replace(PLAN, cost=Cost(1, 0.0))
+    assert "\nCost: 1 API request, within the quota of 60 requests a minute.\n" in plan_text(
+        plan, view=View(requests_per_minute=60)
+    )
+    assert "Cost:" not in plan_text(replace(PLAN, cost=Cost(0, 0.0)))
+
+
 def test_nothing_to_do_is_one_sentence() -> None:
     """A plan without changes says so and how many webhooks match; drift has its own words."""
     empty = Plan("acme", (), unchanged=3, owned=3)

@@ -58,6 +58,25 @@ def test_the_fleet_is_a_table() -> None:
     )
 
 
+def test_a_narrow_terminal_gets_two_lines_a_webhook() -> None:
+    """Where the table is wider than the terminal, endpoint and URL take a line of their own."""
+    wide = status_text("acme", ROWS, now=NOW)
+    assert status_text("acme", ROWS, now=NOW, columns=85) == wide
+    assert status_text("acme", ROWS, now=NOW, columns=84) == (
+        "NAME    STATE       SECRET AGE  VERIFIED   OWNER\n"
+        "    ENDPOINT  URL\n"
+        "ci      in sync     3 d         5 min ago  platform\n"
+        "    wh_1      https://a.example.com/\n"
+        "später  unverified  0 s         -          -\n"
+        "    -         -\n"
+        "-       unmanaged   -           -          -\n"
+        "    wh_9      https://b.example.com/\n"
+        "\n"
+        "acme: 2 webhooks, 1 unmanaged\n"
+    )
+    )
+
+
 def test_colours_change_nothing_but_colours() -> None:
     """With colours the table is the same once the SGR sequences are taken out."""
     colored = status_text("acme", ROWS, now=NOW, color=True)
