@@ -215,7 +215,7 @@ class Document:
                 previous_secrets={str(k): Secret(str(v)) for k, v in previous.items()},
                 extra={k: Secret(json.dumps(v)) for k, v in fields.items() if k not in _OURS},
             )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             # The cause may quote the ledger's text, which holds a secret: it is cut off on purpose.
             raise DocumentUnreadable(
                 "the document's ledger is damaged or from a newer version",

@@ -194,10 +194,12 @@ def _begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = Fa
 
 def _resolve(s: Situation, document: Document, pending: Pending) -> Step:
     """Find out what became of an intent, by its own request if that can be repeated."""
+    if pending.stuck:
+        return _clean_up(s, document, pending)
     answer = s.progress.created if s.progress.key == pending.idempotency_key else None
     match answer:
         case None:
-            if pending.stuck or s.stored.age >= REPLAY_WINDOW:
+            if s.stored.age >= REPLAY_WINDOW:
                 return _clean_up(s, document, pending)
             return _send(s, document, pending)
         case Created(endpoint=endpoint, secret=None):
@@ -292,6 +294,10 @@ def _refused(s: Situation, document: Document, pending: Pending, answer: Refused
             f"the API holds another request under our key: {answer}", hint="run `reconciler apply` again"
         )
         return _write(s, replace(document, ledger=stuck), "record that the key is spoilt", then=failed)
+    if s.progress.attempts == 0:
+        # An earlier run sent this intent: the endpoint in the way may be its own, under a forgotten key.
+        stuck = replace(document.ledger, pending=replace(pending, stuck=True))
+        return _write(s, replace(document, ledger=stuck), "record that the intent may be carried out")
     current = document.ledger.current
     ours = current is not None and current.endpoint_id in pending.baseline_ids
     if s.desired is not None and s.desired.allow_event_gap and ours and not pending.gap:

@@ -56,6 +56,7 @@ BEHAVIORS = {
     "replay hides the secret": ApiBehavior(honours_client_secret=False, replay_shows_secret=False),
     "keys forgotten at once": ApiBehavior(key_lifetime=0),
     "one endpoint a URL": ApiBehavior(unique_urls=True),
+    "one endpoint a URL, keys forgotten at once": ApiBehavior(unique_urls=True, key_lifetime=0),
 }
 # How long the next run lets wait: a retry at once, after the sweep's patience, after the replay window.
 PAUSES = (timedelta(seconds=1), timedelta(minutes=6), timedelta(hours=30))

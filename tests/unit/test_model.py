@@ -46,7 +46,9 @@ def test_a_document_round_trips() -> None:
     assert fields["pending_signing_secret"] == TEXT
 
 
-@pytest.mark.parametrize("fields", [None, {}, {"ledger": 1}, {"ledger": "{}"}, {"ledger": f'"{TEXT}'}])
+@pytest.mark.parametrize(
+    "fields", [None, {}, {"ledger": 1}, {"ledger": "{}"}, {"ledger": f'"{TEXT}'}, {"ledger": "[" * 99999}]
+)
 def test_a_damaged_document_is_refused_without_quoting_it(fields: object) -> None:
     """A document that we cannot read raises one clear error, and no byte of it is told."""
     with pytest.raises(DocumentUnreadable) as caught:
