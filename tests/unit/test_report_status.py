@@ -74,7 +74,6 @@ def test_a_narrow_terminal_gets_two_lines_a_webhook() -> None:
         "\n"
         "acme: 2 webhooks, 1 unmanaged\n"
     )
-    )
 
 
 def test_colours_change_nothing_but_colours() -> None:
