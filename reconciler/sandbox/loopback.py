@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from reconciler.errors import UsageError
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is `localhost` or an address that never leaves this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+from reconciler.urls import is_loopback
 
 
 def is_loopback_url(url: object) -> bool:

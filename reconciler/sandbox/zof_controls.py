@@ -15,9 +15,9 @@ from starlette.routing import Route
 from reconciler.errors import InvalidInput
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultRule
-from reconciler.sandbox.loopback import is_loopback
 from reconciler.sandbox.zof_api import read_body
 from reconciler.sandbox.zof_requests import Problem, is_text, parse_object, refuse
+from reconciler.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from reconciler.sandbox.loopback import is_loopback
+from reconciler.urls import is_loopback
 
 if TYPE_CHECKING:
     from reconciler.sandbox.behavior import Behavior

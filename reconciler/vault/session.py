@@ -7,7 +7,6 @@ repeated after transport failures, and no error holds a secret.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import re
 import threading
 from typing import TYPE_CHECKING, Self
@@ -21,6 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
+from reconciler.urls import is_loopback
 from reconciler.vault.answers import interpret
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.failures import Denied, NoAnswer, NotFound, Purpose, Rejected, retry_delay, translate
@@ -259,17 +259,10 @@ def _check_address(address: str) -> bool:
         raise InvalidInput("the Vault address is no http or https URL", hint="like https://vault.example.com")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidInput("the Vault address holds more than scheme, host, port and path")
-    on_loopback = _is_loopback(host)
+    on_loopback = is_loopback(host)
     if parts.scheme == "http" and not on_loopback:
         raise InvalidInput(
             f"plain http to {host} would show the Vault token to the network",
             hint="use https; http is for loopback addresses only",
         )
     return on_loopback
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

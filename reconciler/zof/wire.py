@@ -11,7 +11,6 @@ import ssl
 import threading
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ import httpx
 
 from reconciler import __version__
 from reconciler.errors import InvalidInput
+from reconciler.urls import is_loopback
 from reconciler.zof.text import clean
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def check_url(url: str) -> tuple[str, bool]:
         httpx.URL(url)
     except (ValueError, httpx.InvalidURL):
         host, parts = "", urlsplit("")
-    plain = parts.scheme == "http" and _is_loopback(host)
+    plain = parts.scheme == "http" and is_loopback(host)
     if not host or not url.isprintable() or " " in url or not (plain or parts.scheme == "https"):
         raise InvalidInput(
             "the API's URL must be https (plain http: loopback only)", hint="check ZOF_API_URL or `api.url`"
@@ -263,12 +263,3 @@ def check_url(url: str) -> tuple[str, bool]:
             "the API's URL must have no user, query or fragment", hint="check ZOF_API_URL or `api.url`"
         )
     return url.rstrip("/"), plain
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
