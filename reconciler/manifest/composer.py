@@ -1,0 +1,188 @@
+"""libyaml's part: bytes to nodes, which know their places; its limits and its errors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, cast
+
+from yaml._yaml import CParser
+from yaml.error import MarkedYAMLError, YAMLError
+from yaml.events import AliasEvent, DocumentStartEvent, NodeEvent
+from yaml.reader import ReaderError
+
+from reconciler.manifest import rules
+from reconciler.manifest.yaml_problem import YamlProblem, YamlRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from yaml._yaml import Mark as CMark
+    from yaml.error import Mark
+    from yaml.nodes import Node
+
+MAX_DEPTH = 32
+"""Levels a document."""
+MAX_NODES = 65_536
+"""Nodes a document."""
+# libyaml's recursion crashes the process at 32,000 levels with a stack of 8 MiB, at 4,000 with 1 MiB.
+_SAFE_LEVELS = 1_000
+# An anchor, alias or tag can begin here; after a letter or digit it is text, as in `?a=1&b=2`.
+_INDICATOR = re.compile(rb"(?<![0-9A-Za-z=])[&*!]")
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What libyaml counts as a line break (YAML 1.1)."""
+
+
+def compose(data: bytes) -> Iterator[Node]:
+    """Yield the root node of each document of UTF-8 text without a byte order mark.
+
+    Raises:
+        YamlRefused: it is not YAML, or exceeds a limit; after the documents before it.
+    """
+    parser = _Parser(data) if _is_bounded(data) else _CountingParser(data)
+    try:
+        while parser.check_node():
+            yield cast("Node", parser.get_node())
+    except YAMLError as error:
+        raise YamlRefused(_explain(error, data)) from None
+    except _LimitExceeded as error:
+        raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), *_place(error.mark))) from None
+
+
+def source_lines(data: bytes) -> list[str]:
+    """Return the lines of a file, counted as places are; what is no UTF-8 is replaced."""
+    return _LINE_BREAK.split(data.decode("utf-8-sig", errors="replace"))
+
+
+class _Parser(CParser):
+    """Composes nodes without resolving tags: `scalars` knows the types, and explicit tags are refused."""
+
+    def resolve(self, _kind: type[Node], _value: str | None, _implicit: object) -> None:
+        return None
+
+    def descend_resolver(self, _parent: Node | None, _index: object) -> None:
+        pass
+
+    def ascend_resolver(self) -> None:
+        pass
+
+
+class _LimitExceeded(Exception):
+    """A document is too deep or has too many nodes."""
+
+    def __init__(self, message: str, mark: Mark) -> None:
+        super().__init__(message)
+        self.mark = mark
+
+
+class _CountingParser(_Parser):
+    """Counts levels and nodes while libyaml still parses, before they cost stack and memory."""
+
+    _depth = 0
+    _nodes = 0
+
+    def descend_resolver(self, parent: Node | None, _index: object) -> None:
+        self._depth += 1
+        if parent is None:
+            self._nodes = 0
+            return
+        self._nodes += 1
+        # Twice the limit: what is only a little too deep gets its exact place from `_examine`.
+        if self._depth > 2 * MAX_DEPTH:
+            raise _LimitExceeded(f"the document has more than {MAX_DEPTH} levels", parent.start_mark)
+        if self._nodes > MAX_NODES:
+            raise _LimitExceeded(f"the document has more than {MAX_NODES:,} nodes", parent.start_mark)
+
+    def ascend_resolver(self) -> None:
+        self._depth -= 1
+
+
+def _perhaps_unsupported(data: bytes) -> bool:
+    """Return whether `data` may have an anchor, alias or tag; plain searches spare most files the pattern."""
+    return (b"&" in data or b"*" in data or b"!" in data) and _INDICATOR.search(data) is not None
+
+
+def _is_bounded(data: bytes) -> bool:
+    """Return whether `data` needs no counting: it is too short to have too many nodes, or to nest too deep.
+
+    A block opens at a column further right than the one around it, so short lines bound the depth of
+    blocks, and the number of brackets bounds that of the flow style.
+    """
+    return len(data) <= _SAFE_LEVELS or (
+        len(data) <= MAX_NODES
+        and data.count(b"[") + data.count(b"{") <= _SAFE_LEVELS
+        and max(map(len, data.split(b"\n"))) <= _SAFE_LEVELS
+    )
+
+
+def require_utf8(data: bytes) -> None:
+    """Raise `YamlRefused` unless `data` is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        hint = "save the file as UTF-8"
+        raise YamlRefused(
+            _at(data, error.start, rules.ENCODING, "the file is not UTF-8 text", hint)
+        ) from None
+
+
+def _at(data: bytes, offset: int, rule: rules.Rule, message: str, hint: str | None = None) -> YamlProblem:
+    """Return a problem at a byte of `data`."""
+    lines = source_lines(data[:offset])
+    return YamlProblem(rule, message, len(lines), len(lines[-1]) + 1, hint)
+
+
+def _explain(error: YAMLError, data: bytes) -> YamlProblem:
+    """Return libyaml's error as a problem. Its words never quote the file."""
+    if isinstance(error, ReaderError):
+        return _at(
+            data, error.position, rules.ENCODING, f"a character is not allowed: U+{error.character:04X}"
+        )
+    assert isinstance(error, MarkedYAMLError), "libyaml's other errors are marked"  # noqa: S101 - an invariant
+    words = ", ".join(part for part in (error.problem, error.context) if part)
+    hint = next((hint for part, hint in _SYNTAX_HINTS if part in words), None)
+    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", *_place(error.problem_mark), hint)
+
+
+def _place(mark: Mark | CMark | None) -> tuple[int, int]:
+    """Return line and column (from 1) of a mark."""
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
+_SYNTAX_HINTS = (
+    ("tab character", "indent with spaces, not with tabs"),
+    ("mapping values are not allowed", "quote a value that holds `: `, and check the indentation"),
+    ("cannot start any token", "quote a value that begins with `@`, a backtick or `%`; indent with spaces"),
+    ("undefined alias", "quote a value that begins with `*`"),
+    ("did not find expected", "check the indentation, and that brackets and quotes are closed"),
+)
+
+
+def find_unsupported(data: bytes) -> dict[int, list[YamlProblem]]:
+    """Return every anchor, alias and tag, by the number of its document (from 0)."""
+    found: dict[int, list[YamlProblem]] = {}
+    if not _perhaps_unsupported(data):
+        return found
+    parser = _Parser(data)
+    number = -1
+    try:
+        while parser.check_event():
+            event = parser.get_event()
+            if isinstance(event, DocumentStartEvent):
+                number += 1
+            elif isinstance(event, NodeEvent) and (what := _unsupported_feature(event)):
+                hint = "write the value out; quote a text that begins with `&`, `*` or `!`"
+                place = _place(event.start_mark)
+                problem = YamlProblem(rules.UNSUPPORTED_YAML, f"{what} not supported", *place, hint)
+                found.setdefault(number, []).append(problem)
+    except YAMLError:
+        pass  # composing meets the same error, and reports it
+    return found
+
+
+def _unsupported_feature(event: NodeEvent) -> str | None:
+    """Return what an event uses that we refuse, or None."""
+    if isinstance(event, AliasEvent):
+        return "aliases are"
+    if event.anchor is not None:
+        return "anchors are"
+    return "tags are" if getattr(event, "tag", None) is not None else None

@@ -1,0 +1,89 @@
+"""One YAML document: its value, and the place of everything in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from yaml.nodes import MappingNode, SequenceNode
+
+from reconciler.manifest.composer import compose
+from reconciler.manifest.redaction import secret_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from yaml.nodes import Node
+
+    from reconciler.manifest.yaml_problem import YamlProblem
+
+
+class YamlDocument:
+    """A document's value, or the problems that keep it from having one."""
+
+    __slots__ = ("_before", "_root", "_secret_lines", "_text", "line", "problems", "value")
+
+    def __init__(self, value: Any, root: Node | None, problems: tuple[YamlProblem, ...] = ()) -> None:
+        """Keep the `value` of the nodes under `root`: None where they are no tree, because of aliases."""
+        self.value = value
+        self.problems = problems
+        self.line = root.start_mark.line + 1 if root is not None else 1
+        """The line (from 1) on which it begins, below comments and `---`."""
+        self._root = root
+        self._text = ""
+        self._before = 0
+        self._secret_lines: frozenset[int] | None = None
+
+    @classmethod
+    def of_text(cls, value: Any, text: str, before: int, line: int) -> YamlDocument:
+        """Return a document that has only been read, not composed: it is when somebody asks for a place.
+
+        Args:
+            value: what it holds.
+            text: the document alone.
+            before: how many lines of the file stand before `text`.
+            line: the line (from 1) of its first key.
+        """
+        document = cls(value, None)
+        document.line = line
+        document._text = text
+        document._before = before
+        return document
+
+    def place(self, path: Sequence[str | int], *, key: bool = False) -> tuple[int, int]:
+        """Return line and column (from 1) of the value at `path`, or with `key` of its key.
+
+        A path that leads nowhere gives the place of the last node on it that exists.
+        """
+        root = self._composed()
+        if root is None:
+            return 1, 1
+        found = _find(root, path, key=key)
+        return found.start_mark.line + 1 + self._before, found.start_mark.column + 1
+
+    def secret_lines(self) -> frozenset[int] | None:
+        """Return the lines (from 1) with values that must not be shown; None where that cannot be told."""
+        if self._secret_lines is None and (root := self._composed()) is not None:
+            self._secret_lines = frozenset(line + 1 + self._before for line in secret_lines(root))
+        return self._secret_lines
+
+    def _composed(self) -> Node | None:
+        """Return the root node."""
+        if self._root is None and self._text:
+            self._root = next(compose(self._text.encode()))
+        return self._root
+
+
+def _find(root: Node, path: Sequence[str | int], *, key: bool) -> Node:
+    """Return the node at `path`, or the key before it; the last one that exists where the path ends early."""
+    found = name = root
+    for step in path:
+        if isinstance(found, SequenceNode) and isinstance(step, int) and step < len(found.value):
+            found = name = found.value[step]
+        elif isinstance(found, MappingNode):
+            pair = next((pair for pair in found.value if pair[0].value == step), None)
+            if pair is None:
+                break
+            name, found = pair
+        else:
+            break
+    return name if key else found

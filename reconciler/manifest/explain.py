@@ -1,0 +1,214 @@
+"""Why a value breaks a JSON Schema, in our words: jsonschema's own messages print whole values."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import referencing
+from jsonschema import validators
+
+from reconciler.manifest import rules
+from reconciler.manifest.redaction import key_text, shown, shown_path
+from reconciler.manifest.schema import Violation
+from reconciler.manifest.words import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from jsonschema.exceptions import ValidationError
+
+    # An error's parts are typed as perhaps unset, which they never are after `iter_errors`: hence Any.
+    _Sentence = Callable[[Any, tuple[str | int, ...]], str]
+
+_KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "null",
+    "number": "a number",
+    "object": "a mapping",
+    "string": "a string",
+}
+
+
+def explain(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
+    """Return every way in which `value` breaks `schema`, at least one.
+
+    The caller knows that it does. Where jsonschema disagrees (its regular expressions are Python's, not
+    those of ECMA 262), one general violation says so.
+    """
+    # An empty registry: nothing is ever fetched.
+    validator = _Validator(schema, registry=referencing.Registry())
+    found = [violation for error in validator.iter_errors(value) for violation in _translate(error)]
+    unique = {(violation.path, violation.message): violation for violation in found}
+    return list(unique.values()) or [
+        Violation((), rules.WRONG_FORM, "the document does not satisfy its schema")
+    ]
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
+    r"""Check `pattern` with the `$` of ECMA 262: Python's also matches before a final line break."""
+    if pattern.endswith("$") and not pattern.endswith(r"\$"):
+        pattern = pattern[:-1] + r"\Z"
+    if validator.is_type(instance, "string") and not re.search(pattern, instance):
+        yield jsonschema.ValidationError("pattern")
+
+
+_Validator: Any = validators.extend(  # type: ignore[no-untyped-call] # the stubs lack it
+    jsonschema.Draft202012Validator, {"pattern": _pattern}
+)
+
+
+def _translate(error: Any) -> Iterator[Violation]:
+    """Yield what one of jsonschema's errors says."""
+    path = tuple(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
+        message = f"the key `{key_text(error.instance)}` is not allowed in {_name(path)}"
+        yield Violation((*path, error.instance), rules.WRONG_FORM, message, _hint(error), at_key=True)
+    elif error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(
+        error.instance, dict
+    ):
+        yield from _unknown_keys(error, path)
+    elif error.validator == "required":
+        yield from _missing_keys(error, path)
+    else:
+        rule, say = _SENTENCES.get(str(error.validator), (rules.WRONG_FORM, _other))
+        yield Violation(path, rule, say(error, path), _hint(error, rule))
+
+
+def _unknown_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
+    """Yield the keys that a mapping must not have."""
+    known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
+    for key in error.instance:
+        if key in known:
+            continue
+        message = f"the key `{key_text(key)}` is not known" + (f" in {_name(path)}" if path else "")
+        yield Violation((*path, key), rules.UNKNOWN_KEY, message, _key_hint(key, known), at_key=True)
+
+
+def _key_hint(key: str, known: list[str]) -> str | None:
+    """Return what an unknown key may have been meant to be."""
+    if key == "<<":
+        return "merge keys are not supported; write the keys out"
+    if similar := suggestion(key, known):
+        return f"did you mean `{similar}`?"
+    return "known keys: " + ", ".join(f"`{name}`" for name in known) if known else None
+
+
+def _missing_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
+    """Yield every required key that a mapping lacks: each of jsonschema's errors stands for one of them."""
+    for key in error.validator_value:
+        if key not in error.instance:
+            message = f"the key `{key}` is missing" + (f" in {_name(path)}" if path else "")
+            yield Violation(path, rules.MISSING_KEY, message, at_key=True)
+
+
+def _type(error: Any, path: tuple[str | int, ...]) -> str:
+    """Say which type a value should have."""
+    wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
+    kinds = " or ".join(_KINDS.get(kind, str(kind)) for kind in wanted)
+    return f"{_name(path)} must be {kinds}, but {_described(error.instance, path)}"
+
+
+def _described(value: Any, path: tuple[str | int, ...]) -> str:
+    """Say what a value is instead."""
+    if isinstance(value, dict):
+        return "is a mapping"
+    if isinstance(value, list):
+        return "is a list"
+    kind = _scalar_kind(value)
+    quoted = shown(value, path)
+    return f"{quoted} is {kind}" if quoted and value is not None else f"is {kind}"
+
+
+def _scalar_kind(value: Any) -> str:
+    """Return the YAML type of a scalar."""
+    if value is None:
+        return "empty (null)"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return "a string"
+    return "a whole number" if isinstance(value, int) else "a number"
+
+
+def _one_of(error: Any, path: tuple[str | int, ...]) -> str:
+    """Say which values are allowed."""
+    allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
+    return (
+        f"{_name(path)} must be {' or '.join(f'`{value}`' for value in allowed)}{_but(error.instance, path)}"
+    )
+
+
+def _form(error: Any, path: tuple[str | int, ...]) -> str:
+    """Say that a value has not the form it must have."""
+    return f"{_name(path)} does not have the required form{_but(error.instance, path)}"
+
+
+def _but(value: Any, path: tuple[str | int, ...]) -> str:
+    """Return the part of a sentence that quotes a scalar, if it may be quoted."""
+    quoted = None if isinstance(value, dict | list) else shown(value, path)
+    return f", not {quoted}" if quoted else ""
+
+
+def _limit(words: str, unit: str = "") -> _Sentence:
+    """Return a function that says that a limit is exceeded."""
+
+    def say(error: Any, path: tuple[str | int, ...]) -> str:
+        plural = "" if error.validator_value == 1 or not unit else "s"
+        return f"{_name(path)} must {words} {error.validator_value}{unit and f' {unit}'}{plural}"
+
+    return say
+
+
+def _entries(words: str) -> _Sentence:
+    """Return a function that says how many entries there must be."""
+
+    def say(error: Any, path: tuple[str | int, ...]) -> str:
+        noun = "entry" if error.validator_value == 1 else "entries"
+        return f"{_name(path)} must have {words} {error.validator_value} {noun}"
+
+    return say
+
+
+def _repeated(_error: Any, path: tuple[str | int, ...]) -> str:
+    """Say that a list repeats itself."""
+    return f"{_name(path)} has an entry twice"
+
+
+def _other(error: Any, path: tuple[str | int, ...]) -> str:
+    """Say which keyword of the schema is not satisfied."""
+    return f"{_name(path)} does not satisfy `{error.validator}` of the schema"
+
+
+_SENTENCES: dict[str, tuple[rules.Rule, _Sentence]] = {
+    "type": (rules.WRONG_TYPE, _type),
+    "enum": (rules.WRONG_VALUE, _one_of),
+    "const": (rules.WRONG_VALUE, _one_of),
+    "pattern": (rules.WRONG_FORM, _form),
+    "minLength": (rules.WRONG_FORM, _limit("have at least", "character")),
+    "maxLength": (rules.WRONG_FORM, _limit("have at most", "character")),
+    "minimum": (rules.WRONG_FORM, _limit("be at least")),
+    "maximum": (rules.WRONG_FORM, _limit("be at most")),
+    "minItems": (rules.WRONG_COUNT, _entries("at least")),
+    "maxItems": (rules.WRONG_COUNT, _entries("at most")),
+    "minProperties": (rules.WRONG_COUNT, _entries("at least")),
+    "maxProperties": (rules.WRONG_COUNT, _entries("at most")),
+    "uniqueItems": (rules.WRONG_COUNT, _repeated),
+}
+
+
+def _hint(error: Any, rule: rules.Rule | None = None) -> str | None:
+    """Return what helps: quotation marks, or the description in the schema."""
+    scalar = error.instance is not None and not isinstance(error.instance, dict | list | str)
+    if rule is rules.WRONG_TYPE and scalar and error.validator_value == "string":
+        return "put the value in quotes to make it a string"
+    description = error.schema.get("description") if isinstance(error.schema, dict) else None
+    return description if isinstance(description, str) else None
+
+
+def _name(path: tuple[str | int, ...]) -> str:
+    """Return what a path means in a sentence."""
+    return shown_path(path) if path else "the document"

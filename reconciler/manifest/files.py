@@ -1,0 +1,121 @@
+"""Paths to bytes: walks folders and reads files, with a limit; what cannot be read is a value, too."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+MAX_FILE_BYTES = 8 * 1024 * 1024
+_SUFFIXES = (".yaml", ".yml")
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Why a path gave no bytes, in a sentence that goes on after the path."""
+
+    message: str
+    hint: str | None = None
+    too_large: bool = False
+
+
+def read_all(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[str, bytes | Unreadable]]:
+    """Yield each manifest file under `paths`, as (path, content or why there is none).
+
+    A folder is walked recursively in the order of names: files that end in `.yaml` or `.yml`, no
+    hidden entries, no symbolic links. A file that is named itself is read whatever it is called, and
+    a link that is named itself is followed. A file that several `paths` lead to comes once.
+    """
+    found = (pair for path in paths for pair in _find(os.fspath(path)))
+    yield from _once(found) if len(paths) > 1 else found
+
+
+def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
+    """Return the content of a regular file of at most 8 MiB; never waits on a pipe or device.
+
+    Args:
+        path: the file.
+        follow: whether a symbolic link is followed.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        return _unreadable(error)
+    except ValueError:
+        return Unreadable("the path holds a null character")
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return Unreadable("it is no regular file")
+        return _read(descriptor)
+    except OSError as error:
+        return _unreadable(error)
+    finally:
+        os.close(descriptor)
+
+
+def display_path(path: str) -> str:
+    """Return `path` as it can be written out: bytes of a file name that are no UTF-8 are replaced."""
+    return path if path.isascii() else os.fsencode(path).decode(errors="replace")
+
+
+def _find(path: str) -> Iterator[tuple[str, bytes | Unreadable]]:
+    """Yield the files that one path leads to."""
+    if os.path.isdir(path):  # noqa: PTH112 - strings throughout: building Path objects doubles the walk's cost
+        yield from _walk(path)
+    else:
+        yield path, read_file(path)
+
+
+def _walk(folder: str) -> Iterator[tuple[str, bytes | Unreadable]]:
+    """Yield the files below `folder`, sorted by name in each folder."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted((entry.name, entry) for entry in entries if not entry.name.startswith("."))
+    except OSError as error:
+        yield folder, _unreadable(error)
+        return
+    for name, entry in names:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif name.endswith(_SUFFIXES) and not entry.is_symlink():
+            yield entry.path, read_file(entry.path, follow=False)
+
+
+def _once(
+    found: Iterable[tuple[str, bytes | Unreadable]],
+) -> Iterator[tuple[str, bytes | Unreadable]]:
+    """Leave out what was there before under another spelling of its path."""
+    seen: set[str] = set()
+    for path, content in found:
+        real = os.path.realpath(path)
+        if real not in seen:
+            seen.add(real)
+            yield path, content
+
+
+def _read(descriptor: int) -> bytes | Unreadable:
+    """Read an open file to its end, or to the limit."""
+    data = os.read(descriptor, _CHUNK)
+    if len(data) < _CHUNK and not os.read(descriptor, 1):
+        return data
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with open(descriptor, "rb", closefd=False) as file:
+        data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        return Unreadable(
+            f"it is larger than {MAX_FILE_BYTES // 1024**2} MiB", "split the file", too_large=True
+        )
+    return data
+
+
+def _unreadable(error: OSError) -> Unreadable:
+    """Return an operating system's error as a reason."""
+    if isinstance(error, FileNotFoundError):
+        return Unreadable("there is no such file or folder", "check the path and the folder you are in")
+    return Unreadable((error.strerror or type(error).__name__).lower())

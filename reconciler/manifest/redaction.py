@@ -1,0 +1,128 @@
+"""What of a file may be shown: never a value that is, or looks like, a secret.
+
+Diagnostics quote values and source lines. A secret pasted into the wrong place must not reach a
+terminal or a CI log that way, so each quotation asks here first. When in doubt, nothing is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from yaml.nodes import MappingNode, ScalarNode, SequenceNode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from yaml.nodes import Node
+
+_SENSITIVE_KEY = re.compile(
+    r"secret|token|passw|pwd|api.?key|key.?env|private.?key|credential|authoriz|bearer", re.IGNORECASE
+)
+# The settings of the signing secret that our own format has: times, not secrets.
+_HARMLESS = frozenset({("secret", "createdAfter"), ("secret", "overlap")})
+_KNOWN_SECRET = re.compile(
+    r"whsec_|eyJ[\w-]{10}|AKIA[0-9A-Z]{12}|PRIVATE KEY|://[^/\s?#]*@"
+    r"|\b(?:hv[sbr]\.|s\.[A-Za-z0-9]{20}|gh[opsu]_|github_pat_|xox[abp]-|[sr]k_|zof_)"
+)
+_RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+_LONGEST_SHOWN = 120
+_LONGEST_LINE = 400
+
+
+def is_sensitive(path: Sequence[str | int]) -> bool:
+    """Return whether the value at `path` can hold a secret, judged by the keys on the way."""
+    return any(
+        isinstance(key, str) and _can_hold_secret(key, below)
+        for key, below in zip(path, (*path[1:], None), strict=True)
+    )
+
+
+def _can_hold_secret(key: str, below: str | int | None) -> bool:
+    """Return whether what stands under `key`, at its own key or index `below`, can be a secret."""
+    return _SENSITIVE_KEY.search(key) is not None and (key, below) not in _HARMLESS
+
+
+def looks_secret(text: str) -> bool:
+    """Return whether `text` contains something made like a key, token, digest or password in a URL."""
+    if _KNOWN_SECRET.search(text) or _HEX.search(text):
+        return True
+    return any(_is_random(run) for run in _RUN.findall(text))
+
+
+def _is_random(run: str) -> bool:
+    """Return whether a long run mixes digits and both cases, as base64 does and words do not."""
+    return (
+        any("0" <= char <= "9" for char in run)
+        and any("a" <= char <= "z" for char in run)
+        and any("A" <= char <= "Z" for char in run)
+    )
+
+
+def shown(value: Any, path: Sequence[str | int] = ()) -> str | None:
+    """Return `value` as a message may quote it, or None where it must stay unsaid.
+
+    Args:
+        value: a scalar of a document.
+        path: where it stands.
+    """
+    text = value if isinstance(value, str) else "null" if value is None else str(value).lower()
+    if len(text) > _LONGEST_SHOWN or is_sensitive(path) or looks_secret(text):
+        return None
+    return f"`{printable(text)}`"
+
+
+def shown_path(path: Sequence[str | int]) -> str:
+    """Return `path` as people write it: `spec.events[1]`; a key that looks like a secret is masked."""
+    text = ""
+    for key in path:
+        if isinstance(key, int):
+            text += f"[{key}]"
+        else:
+            text += ("." if text else "") + key_text(key)
+    return f"`{text}`"
+
+
+def key_text(key: str) -> str:
+    """Return a key as a message may quote it, without quotation marks."""
+    return "***" if len(key) > _LONGEST_SHOWN or looks_secret(key) else printable(key)
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, with visible escapes for whatever would steer a terminal or hide."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def showable_line(line: str) -> str | None:
+    """Return a source line, or None where it must not be shown or is too long to be of use."""
+    return None if len(line) > _LONGEST_LINE or looks_secret(line) else line
+
+
+def mentions_secrets(text: str) -> bool:
+    """Return whether a text that could not be parsed has the name of a secret anywhere."""
+    return _SENSITIVE_KEY.search(text) is not None
+
+
+def secret_lines(root: Node) -> frozenset[int]:
+    """Return the lines (from 0) that hold any part of a value that must not be shown.
+
+    Several values may share a line, so a line is judged by all that stand on it.
+    """
+    lines: set[int] = set()
+    # Node, the key it stands under, whether that lies within a secret. Iterative: documents may be deep.
+    waiting: list[tuple[Node, str, bool]] = [(root, "", False)]
+    while waiting:
+        node, above, within = waiting.pop()
+        if isinstance(node, MappingNode):
+            for key, value in node.value:
+                name = key.value if isinstance(key, ScalarNode) else ""
+                waiting += [(key, "", within), (value, name, within or _can_hold_secret(above, name))]
+        elif isinstance(node, SequenceNode):
+            within = within or _can_hold_secret(above, None)
+            waiting += [(item, "", within) for item in node.value]
+        elif within or _can_hold_secret(above, None) or looks_secret(node.value):
+            lines.update(range(node.start_mark.line, node.end_mark.line + 1))
+    return frozenset(lines)

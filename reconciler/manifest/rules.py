@@ -1,0 +1,142 @@
+"""The rules that manifests and configuration are held to: stable codes, as users and docs quote them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from reconciler.diagnostics import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its code never changes its meaning and is never used again for another."""
+
+    code: str
+    title: str
+    explanation: str
+    """Why the rule exists and what to do, in a sentence or two."""
+    severity: Severity = Severity.ERROR
+
+
+UNREADABLE = Rule(
+    "WH001",
+    "A path cannot be read",
+    "A path that was named is missing, cannot be opened, or is no regular file. Symbolic links and hidden "
+    "files below a folder are passed over; a link that is named itself is followed.",
+)
+ENCODING = Rule(
+    "WH002",
+    "A file is not UTF-8 text",
+    "Files are UTF-8, with or without a byte order mark, and hold no control characters.",
+)
+SYNTAX = Rule(
+    "WH003",
+    "A file is not YAML",
+    "The rest of the file after the place cannot be understood and is not checked; other files are.",
+)
+UNSUPPORTED_YAML = Rule(
+    "WH004",
+    "Anchors, aliases, tags and complex keys are not supported",
+    "A manifest says in place what it means, so that a reviewer sees it in the diff.",
+)
+TOO_LARGE = Rule(
+    "WH005",
+    "A limit is exceeded",
+    "A file has at most 8 MiB, a document 65,536 nodes and 32 levels, a number 64 characters.",
+)
+DUPLICATE_KEY = Rule(
+    "WH006",
+    "A mapping has a key twice",
+    "YAML forbids it, and most parsers silently keep the last one.",
+)
+KEY_NOT_TEXT = Rule(
+    "WH007", "A key is not a string", "Quote a key that reads as a number, a boolean or null."
+)
+UNKNOWN_KEY = Rule(
+    "WH010",
+    "A key is not known",
+    "Nothing is ignored silently: a misspelt key would otherwise change nothing.",
+)
+MISSING_KEY = Rule("WH011", "A required key is missing", "Add the key.")
+WRONG_TYPE = Rule(
+    "WH012",
+    "A value has the wrong type",
+    "Types are those of YAML 1.2: `on`, `no` and dates are strings, `true` and `12` are not; quotes make "
+    "a string.",
+)
+WRONG_VALUE = Rule(
+    "WH013", "A value is none of the allowed ones", "Use one of the values that the message lists."
+)
+WRONG_FORM = Rule(
+    "WH014", "A value does not have the required form", "The hint says which form it must have."
+)
+WRONG_COUNT = Rule(
+    "WH015", "Too few, too many or repeated entries", "Lists of events need at least one entry, each once."
+)
+UNKNOWN_EVENT = Rule(
+    "WH020",
+    "An event type is not known",
+    "The API would refuse it, or never deliver it. A type newer than this version can be allowed explicitly.",
+)
+DUPLICATE_NAME = Rule(
+    "WH021",
+    "Two manifests have one name",
+    "A name is unique in its organization: it names the secret in Vault.",
+)
+DUPLICATE_URL = Rule(
+    "WH022",
+    "Two manifests have one URL",
+    "URLs are compared in their normal form (RFC 3986). Declare one webhook with the events of both.",
+)
+URL_MALFORMED = Rule(
+    "WH023",
+    "A URL is malformed",
+    "It must be an absolute URL without spaces, backslashes or control characters.",
+)
+URL_NOT_HTTPS = Rule("WH024", "A URL is not https", "Deliveries go to https endpoints only.")
+URL_CREDENTIALS = Rule(
+    "WH025",
+    "A URL holds a user name or password",
+    "Manifests are no place for secrets; receivers verify the signature instead.",
+)
+URL_FRAGMENT = Rule("WH026", "A URL has a fragment", "No server ever sees the part after `#`; remove it.")
+URL_NOT_PUBLIC = Rule(
+    "WH027",
+    "A URL's host is not public",
+    "Deliveries come from the internet: loopback, private and link-local addresses, single-label and local "
+    "names cannot be reached.",
+)
+BAD_TIME = Rule("WH028", "A time does not exist", "The date, the time of day or the offset is out of range.")
+OVERLAP_TOO_LONG = Rule(
+    "WH029", "An overlap is too long", "A replaced secret stays valid for at most 90 days."
+)
+POLICY = Rule(
+    "WH040",
+    "A manifest breaks the policy",
+    "The configured policy is a JSON Schema that every manifest must satisfy.",
+)
+POLICY_UNUSABLE = Rule(
+    "WH041",
+    "The policy cannot be used",
+    "It must be a JSON file with a JSON Schema (draft 2020-12) that refers to nothing outside itself.",
+)
+CONFIG_DOCUMENTS = Rule(
+    "WH050", "The configuration is not one document", "The file must hold exactly one YAML document."
+)
+DUPLICATE_ORGANIZATION = Rule(
+    "WH051",
+    "Two organizations have one name",
+    "Each organization needs a name of its own.",
+)
+SERVICE_URL = Rule(
+    "WH052",
+    "A service address is not safe to use",
+    "The API and Vault are asked over https, over plain http on loopback only; an address holds no "
+    "credentials.",
+)
+
+RULES: MappingProxyType[str, Rule] = MappingProxyType(
+    {value.code: value for value in list(globals().values()) if isinstance(value, Rule)}
+)
+"""Every rule by its code, for the docs and for SARIF."""

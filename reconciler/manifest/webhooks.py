@@ -1,0 +1,145 @@
+"""A manifest that satisfies the schema, as a `Webhook`: what its texts mean."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from reconciler.manifest import rules
+from reconciler.manifest.redaction import shown
+from reconciler.manifest.words import suggestion
+from reconciler.model import NO_OVERLAP, DeletionPolicy, Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.model import Location
+
+KNOWN_EVENTS = (
+    "agent.offline",
+    "integration.error",
+    "release.gate_blocked",
+    "remediation.approved",
+    "remediation.plan_pending",
+    "run.completed",
+    "run.failed",
+    "run.started",
+)
+"""The event types that the API's documentation lists."""
+OLDER_EVENTS = ("agent.completed", "issue.detected")
+"""Named on an older page of the documentation only: accepted, not suggested."""
+MAX_OVERLAP = timedelta(days=90)
+
+_ACCEPTED = frozenset(KNOWN_EVENTS + OLDER_EVENTS)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION_PART = re.compile(r"([0-9]+)([smhd])")
+_NO_TEXTS: Mapping[str, str] = {}
+
+
+class BadValue(Exception):
+    """A value has the right form and no meaning, such as the 30th of February."""
+
+    def __init__(
+        self, rule: rules.Rule, path: tuple[str, ...], message: str, hint: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.path = path
+        self.message = message
+        self.hint = hint
+
+
+class Builder:
+    """Makes webhooks; those with the same events or labels share them, which saves half the memory."""
+
+    def __init__(self) -> None:
+        self._events: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._known: set[tuple[str, ...]] = set()
+        self._labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
+
+    def __call__(self, manifest: Mapping[str, Any], place: Location) -> Webhook:
+        """Return the webhook that a manifest declares.
+
+        Args:
+            manifest: satisfies `schemas/webhook.schema.json`.
+            place: where it stands.
+
+        Raises:
+            BadValue: a time or duration is out of range.
+        """
+        metadata = manifest["metadata"]
+        spec = manifest["spec"]
+        secret = spec.get("secret", _NO_TEXTS)
+        return Webhook(
+            metadata["name"],
+            spec["url"],
+            self._shared_events(spec["events"]),
+            place,
+            spec.get("description"),
+            self._shared_labels(metadata.get("labels")),
+            metadata.get("annotations", _NO_TEXTS),
+            DeletionPolicy(spec.get("deletionPolicy", DeletionPolicy.DELETE)),
+            parse_time(secret["createdAfter"]) if "createdAfter" in secret else None,
+            parse_overlap(secret["overlap"]) if "overlap" in secret else NO_OVERLAP,
+            spec.get("allowEventGap", False),
+            spec.get("test", True),
+        )
+
+    def knows(self, events: Sequence[str]) -> bool:
+        """Return whether all of `events` are known event types."""
+        return self._shared_events(events) in self._known
+
+    def _shared_events(self, events: Sequence[str]) -> tuple[str, ...]:
+        """Return the events sorted, the same object for the same list."""
+        given = tuple(events)
+        found = self._events.get(given)
+        if found is None:
+            ordered = tuple(sorted(given))
+            found = self._events[given] = self._events.setdefault(ordered, ordered)
+            if _ACCEPTED.issuperset(found):
+                self._known.add(found)
+        return found
+
+    def _shared_labels(self, labels: Mapping[str, str] | None) -> Mapping[str, str]:
+        """Return the labels, the same object for the same labels in the same order."""
+        return self._labels.setdefault(tuple(labels.items()), labels) if labels else _NO_TEXTS
+
+
+def unknown_event(events: Sequence[str]) -> Iterator[tuple[int, tuple[str, str]]]:
+    """Yield the index, and a sentence and hint, of each event type that does not exist."""
+    for index, event in enumerate(events):
+        if event not in _ACCEPTED:
+            similar = suggestion(event, KNOWN_EVENTS)
+            hint = f"did you mean `{similar}`?" if similar else "event types: " + ", ".join(KNOWN_EVENTS)
+            yield index, (f"{shown(event) or 'this'} is no event type of the API", hint)
+
+
+def parse_time(text: str) -> datetime:
+    """Return an RFC 3339 date and time in UTC.
+
+    Raises:
+        BadValue: there is no such time.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        path = ("spec", "secret", "createdAfter")
+        message = "`spec.secret.createdAfter` names a time that does not exist"
+        hint = "write a date and time with its offset, such as `2026-11-01T00:00:00Z`"
+        raise BadValue(rules.BAD_TIME, path, message, hint) from None
+
+
+def parse_overlap(text: str) -> timedelta:
+    """Return a duration such as `1h30m`.
+
+    Raises:
+        BadValue: it is longer than 90 days.
+    """
+    seconds = sum(int(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    if seconds > MAX_OVERLAP.total_seconds():
+        path = ("spec", "secret", "overlap")
+        message = "`spec.secret.overlap` is longer than 90 days"
+        hint = "until the overlap ends, the replaced secret still signs deliveries"
+        raise BadValue(rules.OVERLAP_TOO_LONG, path, message, hint)
+    return timedelta(seconds=seconds)
