@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from reconciler.errors import CasConflict, ReconcilerError, StoreError
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Change
-from reconciler.plan.protocol import Progress, Situation, next_step, sweep_step
+from reconciler.plan.protocol import next_step
+from reconciler.plan.situation import Progress, Situation
 from reconciler.plan.steps import (
     CreateEndpoint,
     DeleteEndpoint,
@@ -31,6 +32,7 @@ from reconciler.plan.steps import (
     WriteDocument,
     WriteProjection,
 )
+from reconciler.plan.sweep import sweep_step
 from reconciler.ports import Created, Deleted, Refused, Stored, VersionState
 
 if TYPE_CHECKING:

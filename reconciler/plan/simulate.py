@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.model import Endpoint, Secret
 from reconciler.plan.project import document_from_projection
-from reconciler.plan.protocol import Progress, Situation, next_step
+from reconciler.plan.protocol import next_step
+from reconciler.plan.situation import Progress, Situation
 from reconciler.plan.steps import (
     CreateEndpoint,
     DeleteEndpoint,

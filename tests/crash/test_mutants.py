@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PROTOCOL, RUNNER, NEED = "plan/protocol.py", "apply/runner.py", "plan/need.py"
+INTENT, RUNNER, NEED = "plan/intent.py", "apply/runner.py", "plan/need.py"
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ MUTANTS = (
     ),
     Mutant(
         "a key without its generation",
-        PROTOCOL,
+        INTENT,
         'idempotency_key=f"{s.name}-g{generation}-a{attempt}-{s.fresh.key_suffix}"',
         "idempotency_key=s.name",
     ),
-    Mutant("a replay past the window", PROTOCOL, "REPLAY_WINDOW = 20 * 3600.0", "REPLAY_WINDOW = 1e9"),
-    Mutant("deletion before creation", PROTOCOL, "    if pending.gap and", "    if"),
+    Mutant("a replay past the window", INTENT, "REPLAY_WINDOW = 20 * 3600.0", "REPLAY_WINDOW = 1e9"),
+    Mutant("deletion before creation", INTENT, "    if pending.gap and", "    if"),
     Mutant(
         "the client's secret is assumed to be honoured",
-        PROTOCOL,
+        INTENT,
         "signing_secret=secret, previous_secrets",
         "signing_secret=pending.client_secret, previous_secrets",
     ),
@@ -58,7 +58,7 @@ MUTANTS = (
     ),
     Mutant(
         "a hidden secret is kept",
-        PROTOCOL,
+        INTENT,
         "case Created(endpoint=endpoint, secret=None):",
         "case Created(endpoint=endpoint, secret=None) if pending.generation > 99:",
     ),
@@ -76,7 +76,7 @@ MUTANTS = (
     ),
     Mutant(
         "the previous endpoint is forgotten",
-        PROTOCOL,
+        INTENT,
         "    if old is not None and old.endpoint_id != made.endpoint.id:",
         "    if old is None:",
     ),

@@ -1,0 +1,48 @@
+"""What requests that were given up may have left, and when it is certain that they left nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.plan.need import CLOCK_TOLERANCE, candidates
+from reconciler.plan.situation import Situation, delete, record, write
+from reconciler.plan.steps import (
+    Done,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from reconciler.ledger import Abandoned
+
+TOLERANCE = timedelta(seconds=CLOCK_TOLERANCE)
+
+
+def sweep_step(s: Situation) -> Step:
+    """Return the next step of clearing what abandoned attempts may have left.
+
+    It is asked after every intent of the run is resolved: one document's abandoned URL may be
+    another's pending one.
+    """
+    document = s.stored.document
+    if document is None or document.ledger.removing or document.ledger.pending is not None:
+        return Done()
+    ledger = document.ledger
+    for attempt in ledger.abandoned:
+        for endpoint in candidates(attempt, s.live):
+            step = delete(s, endpoint.id, "delete what an abandoned attempt made")
+            if step is not None:
+                return step
+    kept = tuple(
+        a for a in ledger.abandoned if not attempt_is_over(a, s.listing_began) or any(candidates(a, s.live))
+    )
+    if kept != ledger.abandoned:
+        swept = replace(document, ledger=replace(ledger, abandoned=kept))
+        return write(s, swept, "forget the abandoned attempt")
+    return record(s, document) or Done()
+
+
+def attempt_is_over(attempt: Abandoned, listing_began: datetime) -> bool:
+    """Whether a listing that began then shows everything that `attempt` can have made."""
+    return listing_began >= attempt.abandoned_at + TOLERANCE
