@@ -91,6 +91,10 @@ class GatewayServer(uvicorn.Server):
             server.close()
         for bound in sockets or []:
             bound.close()
+        # A connection accepted a moment ago becomes known in the loop's next turns: else it is left open.
+        accepting = asyncio.all_tasks() - self.server_state.tasks - {asyncio.current_task()}
+        if accepting:
+            await asyncio.wait(accepting, timeout=_STOP_PATIENCE)
         self._gateway.stop()
         for connection in list(self.server_state.connections):
             connection.shutdown()

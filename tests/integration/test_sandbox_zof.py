@@ -79,6 +79,7 @@ def listing(api: httpx.Client, **params: Any) -> list[dict[str, Any]]:
     while True:
         page = api.get("/webhooks", params=params).json()
         found += page["data"]
+        assert page.get("next_cursor") != params.get("starting_after", ""), "a cursor came twice"
         if not page["has_more"]:
             return found
         params["starting_after"] = page["next_cursor"]
@@ -779,6 +780,7 @@ def test_a_stop_ends_what_hangs(make_zof: MakeZof, connect: Callable[..., httpx.
         wait_until(lambda: zof.pending_faults() == ())
         zof.stop()
         assert isinstance(hanging.exception(timeout=10), httpx.TransportError)
+    assert [entry.status for entry in zof.requests] == [None]
 
 
 def test_faults_wait_for_an_admitted_request(make_zof: MakeZof, connect: Callable[..., httpx.Client]) -> None:
@@ -978,9 +980,12 @@ def test_a_stopped_server_leaves_nothing_behind() -> None:
     server = ZofServer(UNLIMITED).start()
     port = httpx.URL(server.url).port or 0
     idle = socket.create_connection(("127.0.0.1", port))
+    idle.settimeout(10)
     server.stop()
     server.stop()
-    assert idle.recv(1) == b""
+    # A reset where the connection had not been accepted yet; never a connection left open.
+    with contextlib.suppress(ConnectionResetError):
+        assert idle.recv(1) == b""
     idle.close()
     assert threading.active_count() == before
     with pytest.raises(ConnectionRefusedError):
