@@ -39,13 +39,16 @@ def explain(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
     The caller knows that it does. Where jsonschema disagrees (its regular expressions are Python's, not
     those of ECMA 262), one general violation says so.
     """
+    general = Violation((), rules.WRONG_FORM, "the document does not satisfy its schema")
+    return find_violations(schema, value) or [general]
+
+
+def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
+    """Return every way in which `value` breaks `schema`, as jsonschema sees it."""
     # An empty registry: nothing is ever fetched.
     validator = _Validator(schema, registry=referencing.Registry())
     found = [violation for error in validator.iter_errors(value) for violation in _translate(error)]
-    unique = {(violation.path, violation.message): violation for violation in found}
-    return list(unique.values()) or [
-        Violation((), rules.WRONG_FORM, "the document does not satisfy its schema")
-    ]
+    return list({(violation.path, violation.message): violation for violation in found}.values())
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
@@ -144,7 +147,8 @@ def _one_of(error: Any, path: tuple[str | int, ...]) -> str:
 
 def _form(error: Any, path: tuple[str | int, ...]) -> str:
     """Say that a value has not the form it must have."""
-    return f"{_name(path)} does not have the required form{_but(error.instance, path)}"
+    quoted = shown(error.instance, path)
+    return f"{_name(path)} does not have the required form" + (f": {quoted}" if quoted else "")
 
 
 def _but(value: Any, path: tuple[str | int, ...]) -> str:
@@ -205,6 +209,8 @@ def _hint(error: Any, rule: rules.Rule | None = None) -> str | None:
     scalar = error.instance is not None and not isinstance(error.instance, dict | list | str)
     if rule is rules.WRONG_TYPE and scalar and error.validator_value == "string":
         return "put the value in quotes to make it a string"
+    if error.validator_value == "boolean" and str(error.instance).lower() in {"yes", "no", "on", "off"}:
+        return "write `true` or `false`: in YAML 1.2 the others are strings"
     description = error.schema.get("description") if isinstance(error.schema, dict) else None
     return description if isinstance(description, str) else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,9 @@ from reconciler.manifest import rules
 from reconciler.manifest.endpoint_url import check_endpoint_url
 from reconciler.manifest.files import Unreadable, display_path, read_all, read_file
 from reconciler.manifest.loader import parse
-from reconciler.manifest.schema import Schema, Violation, packaged_schema
+from reconciler.manifest.schema import Schema, packaged_schema
 from reconciler.manifest.source import Source
-from reconciler.manifest.webhooks import BadValue, Builder, unknown_event
+from reconciler.manifest.webhooks import BadValue, Builder, find_bad_values, unknown_events
 from reconciler.manifest.yaml_problem import YamlRefused
 from reconciler.model import Location
 
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 _NAME = ("metadata", "name")
 _URL = ("spec", "url")
+_EVENTS = ("spec", "events")
+_ABOUT_KIND = {("kind",), ("apiVersion",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,31 +135,49 @@ class _Loader:
         """Take in one document."""
         if document.problems:
             self._diagnostics += [source.yaml_problem(problem, document) for problem in document.problems]
-        elif not self._schema.accepts(document.value):
-            violations = _relevant(self._schema.explain(document.value), document.value)
-            self._diagnostics += [source.violation(violation, document) for violation in violations]
-            self._claim_name_of_invalid(source, document)
-        else:
+        elif self._schema.accepts(document.value):
             self._add_manifest(source, document)
+        else:
+            self._diagnostics += self._explain(source, document)
+
+    def _explain(self, source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+        """Yield how a document breaks the schema, and what else is wrong with it as far as can be told.
+
+        Fixing one error must not uncover the next.
+        """
+        violations = self._schema.explain(document.value)
+        if not _is_webhook(document.value):
+            # Everything else follows from its being something else.
+            about_kind = [each for each in violations if each.path in _ABOUT_KIND]
+            yield from (source.violation(each, document) for each in about_kind or violations)
+            return
+        bad_url = _bad_url(source, document)
+        for each in violations:
+            # The rules say more about a URL than the schema's pattern does.
+            if not (bad_url and each.path == _URL and each.rule is rules.WRONG_FORM):
+                yield source.violation(each, document)
+        yield from bad_url
+        yield from self._check_events(source, document)
+        name = _part(document.value, _NAME)
+        if isinstance(name, str) and self._schema.accepts(_minimal(name)):
+            yield from self._claim_name(name, source, document)
 
     def _add_manifest(self, source: Source, document: YamlDocument) -> None:
         """Take in a manifest that satisfies the schema, if it satisfies the rules."""
-        place = Location(source.path, document.line)
+        value = document.value
         problems = [
             *self._breaks_policy(source, document),
             *self._check_events(source, document),
-            *self._claim_name(document.value["metadata"]["name"], place, source, document),
+            *self._claim_name(value["metadata"]["name"], source, document),
         ]
-        bad_url = [
-            source.finding(rule, message, document, _URL, hint)
-            for rule, message, hint in check_endpoint_url(document.value["spec"]["url"])
-        ]
+        bad_url = _bad_url(source, document)
         try:
-            webhook = self._build(document.value, place)
-        except BadValue as bad:
-            problems.append(source.finding(bad.rule, bad.message, document, bad.path, bad.hint))
+            webhook = self._build(value, Location(source.path, document.line))
+        except BadValue:
+            bad_values = find_bad_values(value)
+            problems += [source.finding(b.rule, b.message, document, b.path, b.hint) for b in bad_values]
         else:
-            bad_url += [] if bad_url else self._claim_url(webhook, source, document)
+            bad_url = bad_url or self._claim_url(webhook, source, document)
             if not problems and not bad_url:
                 self._webhooks.append(webhook)
         self._diagnostics += problems + bad_url
@@ -172,39 +191,23 @@ class _Loader:
 
     def _check_events(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Return the event types of a manifest that do not exist."""
-        events = document.value["spec"]["events"]
-        if self._allow_unknown_events or self._build.knows(events):
+        events = _part(document.value, _EVENTS)
+        if self._allow_unknown_events or not isinstance(events, list):
             return []
         return [
-            source.finding(rules.UNKNOWN_EVENT, message, document, ("spec", "events", index), hint)
-            for index, (message, hint) in unknown_event(events)
+            source.finding(rules.UNKNOWN_EVENT, message, document, (*_EVENTS, index), hint)
+            for index, message, hint in unknown_events(events)
         ]
 
-    def _claim_name(
-        self, name: str, place: Location, source: Source, document: YamlDocument
-    ) -> list[Diagnostic]:
+    def _claim_name(self, name: str, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Take a name for a manifest; return the problem that another has it already."""
+        place = Location(source.path, document.line)
         first = self._names.setdefault(name, place)
         if first is place:
             return []
         message = f"another manifest has the name `{name}` already, at {first}"
         hint = "a name is unique in its organization"
         return [source.finding(rules.DUPLICATE_NAME, message, document, _NAME, hint, (first,))]
-
-    def _claim_name_of_invalid(self, source: Source, document: YamlDocument) -> None:
-        """Take the name of a manifest that breaks the schema: fixing it must not uncover the next error."""
-        if self._schema_allows_name(document.value):
-            name = document.value["metadata"]["name"]
-            place = Location(source.path, document.line)
-            self._diagnostics += self._claim_name(name, place, source, document)
-
-    def _schema_allows_name(self, value: Any) -> bool:
-        """Return whether `value` is a manifest with a usable name, whatever else is wrong with it."""
-        metadata = value.get("metadata") if isinstance(value, Mapping) else None
-        name = metadata.get("name") if isinstance(metadata, Mapping) else None
-        return (
-            isinstance(name, str) and value.get("kind") == "Webhook" and self._schema.accepts(_minimal(name))
-        )
 
     def _claim_url(self, webhook: Webhook, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Take a URL for a webhook; return the problem that another has it already."""
@@ -241,13 +244,28 @@ def unreadable(path: str, reason: Unreadable) -> Diagnostic:
     return Diagnostic(rule.severity, rule.code, message, Location(path), reason.hint)
 
 
-def _relevant(violations: list[Violation], value: Any) -> list[Violation]:
-    """Leave out what follows from a document being no webhook manifest at all."""
-    kinds = [violation for violation in violations if violation.path in {("kind",), ("apiVersion",)}]
-    is_other = (
-        isinstance(value, Mapping) and isinstance(value.get("kind"), str) and value["kind"] != "Webhook"
-    )
-    return kinds if is_other else violations
+def _bad_url(source: Source, document: YamlDocument) -> list[Diagnostic]:
+    """Return what is wrong with a manifest's URL, where it has one."""
+    url = _part(document.value, _URL)
+    if not isinstance(url, str):
+        return []
+    return [
+        source.finding(rule, message, document, _URL, hint) for rule, message, hint in check_endpoint_url(url)
+    ]
+
+
+def _part(value: Any, path: tuple[str, ...]) -> Any:
+    """Return what stands at `path`, or None where the mappings on the way are none."""
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def _is_webhook(value: Any) -> bool:
+    """Return whether a document means to be a webhook manifest; one that does not say is one."""
+    return isinstance(value, dict) and value.get("kind", "Webhook") == "Webhook"
 
 
 def _minimal(name: str) -> dict[str, Any]:

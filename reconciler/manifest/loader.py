@@ -55,10 +55,14 @@ def parse_any(data: bytes) -> Iterator[YamlDocument]:
             elif root.value or root.__class__ is not ScalarNode or root.style:
                 yield _document(root)
             number += 1
-    except YamlRefused:
-        if number in unsupported:
-            yield YamlDocument(None, None, tuple(unsupported[number]))
-        raise
+    except YamlRefused as refused:
+        problems = tuple(unsupported.get(number, ()))
+        if problems:
+            yield YamlDocument(None, None, problems)
+        # An alias without its anchor is refused by libyaml, too: once is enough.
+        place = (refused.problem.line, refused.problem.column)
+        if place not in {(problem.line, problem.column) for problem in problems}:
+            raise
 
 
 class _Unconvertible(Exception):

@@ -7,6 +7,7 @@ terminal or a CI log that way, so each quotation asks here first. When in doubt,
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
@@ -34,8 +35,7 @@ _LONGEST_LINE = 400
 def is_sensitive(path: Sequence[str | int]) -> bool:
     """Return whether the value at `path` can hold a secret, judged by the keys on the way."""
     return any(
-        isinstance(key, str) and _can_hold_secret(key, below)
-        for key, below in zip(path, (*path[1:], None), strict=True)
+        isinstance(key, str) and _can_hold_secret(key, below) for key, below in pairwise((*path, None))
     )
 
 

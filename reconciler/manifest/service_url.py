@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
+
+from reconciler.urls import is_loopback
 
 _ALLOWED = re.compile(r"[!-~]+")
 
@@ -34,14 +35,6 @@ def _problem_of(parts: SplitResult) -> str | None:
         return "names no host"
     if parts.query or parts.fragment:
         return "has a query or a fragment"
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
         return "uses plain http, which is accepted for loopback only"
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    """Return whether `host` is this machine by its very spelling: nothing is looked up."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -55,7 +55,6 @@ class Builder:
 
     def __init__(self) -> None:
         self._events: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._known: set[tuple[str, ...]] = set()
         self._labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
     def __call__(self, manifest: Mapping[str, Any], place: Location) -> Webhook:
@@ -86,10 +85,6 @@ class Builder:
             spec.get("test", True),
         )
 
-    def knows(self, events: Sequence[str]) -> bool:
-        """Return whether all of `events` are known event types."""
-        return self._shared_events(events) in self._known
-
     def _shared_events(self, events: Sequence[str]) -> tuple[str, ...]:
         """Return the events sorted, the same object for the same list."""
         given = tuple(events)
@@ -97,8 +92,6 @@ class Builder:
         if found is None:
             ordered = tuple(sorted(given))
             found = self._events[given] = self._events.setdefault(ordered, ordered)
-            if _ACCEPTED.issuperset(found):
-                self._known.add(found)
         return found
 
     def _shared_labels(self, labels: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -106,13 +99,26 @@ class Builder:
         return self._labels.setdefault(tuple(labels.items()), labels) if labels else _NO_TEXTS
 
 
-def unknown_event(events: Sequence[str]) -> Iterator[tuple[int, tuple[str, str]]]:
-    """Yield the index, and a sentence and hint, of each event type that does not exist."""
+def unknown_events(events: Sequence[Any]) -> Iterator[tuple[int, str, str]]:
+    """Yield index, sentence and hint for each text among `events` that is no event type."""
     for index, event in enumerate(events):
-        if event not in _ACCEPTED:
+        if isinstance(event, str) and event not in _ACCEPTED:
             similar = suggestion(event, KNOWN_EVENTS)
             hint = f"did you mean `{similar}`?" if similar else "event types: " + ", ".join(KNOWN_EVENTS)
-            yield index, (f"{shown(event) or 'this'} is no event type of the API", hint)
+            yield index, f"{shown(event) or 'this'} is no event type of the API", hint
+
+
+def find_bad_values(manifest: Mapping[str, Any]) -> list[BadValue]:
+    """Return every value for which a `Builder` refuses a manifest."""
+    found = []
+    secret = manifest["spec"].get("secret", {})
+    for key, parse in (("createdAfter", parse_time), ("overlap", parse_overlap)):
+        try:
+            if key in secret:
+                parse(secret[key])
+        except BadValue as bad:
+            found.append(bad)
+    return found
 
 
 def parse_time(text: str) -> datetime:
