@@ -11,7 +11,7 @@ import click
 
 from reconciler import workflow
 from reconciler.cli.interrupt import stop_on_signal
-from reconciler.cli.output import write_note, write_result
+from reconciler.cli.output import write_note, write_problems, write_result
 from reconciler.cli.planfile import read_plan_file
 from reconciler.cli.preview import view_of
 from reconciler.cli.wiring import for_each, load_sites
@@ -118,7 +118,7 @@ class _Application:
             write_result(text)
         elif not self._options.yes:
             # Nobody says yes to what they have not seen, and stdout is for the JSON.
-            sys.stderr.write(text)
+            write_problems(text)
         refused = [
             {"guard": verdict.guard, "message": verdict.message, "hint": verdict.hint}
             for verdict in planned.verdicts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,16 @@ class Settings:
     @property
     def color(self) -> bool:
         """Whether results are painted."""
-        in_file = self.output not in {None, "-"}
-        return not in_file and wants_color(sys.stdout, os.environ, no_color=self.no_color)
+        return self._to_stdout and wants_color(sys.stdout, os.environ, no_color=self.no_color)
+
+    @property
+    def columns(self) -> int | None:
+        """The terminal's width; None where results do not go to one."""
+        return shutil.get_terminal_size().columns if self._to_stdout and sys.stdout.isatty() else None
+
+    @property
+    def _to_stdout(self) -> bool:
+        return self.output in {None, "-"}
 
 
 def _remember_verbosity(ctx: click.Context, _: click.Parameter, value: int) -> int:

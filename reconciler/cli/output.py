@@ -63,6 +63,11 @@ def write_error(message: str, hint: str | None = None) -> None:
     _write(sys.stderr, f"error: {text}\n" + (f"hint: {visible(hint)}\n" if hint else ""))
 
 
+def write_problems(text: str) -> None:
+    """Write a text that a renderer has escaped to stderr."""
+    _write(sys.stderr, text)
+
+
 def write_note(message: str) -> None:
     """Write a line of information to stderr."""
     _write(sys.stderr, f"{visible(message)}\n")

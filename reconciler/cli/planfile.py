@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.errors import InvalidInput
+from reconciler.manifest.schema import packaged_schema
 from reconciler.report.escape import visible
 from reconciler.report.plan_json import check_digest, parse_plan
 
@@ -30,6 +31,18 @@ def read_plan_file(path: str) -> dict[str, Any]:
             f"cannot read the plan file {visible(path)}: {why}", hint="make one: reconciler plan --out FILE"
         ) from error
     plan = parse_plan(content)
-    _check_schema(plan)
+    _check_shape(plan)
     check_digest(plan)
     return dict(plan)
+
+
+def _check_shape(plan: Any) -> None:
+    schema = packaged_schema("plan")
+    if schema.accepts(plan):
+        return
+    violation = schema.explain(plan)[0]
+    place = ".".join(map(str, violation.path)) or "the whole file"
+    raise InvalidInput(
+        f"the plan file is no plan of this version: {place}: {violation.message}",
+        hint="make it anew: reconciler plan --out FILE",
+    )

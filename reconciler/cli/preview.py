@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import workflow
 from reconciler.cli.output import write_file, write_result
-from reconciler.cli.system import SystemClock
-from reconciler.cli.wiring import Site, for_each, load_sites
+from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, UsageError
 from reconciler.report.plan_json import plan_json, to_json_text
 from reconciler.report.plan_text import DRIFT, View, plan_text
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.cli.options import Settings
+    from reconciler.cli.wiring import Site
 
 
 def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode:
@@ -26,7 +26,7 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
         raise UsageError(
             "a plan file holds one organization's plan", hint="choose one with --organization NAME"
         )
-    results = _Results(settings, several=len(sites) > 1)
+    results = Results(settings, several=len(sites) > 1)
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
@@ -46,7 +46,7 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
 def drift(settings: Settings) -> ExitCode:
     """Show what changed without us."""
     sites = load_sites(settings)
-    results = _Results(settings, several=len(sites) > 1)
+    results = Results(settings, several=len(sites) > 1)
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
@@ -60,12 +60,13 @@ def drift(settings: Settings) -> ExitCode:
 def status(settings: Settings) -> ExitCode:
     """Show the fleet."""
     sites = load_sites(settings)
-    results = _Results(settings, several=len(sites) > 1)
+    results = Results(settings, several=len(sites) > 1)
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
             rows = workflow.status(world, site.desired)
-        text = status_text(site.name, rows, now=SystemClock().now(), color=settings.color)
+        now = site.place.clock.now()
+        text = status_text(site.name, rows, now=now, columns=settings.columns, color=settings.color)
         results.add(status_value(site.name, rows), text)
         return ExitCode.OK
 
@@ -77,7 +78,7 @@ def view_of(site: Site, settings: Settings) -> View:
     return View(site.requests_per_minute, verbose=settings.verbose > 0, color=settings.color)
 
 
-class _Results:
+class Results:
     """What the organizations' results become: texts one after another, or one JSON document.
 
     Text to stdout is written as it comes, for a person who waits; everything else at the end, in one piece.

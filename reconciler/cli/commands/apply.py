@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from reconciler.cli.options import Settings, settings
@@ -31,7 +33,7 @@ from reconciler.cli.options import Settings, settings
     help="How long to wait for another run to end.",
 )
 @settings(actor=True, output=False)
-def command(settings: Settings, **options: object) -> int:
+def command(settings: Settings, **options: Any) -> int:
     """Carry the plan out: show it, ask, do it, and tell what was done.
 
     An interrupt (Ctrl-C, SIGTERM) finishes the step in hand; a second one stops at once. Either way the
@@ -46,4 +48,4 @@ def command(settings: Settings, **options: object) -> int:
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli import carry_out  # noqa: PLC0415 (loads the libraries that do the work)
 
-    return carry_out.apply(settings, carry_out.Options(**options))  # type: ignore[arg-type] # (click checked them)
+    return carry_out.apply(settings, carry_out.Options(**options))

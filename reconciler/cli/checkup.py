@@ -1,0 +1,147 @@
+"""`reconciler doctor`: everything that a run needs, looked at one by one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.cli.preview import Results
+from reconciler.cli.system import SystemClock
+from reconciler.cli.wiring import for_each, load_places
+from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.report.checkup_text import Check, checkup_text, checkup_value
+from reconciler.report.style import count, duration
+from reconciler.vault.checks import capabilities, describe_token, require_version_2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.cli.options import Settings
+    from reconciler.cli.wiring import Place
+    from reconciler.vault.session import VaultSession
+
+# The protocol forgives five minutes; a clock that is off by one is a clock that nobody looks after.
+_SKEW_MAX = 60.0
+_TTL_SHORT = 900
+_FORBIDDEN = 403
+# The path below the mount, and what it takes there: to plan, and beyond that to apply.
+_TO_PLAN = (("metadata/{prefix}", ("list",)), ("metadata/{prefix}/x", ("read",)))
+_TO_APPLY = (
+    ("metadata/{prefix}/x", ("create", "update")),
+    ("data/{prefix}/x", ("create", "read", "update")),
+    ("delete/{prefix}/x", ("update",)),
+    ("undelete/{prefix}/x", ("update",)),
+    ("destroy/{prefix}/x", ("update",)),
+)
+_ADVICE = "extend the token's policy in Vault; the README shows one that suffices"
+
+
+def doctor(settings: Settings) -> ExitCode:
+    """Check each organization; 1 where anything is not well."""
+    places = load_places(settings)
+    results = Results(settings, several=len(places) > 1)
+
+    def check(place: Place) -> ExitCode:
+        checks = [*_check_api(place), *_check_vault(place)]
+        results.add(checkup_value(place.name, checks), checkup_text(place.name, checks, color=settings.color))
+        return ExitCode.OK if all(each.ok for each in checks) else ExitCode.FAILED
+
+    return results.write_after(for_each(places, check))
+
+
+def _check_api(place: Place) -> list[Check]:
+    """Check the key, its permission, and the clock against the API's."""
+    try:
+        with place.api() as api:
+            before = SystemClock().now()
+            probe = api.probe()
+    except ReconcilerError as error:
+        # A key without the permission is a good key all the same.
+        knows_key = getattr(error, "status", None) == _FORBIDDEN
+        first = Check("API key", ok=True, detail="accepted") if knows_key else _failed("API key", error)
+        second = _failed("API permission", error) if knows_key else _unknown("API permission")
+        return [first, second, _unknown("clock")]
+    quota = f", {probe.rate_limit:,} requests a window" if probe.rate_limit else ""
+    return [
+        Check("API key", ok=True, detail=f"accepted by {place.api_url}{quota}"),
+        Check("API permission", ok=True, detail="webhooks can be listed"),
+        _check_clock((before - probe.server_date).total_seconds() if probe.server_date else None),
+    ]
+
+
+def _check_clock(skew: float | None) -> Check:
+    if skew is None:
+        return Check("clock", ok=True, detail="not compared: the API does not say its time")
+    # The header has whole seconds, and the answer took its time.
+    off = max(0.0, abs(skew) - 1.0)
+    if off <= _SKEW_MAX:
+        return Check("clock", ok=True, detail="agrees with the API's")
+    direction = "ahead of" if skew > 0 else "behind"
+    return Check(
+        "clock",
+        ok=False,
+        detail=f"{duration(off)} {direction} the API's",
+        hint="set this machine's clock, for example with NTP",
+    )
+
+
+def _check_vault(place: Place) -> list[Check]:
+    """Check the token, the mount and what the token may do there; what depends on a failure is unknown."""
+    names = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply")
+    checks: list[Check] = []
+    try:
+        with place.vault() as session:
+            checks.append(_attempt(names[0], lambda: _describe(session)))
+            if checks[0].ok:
+                checks.append(_attempt(names[1], lambda: _mount(session, place.mount)))
+                checks.append(_attempt(names[2], lambda: _may(session, place, _TO_PLAN)))
+                checks.append(_attempt(names[3], lambda: _may(session, place, _TO_APPLY)))
+    except ReconcilerError as error:
+        checks.append(_failed(names[len(checks)], error))
+    return checks + [_unknown(name) for name in names[len(checks) :]]
+
+
+def _attempt(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, ok=True, detail=check())
+    except ReconcilerError as error:
+        return _failed(name, error)
+
+
+def _describe(session: VaultSession) -> str:
+    token = describe_token(session)
+    if token.ttl and token.ttl < _TTL_SHORT and not token.renewable:
+        life = f"expires in {duration(token.ttl)}: a long apply may outlive it"
+    else:
+        life = f"valid for {duration(token.ttl)}" if token.ttl else "never expires"
+    return f"accepted by {session.address}, {life}, policies: {', '.join(token.policies)}"
+
+
+def _mount(session: VaultSession, mount: str) -> str:
+    require_version_2(session, mount)
+    return f"{mount} is a KV engine, version 2"
+
+
+def _may(session: VaultSession, place: Place, needs: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """Return what is allowed in words.
+
+    Raises:
+        ReconcilerError: something is missing.
+    """
+    wanted = {f"{place.mount}/{path.format(prefix=place.prefix)}": words for path, words in needs}
+    allowed = capabilities(session, wanted)
+    missing = [
+        f"{', '.join(lacking)} on {path}"
+        for path, words in wanted.items()
+        if (lacking := [word for word in words if not {word, "root"} & set(allowed[path])])
+    ]
+    if missing:
+        raise ReconcilerError(f"missing: {'; '.join(missing)}", hint=_ADVICE)
+    return f"{count(len(wanted), 'path')} allowed below {place.mount}/…/{place.prefix}"
+
+
+def _failed(name: str, error: ReconcilerError) -> Check:
+    return Check(name, ok=False, detail=error.message, hint=error.hint)
+
+
+def _unknown(name: str) -> Check:
+    return Check(name, ok=None, detail="not checked")
