@@ -1,0 +1,177 @@
+"""The command line as processes: terminals, pipes, signals, the sandbox and the tour."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import signal
+import struct
+import termios
+import time
+from fcntl import ioctl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.sandbox.behavior import Behavior
+from reconciler.sandbox.faults import Fault, FaultKind
+
+if TYPE_CHECKING:
+    from tests.fixtures.command import CommandLine
+
+PATIENCE = 60
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """A pseudo-terminal of 80 columns with a command on it."""
+
+    def __init__(self, command: CommandLine, *args: str, **environment: str) -> None:
+        self._ours, theirs = pty.openpty()
+        ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        env = {**_clean_environment(), "TERM": "xterm-256color", **command.environment, **environment}
+        self.process = command.popen(*args, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
+        os.close(theirs)
+        self.screen = ""
+
+    def read_until(self, text: str | None) -> str:
+        """Read until `text` appears, or (None) to the end; return everything so far."""
+        with contextlib.suppress(OSError):  # Linux says EIO at the end of a pseudo-terminal
+            while text is None or text not in self.screen:
+                piece = os.read(self._ours, 65536)
+                if not piece:
+                    break
+                self.screen += piece.decode("utf-8", "replace")
+        assert text is None or text in self.screen, self.screen
+        return self.screen
+
+    def type(self, text: str) -> None:
+        """Press keys."""
+        os.write(self._ours, text.encode())
+
+    def end(self) -> int:
+        """Read to the end and return the exit code."""
+        self.read_until(None)
+        os.close(self._ours)
+        return self.process.wait(PATIENCE)
+
+
+def _clean_environment() -> dict[str, str]:
+    cleared = ("ZOF_", "VAULT_", "GITHUB_", "ACTIONS_", "NO_COLOR")
+    return {name: value for name, value in os.environ.items() if not name.startswith(cleared)}
+
+
+def test_on_a_terminal_apply_shows_the_plan_and_asks(command: CommandLine) -> None:
+    """No (or nothing at all) changes nothing and exits 1; yes carries out what was shown."""
+    command.write("ci")
+    for answer in ("n\n", "\n", "\x04"):
+        terminal = Terminal(command, "apply")
+        screen = ESCAPES.sub("", terminal.read_until("Carry this plan out? [y/N]: "))
+        assert screen.index("create ci") < screen.index("Carry this plan out?")
+        terminal.type(answer)
+        assert terminal.end() in {1, 130}
+        assert command.live == {}
+    terminal = Terminal(command, "apply")
+    terminal.read_until("[y/N]: ")
+    terminal.type("y\n")
+    assert terminal.end() == 0
+    assert "Done: 1 done;" in ESCAPES.sub("", terminal.screen)
+    assert len(command.live) == 1
+
+
+def test_a_terminal_gets_colours_unless_told_not_to(command: CommandLine) -> None:
+    """Results are painted on a terminal; NO_COLOR and --no-color leave not one colour, nor the bar's."""
+    command.write("ci")
+    painted = re.compile(r"\x1b\[[0-9;]*m")
+    terminal = Terminal(command, "plan")
+    assert terminal.end() == 0
+    assert painted.search(terminal.screen)
+    for args, environment in (((), {"NO_COLOR": "1"}), (("--no-color",), {})):
+        terminal = Terminal(command, "plan", "--no-progress", *args, **environment)
+        assert terminal.end() == 0
+        assert "create ci" in terminal.screen
+        assert not painted.search(terminal.screen)
+
+
+def test_a_terminal_gets_a_bar_that_leaves_nothing_behind(command: CommandLine) -> None:
+    """While an apply runs a bar counts its requests; --no-progress shows none."""
+    for name in ("a", "b", "c"):
+        command.write(name)
+    command.zof.behavior = Behavior(latency=0.15, rate_limit=1000)
+    terminal = Terminal(command, "apply", "--yes")
+    assert terminal.end() == 0
+    assert re.search(r"[1-5]/[67]", ESCAPES.sub("", terminal.screen))
+    quiet = Terminal(command, "plan", "--no-progress")
+    assert quiet.end() == 0
+    assert "page" not in quiet.screen
+
+
+def test_a_reader_that_leaves_is_no_failure(command: CommandLine) -> None:
+    """`plan | head -1` is quiet: exit 0 and nothing on stderr, however much was to be written."""
+    for number in range(300):
+        command.write(f"hook-{number:03}")
+    process = command.popen("plan")
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("Plan for ")
+    process.stdout.close()
+    assert process.stderr is not None
+    errors = process.stderr.read()
+    assert (process.wait(PATIENCE), errors) == (0, "")
+    process.stderr.close()
+
+
+def test_help_into_a_closed_pipe_is_quiet(command: CommandLine) -> None:
+    """`--help | true` shows no traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = command.popen("--help", stdout=writing)
+    os.close(writing)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert errors == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_finishes_the_step_in_hand(command: CommandLine, number: signal.Signals) -> None:
+    """The first signal lets the step end, lists what is left, frees the lock; the next run goes on."""
+    for name in ("a", "b", "c"):
+        command.write(name)
+    command.zof.fail("POST", "/v1/webhooks", Fault(FaultKind.HANG, seconds=1.0))
+    process = command.popen("apply", "--yes", "-v")
+    assert process.stderr is not None
+    # The step is told right before its request goes out.
+    for line in process.stderr:
+        if (line.startswith("a: ") and "POST" in line.upper()) or "create the endpoint" in line:
+            break
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 5, errors
+    assert "stopping: the step in hand is finished first" in errors
+    assert "Interrupted: " in output
+    assert "not attempted" in output
+    assert "Traceback" not in errors
+    assert len(command.live) <= 1
+    again = command("apply", "--yes", "--lock-timeout", "0")
+    assert again.exit_code == 0, again.stderr
+    assert len(command.live) == 3
+
+
+def _wait_for_a_request(command: CommandLine) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not command.zof.requests:
+        assert time.monotonic() < deadline, "no request came"
+        time.sleep(0.01)
+
+
+def test_an_interrupted_plan_is_quiet(command: CommandLine) -> None:
+    """Ctrl-C while a plan waits: exit 130, one word, no traceback."""
+    command.write("ci")
+    command.zof.fail("GET", "/v1/webhooks", Fault(FaultKind.HANG, seconds=20.0))
+    process = command.popen("plan", "-v")
+    _wait_for_a_request(command)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1] == "error: interrupted"
+    assert "Traceback" not in errors
