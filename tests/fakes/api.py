@@ -88,6 +88,8 @@ class FakeApi:
         self.after: Callable[[str, CreateAnswer | TestAnswer | DeleteAnswer], object] = _nothing
         self._keys: dict[str, tuple[str, datetime, CreateAnswer]] = {}
         self._count = 0
+        self.most_at_one_url = 0
+        """The most endpoints that ever were live at one URL at the same time."""
         self._born: dict[str, datetime] = {}
 
     @property
@@ -200,6 +202,8 @@ class FakeApi:
         self._count += 1
         endpoint = Endpoint(f"we_{self._count:04}", url, tuple(sorted(set(events))), self.clock.now())
         self.endpoints[endpoint.id] = endpoint
+        beside = sum(each.normalized_url == endpoint.normalized_url for each in self.endpoints.values())
+        self.most_at_one_url = max(self.most_at_one_url, beside)
         self._born[endpoint.id] = self.clock.now()
         self.secrets[endpoint.id] = f"whsec_server{self._count:04}"
         return endpoint
