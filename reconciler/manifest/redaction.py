@@ -27,6 +27,8 @@ _KNOWN_SECRET = re.compile(
     r"|\b(?:hv[sbr]\.|s\.[A-Za-z0-9]{20}|gh[opsu]_|github_pat_|xox[abp]-|[sr]k_|zof_)"
 )
 _RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+_PART = re.compile(r"[A-Za-z0-9+/_=-]{12,}")
+"""What may be the rest of a secret, where a file breaks off in the middle of it."""
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
 _LONGEST_SHOWN = 120
 _LONGEST_LINE = 400
@@ -102,8 +104,8 @@ def showable_line(line: str) -> str | None:
 
 
 def mentions_secrets(text: str) -> bool:
-    """Return whether a text that could not be parsed has the name of a secret anywhere."""
-    return _SENSITIVE_KEY.search(text) is not None
+    """Return whether a text that could not be parsed has the name or a part of a secret anywhere."""
+    return _SENSITIVE_KEY.search(text) is not None or any(map(_is_random, _PART.findall(text)))
 
 
 def secret_lines(root: Node) -> frozenset[int]:

@@ -33,7 +33,7 @@ class Source:
 
     @cached_property
     def _is_plain(self) -> bool:
-        """Whether nothing in the whole file is named like a secret."""
+        """Whether nothing in the whole file is named or made like a secret."""
         return not mentions_secrets(self._data.decode(errors="replace"))
 
     def yaml_problem(self, problem: YamlProblem, document: YamlDocument | None = None) -> Diagnostic:
