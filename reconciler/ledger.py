@@ -377,7 +377,6 @@ class Projection:
     """`active`, `unverified`, `released`, `deleted` or `empty` (its creation was refused)."""
     endpoint_id: str | None = None
     url: str | None = None
-    events: tuple[str, ...] | None = None
     digest: str | None = None
     previous_ids: tuple[str, ...] = ()
     """The replaced endpoints that are still live."""
@@ -422,7 +421,6 @@ class Projection:
             "state": self.state,
             "endpoint_id": self.endpoint_id,
             "url": self.url,
-            "events": ",".join(self.events or ()),
             "digest": self.digest,
             "previous_ids": previous,
             "next_due": to_timestamp(self.next_due),
@@ -453,7 +451,6 @@ class Projection:
                 state=values["state"],
                 endpoint_id=get("endpoint_id"),
                 url=get("url"),
-                events=tuple(events.split(",")) if (events := get("events")) else None,
                 digest=get("digest"),
                 previous_ids=tuple(ids.split(",")) if (ids := get("previous_ids")) else (),
                 next_due=from_timestamp(get("next_due")),

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,15 @@ from reconciler.cli.interrupt import terminate_gently
 from reconciler.cli.output import wants_color, write_result
 from reconciler.cli.playground import Playground, playground, require_extra
 from reconciler.errors import ExitCode, InvalidInput, ReconcilerError
+from reconciler.manifest.load import load_manifests
+from reconciler.model import DeletionPolicy
 from reconciler.report.escape import visible
 from reconciler.report.style import Ink, Style, count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from reconciler.model import Webhook
 
 _EXAMPLES = Path("examples/manifests")
 _BUILT_IN = {
@@ -68,7 +73,6 @@ _BYSTANDER = "https://legacy.example.com/somebody-elses"
 _NEW_EVENT = "remediation.approved"
 _EVENTS = re.compile(r"^(?P<head>\s*events:\s*\[)(?P<first>[^\]\n]*)\]", re.MULTILINE)
 _BLOCK_EVENTS = re.compile(r"^(?P<head>(?P<indent>\s*)events:\s*\n)(?P<item>\s*- )", re.MULTILINE)
-_DOCUMENT = re.compile(r"^kind:\s*Webhook\s*$", re.MULTILINE)
 _OURS = ("ZOF_", "VAULT_", "GITHUB_", "ACTIONS_")
 _WAIT = 10.0
 
@@ -82,7 +86,7 @@ def demo(manifests: str | None, *, no_color: bool) -> ExitCode:
         tempfile.TemporaryDirectory(prefix="reconciler-demo-") as folder,
         playground() as servers,
     ):
-        tour = Tour(servers, Path(folder), style, plain=not style.color)
+        tour = Tour(servers, Path(folder), style)
         _copy_manifests(manifests, tour.manifests)
         for stage in _STAGES:
             tour.run(stage)
@@ -114,7 +118,6 @@ class Tour:
     servers: Playground
     folder: Path
     style: Style
-    plain: bool
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -123,14 +126,16 @@ class Tour:
         return self.folder / "manifests"
 
     @property
-    def files(self) -> list[Path]:
-        """The manifest files, the one with the fewest webhooks first."""
-        return sorted(self.manifests.rglob("*.y*ml"), key=lambda file: (_webhooks_in(file), str(file)))
+    def webhooks(self) -> tuple[Webhook, ...]:
+        """What the manifests declare now."""
+        return load_manifests([self.manifests]).webhooks
 
     @property
-    def wanted(self) -> int:
-        """How many webhooks the manifests declare."""
-        return sum(map(_webhooks_in, self.files))
+    def plain(self) -> list[Webhook]:
+        """The webhooks that live and go without ceremony, those that have a file of their own first."""
+        beside = Counter(webhook.location.path for webhook in self.webhooks)
+        found = [each for each in self.webhooks if _is_plain(each)]
+        return sorted(found, key=lambda each: (beside[each.location.path], each.name))
 
     def run(self, stage: Callable[[Tour], None]) -> None:
         """Run one stage under its heading: the first line of its docstring."""
@@ -143,7 +148,7 @@ class Tour:
         write_result(self.style.paint(f"\n$ reconciler {' '.join(args)}\n", Ink.BOLD))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         environment |= self.servers.environment
-        if self.plain:
+        if not self.style.color:
             environment["NO_COLOR"] = "1"
         done = subprocess.run(
             [sys.executable, "-m", "reconciler", *args], cwd=self.folder, env=environment, check=False
@@ -163,8 +168,8 @@ class Tour:
 
     def expect_truth(self) -> None:
         """Check that live is what manifests want, and that Vault has the secrets that the API signs with."""
-        live = self.live()
-        self.expect(len(live) == self.wanted, f"{count(self.wanted, 'endpoint')} live", len(live))
+        live, wanted = self.live(), len(self.webhooks)
+        self.expect(len(live) == wanted, f"{count(wanted, 'endpoint')} live", len(live))
         signing = self.servers.zof.signing_secrets()
         right = [url for url, id_ in live.items() if self.servers.stored_secret(url) == signing[id_]]
         self.expect(
@@ -185,8 +190,9 @@ class Tour:
         )
 
 
-def _webhooks_in(file: Path) -> int:
-    return len(_DOCUMENT.findall(file.read_text(encoding="utf-8")))
+def _is_plain(webhook: Webhook) -> bool:
+    """Whether it is tested, replaced at once and removed with its manifest."""
+    return webhook.test and not webhook.overlap and webhook.deletion_policy is DeletionPolicy.DELETE
 
 
 def _check(tour: Tour) -> None:
@@ -206,17 +212,17 @@ def _create(tour: Tour) -> None:
     since = len(tour.servers.receiver.received)
     tour.reconciler("apply", "--yes")
     tour.expect_truth()
-    tour.expect_deliveries(tour.wanted, since)
+    tour.expect_deliveries(sum(webhook.test for webhook in tour.webhooks), since)
 
 
 def _edit(tour: Tour) -> None:
     """Edit a manifest: the API has no update, so a new endpoint comes before the old one goes."""
-    file = next((each for each in tour.files if _add_event(each)), None)
-    if file is None:
+    path = next((each.location.path for each in tour.plain if _add_event(Path(each.location.path))), None)
+    if path is None:
         raise InvalidInput(
             "the tour finds no manifest whose events it can edit", hint="leave --manifests out"
         )
-    write_result(f"(added {_NEW_EVENT} in {file.relative_to(tour.folder)})\n")
+    write_result(f"(added {_NEW_EVENT} in {Path(path).relative_to(tour.folder)})\n")
     before, since = set(tour.live().values()), len(tour.servers.receiver.received)
     tour.reconciler("apply", "--yes")
     tour.expect(len(before - set(tour.live().values())) == 1, "exactly one endpoint was replaced")
@@ -226,10 +232,11 @@ def _edit(tour: Tour) -> None:
 
 def _drift(tour: Tour) -> None:
     """Somebody deletes one endpoint in the console and edits another: drift."""
-    (first, first_id), (_, second_id), *_ = sorted(tour.live().items())
-    tour.servers.zof.console.delete(first_id)
-    tour.servers.zof.console.edit(second_id, events=["run.started"])
-    write_result(f"(deleted {visible(first)}, changed the events of {visible(second_id)})\n")
+    live = tour.live()
+    first, second, *_ = [webhook.url for webhook in tour.plain]
+    tour.servers.zof.console.delete(live[first])
+    tour.servers.zof.console.edit(live[second], events=["run.started"])
+    write_result(f"(deleted the endpoint of {visible(first)}, changed the events of {visible(second)})\n")
     tour.reconciler("drift", expect=2)
 
 
@@ -244,7 +251,7 @@ def _heal(tour: Tour) -> None:
 
 def _remove(tour: Tour) -> None:
     """Remove a manifest: its endpoint goes, and so does its secret."""
-    file = tour.files[0]
+    file = Path(tour.plain[0].location.path)
     write_result(f"(removed {file.relative_to(tour.folder)})\n")
     file.unlink()
     tour.reconciler("apply", "--yes")

@@ -245,12 +245,11 @@ class _Planner:
         )
 
     def _before(self, projection: Projection | None) -> Shape | None:
+        """Return what is live now; None where the endpoint is gone."""
         if projection is None or projection.endpoint_id is None or projection.state == "deleted":
             return None
         endpoint = self.live.get(projection.endpoint_id)
-        if endpoint is not None:
-            return Shape(endpoint.url, endpoint.events)
-        return Shape(projection.url or "", projection.events or ())
+        return None if endpoint is None else Shape(endpoint.url, endpoint.events)
 
 
 def _warnings(change: Change, webhook: Webhook | None) -> tuple[str, ...]:

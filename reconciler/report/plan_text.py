@@ -134,7 +134,7 @@ def _differences(change: Change, style: Style) -> Iterator[str]:
         column = max(len(visible(field.path)) for field in change.fields)
         for field in change.fields:
             yield from _field(field, column, style)
-    elif change.action is Action.CREATE and change.after:
+    elif change.before is None and change.after:
         yield from _shape(change.after, "+", Ink.GREEN, style)
     elif change.action is Action.DELETE and change.before:
         yield from _shape(change.before, "-", Ink.RED, style)

@@ -150,7 +150,6 @@ def projection(version: int) -> Projection:
         state="active",
         endpoint_id="we_2",
         url=URL,
-        events=EVENTS,
         digest=body_digest(URL, EVENTS),
         previous_ids=("we_1",),
         next_due=START,
