@@ -147,8 +147,8 @@ class VaultSession:
                 return False
             if self._method is None:
                 raise Denied(
-                    f"Vault refused the token at {purpose.path}: it is invalid or has expired",
-                    hint=f"get a new token; a good one needs `{purpose.capability}` on `{purpose.path}`",
+                    f"Vault refused the token at {purpose.path}: it is invalid, has expired or lacks the policy",
+                    hint=f"get another token, which needs `{purpose.capability}` on `{purpose.path}`",
                 ) from None
             self._token = self._log_in()
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from tests.fixtures.command import CommandLine
 
 UNLIMITED = 1_000_000
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def _assert_converged(command: CommandLine, names: list[str]) -> None:
@@ -194,19 +196,54 @@ def test_the_record_says_who_ran_it(command: CommandLine) -> None:
     assert (metadata["actor"], metadata["commit"]) == ("grace", "0" * 40)
 
 
+def _token_with(command: CommandLine, policy: str) -> str:
+    """Return a token with nothing but one of the example policies, fitted to the test's prefix."""
+    organization = command.environment["ZOF_ORGANIZATION"]
+    rules = (EXAMPLES / f"vault/{policy}.hcl").read_text(encoding="utf-8").replace("acme-prod", organization)
+    command.vault.write_policy(f"{policy}-{organization}", rules)
+    return command.vault.create_token(f"{policy}-{organization}", no_default_policy=True).reveal()
+
+
 def test_a_plan_needs_no_secret(command: CommandLine) -> None:
-    """A token that may only list and read metadata suffices for plan, drift and status."""
+    """The example policy for plans suffices for plan, drift and status, and cannot read or write a secret."""
     command.write("ci")
     assert command("apply", "--yes").exit_code == 0
-    folder = f'path "secret/metadata/{command.prefix}'
-    command.vault.write_policy(
-        f"plan-{command.environment['ZOF_ORGANIZATION']}",
-        f'{folder}" {{ capabilities = ["list"] }}\n{folder}/" {{ capabilities = ["list"] }}\n'
-        f'{folder}/*" {{ capabilities = ["read", "list"] }}\n',
-    )
-    token = command.vault.create_token(f"plan-{command.environment['ZOF_ORGANIZATION']}").reveal()
+    token = _token_with(command, "plan")
     command.write("new")
     for args in (["plan"], ["drift"], ["status"]):
         result = command(*args, VAULT_TOKEN=token)
         assert result.exit_code == 0, result.stderr
     assert "1 to create; 1 unchanged" in command("plan", VAULT_TOKEN=token).stdout
+    applied = command("apply", "--yes", VAULT_TOKEN=token)
+    assert applied.exit_code == 1
+    assert "lacks the policy" in applied.stderr
+    assert len(command.live) == 1
+
+
+def test_the_example_policy_for_apply_suffices(command: CommandLine) -> None:
+    """With the example policy for applies a webhook is created, replaced, healed and removed."""
+    token = _token_with(command, "apply")
+    file = command.write("ci")
+    command.write("stays")
+    assert command("apply", "--yes", VAULT_TOKEN=token).exit_code == 0
+    command.write("ci", ["run.failed"])
+    assert command("apply", "--yes", VAULT_TOKEN=token).exit_code == 0
+    command.vault.request("DELETE", f"secret/data/{command.prefix}/ci")
+    assert command("apply", "--yes", VAULT_TOKEN=token).exit_code == 0
+    _assert_converged(command, ["ci", "stays"])
+    file.unlink()
+    assert command("apply", "--yes", VAULT_TOKEN=token).exit_code == 0
+    _assert_converged(command, ["stays"])
+
+
+@pytest.mark.parametrize("live", [0, 1, 100, 101])
+def test_a_plan_makes_as_few_requests_as_there_are_pages(command: CommandLine, live: int) -> None:
+    """A plan lists in pages of 100: max(1, ceil(live / 100)) requests, and not one to anything else."""
+    command.write("ci")
+    for number in range(live):
+        command.zof.console.create(f"https://legacy.example.com/{number}", ["run.completed"])
+    assert command("plan").exit_code == 0
+    requests = command.zof.requests
+    assert [(each.method, each.path) for each in requests] == [("GET", "/v1/webhooks")] * max(
+        1, -(-live // 100)
+    )
