@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reconciler.plan.outcome import Outcome
 
-ORGANIZATION = Organization("acme", "https://api.zof.ai/v1")
+API_URL = "https://api.zof.ai/v1"
 NO_LIMITS = GuardLimits(max_deletes=1000, max_delete_percent=100)
 
 
@@ -80,7 +80,7 @@ def webhook(name: str, **changes: object) -> Webhook:
 class Org:
     """One organization: the fakes, and the use cases on them."""
 
-    def __init__(self, behavior: ApiBehavior | None = None) -> None:
+    def __init__(self, behavior: ApiBehavior | None = None, *, organization: str = "acme") -> None:
         """Begin with nothing live and nothing stored."""
         self.clock = FakeClock()
         self.api = FakeApi(self.clock, behavior)
@@ -91,7 +91,7 @@ class Org:
         self.recorded: set[str] = set()
         """The endpoints that a document has named as its own, for tests that watch the store."""
         self.world = World(
-            ORGANIZATION,
+            Organization(organization, API_URL),
             self.api,
             self.store,
             self.clock,

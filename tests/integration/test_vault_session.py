@@ -241,7 +241,7 @@ class TestGivenToken:
         self, connect: Callable[..., VaultSession]
     ) -> None:
         """A token that Vault does not know leads to another advice than one that may not do something."""
-        with pytest.raises(Denied, match="is invalid or has expired") as refused:
+        with pytest.raises(Denied, match="is invalid, has expired") as refused:
             describe_token(connect(TokenLogin(Secret(CANARY))))
         assert CANARY not in f"{refused.value.message}{refused.value.hint}"
 
