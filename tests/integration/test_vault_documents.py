@@ -17,7 +17,7 @@ from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.failures import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
-from tests.fixtures.vault_proxy import Fate, Reply, Request, VaultProxy
+from tests.fixtures.proxy import Fate, Reply, Request, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,9 +43,9 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def proxy(vault_settings: VaultSettings) -> Iterator[VaultProxy]:
+def proxy(vault_settings: VaultSettings) -> Iterator[Proxy]:
     """Give a proxy before the real server."""
-    with VaultProxy(vault_settings.address) as running:
+    with Proxy(vault_settings.address) as running:
         yield running
 
 
@@ -74,7 +74,7 @@ def documents(connect: Callable[..., VaultDocuments]) -> VaultDocuments:
 
 
 @pytest.fixture
-def behind_proxy(connect: Callable[..., VaultDocuments], proxy: VaultProxy) -> VaultDocuments:
+def behind_proxy(connect: Callable[..., VaultDocuments], proxy: Proxy) -> VaultDocuments:
     """Give the documents through the proxy."""
     return connect(proxy.address)
 
@@ -98,7 +98,7 @@ class TestListing:
         documents.write("b", document("b"), cas=0)
         documents.write_lock({"holder": "ada"}, cas=0)
 
-    def test_openbao_needs_one_request(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+    def test_openbao_needs_one_request(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """All metadata comes in one request, and no secret is read."""
         listed = behind_proxy.list_metadata()
         assert [(m.name, m.version, m.projection) for m in listed.values()] == [
@@ -112,7 +112,7 @@ class TestListing:
         self,
         documents: VaultDocuments,
         behind_proxy: VaultDocuments,
-        proxy: VaultProxy,
+        proxy: Proxy,
         refusal: Reply,
     ) -> None:
         """Where the detailed listing is unknown, the result is the same, and no secret is read."""
@@ -121,9 +121,7 @@ class TestListing:
         assert not [r.path for r in proxy.requests if "/data/" in r.path]
         assert proxy.sent("GET") == 2
 
-    def test_a_name_that_goes_meanwhile_is_left_out(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy
-    ) -> None:
+    def test_a_name_that_goes_meanwhile_is_left_out(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """A document that is removed between the listing and its metadata read does not count."""
 
         def script(request: Request) -> Fate | Reply:
@@ -149,7 +147,7 @@ class TestListing:
         vault_settings: VaultSettings,
         documents: VaultDocuments,
         connect: Callable[..., VaultDocuments],
-        proxy: VaultProxy,
+        proxy: Proxy,
         detailed: bool,
     ) -> None:
         """`list` and `read` on metadata suffice for a plan; a secret, and every write, is refused."""
@@ -185,7 +183,7 @@ class TestListing:
             '{"data":{"key_info":{"a":{"current_version":1,"versions":{"1":{"deletion_time":"soon"}}}}}}',
         ],
     )
-    def test_nonsense_is_refused(self, behind_proxy: VaultDocuments, proxy: VaultProxy, body: str) -> None:
+    def test_nonsense_is_refused(self, behind_proxy: VaultDocuments, proxy: Proxy, body: str) -> None:
         """Metadata of another shape is one clear sentence."""
         proxy.script = lambda _request: Reply(200, body)
         with pytest.raises(StoreError, match="not one that Vault gives"):
@@ -193,7 +191,7 @@ class TestListing:
 
     @pytest.mark.parametrize("body", ['{"data":{"keys":"a"}}', '{"data":{"keys":[1]}}', '{"data":{}}'])
     def test_a_nonsense_listing_is_refused(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, body: str
+        self, behind_proxy: VaultDocuments, proxy: Proxy, body: str
     ) -> None:
         """A listing of names that is none is refused."""
 
@@ -237,9 +235,7 @@ class TestMetadata:
 class TestLostAnswers:
     """A write whose answer never comes is settled by reading back."""
 
-    def test_a_write_that_was_carried_out_counts(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy
-    ) -> None:
+    def test_a_write_that_was_carried_out_counts(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """The version is found by its nonce; nothing is written twice."""
         proxy.once("POST", Fate.LOSE)
         assert behind_proxy.write("ci", document(), cas=0) == 1
@@ -247,14 +243,14 @@ class TestLostAnswers:
 
     @pytest.mark.parametrize("fate", [Fate.DROP, Reply(500), Reply(429), Reply(200, "<html>")])
     def test_a_write_that_was_not_carried_out_is_repeated(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, fate: Fate | Reply
+        self, behind_proxy: VaultDocuments, proxy: Proxy, fate: Fate | Reply
     ) -> None:
         """When the version is still the expected one, the same write is sent again."""
         proxy.once("POST", fate, times=2)
         assert behind_proxy.write("ci", document(), cas=0) == 1
         assert proxy.sent("POST") == 3
 
-    def test_repeating_ends(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+    def test_repeating_ends(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """After three tries the failure is told, and nothing was written."""
         proxy.once("POST", Fate.DROP, times=99)
         with pytest.raises(NoAnswer, match="not reachable"):
@@ -263,7 +259,7 @@ class TestLostAnswers:
         assert behind_proxy.read("ci").state is VersionState.ABSENT
 
     def test_another_writer_in_between_is_a_conflict(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments
+        self, behind_proxy: VaultDocuments, proxy: Proxy, documents: VaultDocuments
     ) -> None:
         """A lost answer does not hide that somebody else wrote."""
 
@@ -277,14 +273,14 @@ class TestLostAnswers:
         with pytest.raises(CasConflict, match="version 1 instead of 0"):
             behind_proxy.write("ci", document("ours"), cas=0)
 
-    def test_a_late_duplicate_is_recognised(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+    def test_a_late_duplicate_is_recognised(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """A write that arrives twice, as by a proxy that retries, makes one version."""
         proxy.once("POST", Fate.LOSE)
         assert behind_proxy.write("ci", document("x"), cas=0) == 1
         assert behind_proxy.write("ci", document("x"), cas=0) == 1
 
     def test_a_conflict_that_reading_back_denies_stays_one(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy
+        self, behind_proxy: VaultDocuments, proxy: Proxy
     ) -> None:
         """A check-and-set miss is never repeated, even when the version looks right."""
         miss = Reply(400, '{"errors":["check-and-set parameter did not match the current version"]}')
@@ -293,9 +289,7 @@ class TestLostAnswers:
             behind_proxy.write("ci", document(), cas=0)
         assert proxy.sent("POST") == 1
 
-    def test_a_malformed_request_is_no_conflict(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy
-    ) -> None:
+    def test_a_malformed_request_is_no_conflict(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """The other kind of HTTP 400 is told as a refusal, at once, without quoting what was sent."""
         proxy.once("POST", Reply(400, json.dumps({"errors": [f"bad value {CANARY}"]})))
         with pytest.raises(StoreError, match="HTTP 400") as refused:
@@ -304,7 +298,7 @@ class TestLostAnswers:
         assert CANARY not in refused.value.message
         assert proxy.sent("POST") == 1
 
-    def test_a_lock_is_settled_too(self, behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+    def test_a_lock_is_settled_too(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """Taking and freeing the lock survive a lost answer."""
         proxy.once("POST", Fate.LOSE)
         assert behind_proxy.write_lock({"id": "1"}, cas=0) == 1
@@ -313,7 +307,7 @@ class TestLostAnswers:
 
     @pytest.mark.parametrize("version", [0, 7])
     def test_another_version_than_the_next_is_nonsense(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, version: int
+        self, behind_proxy: VaultDocuments, proxy: Proxy, version: int
     ) -> None:
         """An answer with a version that the write cannot have made does not count as a write."""
         proxy.once("POST", Reply(200, json.dumps({"data": {"version": version}})), times=99)
@@ -321,7 +315,7 @@ class TestLostAnswers:
             behind_proxy.write("ci", document(), cas=0)
 
     def test_reads_are_repeated(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments, clock: FakeClock
+        self, behind_proxy: VaultDocuments, proxy: Proxy, documents: VaultDocuments, clock: FakeClock
     ) -> None:
         """A read survives a few failures of the way, with pauses."""
         documents.write("ci", document(), cas=0)
@@ -331,7 +325,7 @@ class TestLostAnswers:
         assert clock.monotonic() - before == 0.25 + 0.5 + 1.0
 
     def test_other_changes_are_not_repeated(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments
+        self, behind_proxy: VaultDocuments, proxy: Proxy, documents: VaultDocuments
     ) -> None:
         """A soft-delete without an answer is told, and left to the next run."""
         documents.write("ci", document(), cas=0)
@@ -356,16 +350,14 @@ class TestNonsense:
         ],
     )
     def test_a_document_of_another_shape_is_refused(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, body: str
+        self, behind_proxy: VaultDocuments, proxy: Proxy, body: str
     ) -> None:
         """A read that makes no sense is one clear sentence, never an absent document."""
         proxy.script = lambda _request: Reply(200, body)
         with pytest.raises(StoreError, match="not one that Vault gives"):
             behind_proxy.read("ci")
 
-    def test_strange_version_numbers_are_refused(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy
-    ) -> None:
+    def test_strange_version_numbers_are_refused(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """Nothing is destroyed on the word of metadata that makes no sense."""
         proxy.once("GET", Reply(200, '{"data":{"versions":{"one":{}}}}'))
         with pytest.raises(StoreError, match="not one that Vault gives"):
@@ -381,7 +373,7 @@ class TestNonsense:
         assert documents.read_lock() == (1, {"holder": "ada"})
 
     def test_age_is_told_by_vaults_clock(
-        self, behind_proxy: VaultDocuments, proxy: VaultProxy, documents: VaultDocuments
+        self, behind_proxy: VaultDocuments, proxy: Proxy, documents: VaultDocuments
     ) -> None:
         """The age is the answer's own date less the version's time; our clock does not count."""
         version = {"version": 1, "created_time": "2020-01-01T00:00:00.123456789Z"}
@@ -473,7 +465,7 @@ class TestNames:
                 VaultDocuments(session, mount=path, prefix="webhooks", clock=clock)
 
 
-def test_ten_thousand_names_are_parsed_quickly(behind_proxy: VaultDocuments, proxy: VaultProxy) -> None:
+def test_ten_thousand_names_are_parsed_quickly(behind_proxy: VaultDocuments, proxy: Proxy) -> None:
     """Reading a detailed listing costs a small multiple of parsing its JSON."""
     moment = "2026-11-02T12:00:00.123456789Z"
     entry = {

@@ -16,7 +16,7 @@ from reconciler.vault.checks import TokenDescription, capabilities, describe_tok
 from reconciler.vault.failures import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
-from tests.fixtures.vault_proxy import Fate, Reply, Request, VaultProxy
+from tests.fixtures.proxy import Fate, Reply, Request, Proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,9 +44,9 @@ def connect(vault_settings: VaultSettings) -> Iterator[Callable[..., VaultSessio
 
 
 @pytest.fixture
-def proxy(vault_settings: VaultSettings) -> Iterator[VaultProxy]:
+def proxy(vault_settings: VaultSettings) -> Iterator[Proxy]:
     """Give a proxy before the real server."""
-    with VaultProxy(vault_settings.address) as running:
+    with Proxy(vault_settings.address) as running:
         yield running
 
 
@@ -61,7 +61,7 @@ def role(openbao: OpenBaoServer, vault_settings: VaultSettings) -> AppRoleLogin:
     return AppRoleLogin(role_id, secret_id, mount)
 
 
-def used_tokens(proxy: VaultProxy) -> list[str | None]:
+def used_tokens(proxy: Proxy) -> list[str | None]:
     """Return the token of each request that came."""
     return [request.headers.get("X-Vault-Token") for request in proxy.requests]
 
@@ -73,7 +73,7 @@ class TestAppRole:
         self,
         openbao: OpenBaoServer,
         connect: Callable[..., VaultSession],
-        proxy: VaultProxy,
+        proxy: Proxy,
         role: AppRoleLogin,
     ) -> None:
         """Threads share one login; closing the session makes its token worthless."""
@@ -91,7 +91,7 @@ class TestAppRole:
         self,
         openbao: OpenBaoServer,
         connect: Callable[..., VaultSession],
-        proxy: VaultProxy,
+        proxy: Proxy,
         role: AppRoleLogin,
     ) -> None:
         """When Vault no longer knows the token, the session logs in again and repeats the request."""
@@ -107,7 +107,7 @@ class TestAppRole:
         self,
         openbao: OpenBaoServer,
         connect: Callable[..., VaultSession],
-        proxy: VaultProxy,
+        proxy: Proxy,
         role: AppRoleLogin,
     ) -> None:
         """Several requests that are refused together lead to one new login."""
@@ -130,7 +130,7 @@ class TestAppRole:
         assert [r.path for r in proxy.requests].count(f"/v1/auth/{role.mount}/login") == 2
 
     def test_a_denial_by_policy_is_no_reason_to_log_in_again(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, role: AppRoleLogin
+        self, connect: Callable[..., VaultSession], proxy: Proxy, role: AppRoleLogin
     ) -> None:
         """A good token that may not do something stays, and the answer says what is missing."""
         session = connect(role, proxy.address)
@@ -152,7 +152,7 @@ class TestAppRole:
         "body", ['{"auth":null,"data":{"a":1}}', LOGIN % "two\\nlines", '{"auth":{"client_token":7}}']
     )
     def test_a_login_without_a_token_is_refused(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, role: AppRoleLogin, body: str
+        self, connect: Callable[..., VaultSession], proxy: Proxy, role: AppRoleLogin, body: str
     ) -> None:
         """An answer that holds no usable token, as with a second factor, is told."""
         proxy.script = lambda _request: Reply(200, body)
@@ -160,7 +160,7 @@ class TestAppRole:
             describe_token(connect(role, proxy.address))
 
     def test_a_token_that_cannot_be_revoked_is_left(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, role: AppRoleLogin
+        self, connect: Callable[..., VaultSession], proxy: Proxy, role: AppRoleLogin
     ) -> None:
         """Closing never fails: the token expires by itself."""
         session = connect(role, proxy.address)
@@ -183,7 +183,7 @@ class TestOtherLogins:
     """JWT and Kubernetes: the same request to another mount."""
 
     def test_jwt_sends_a_fresh_token_and_the_role(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy
+        self, connect: Callable[..., VaultSession], proxy: Proxy
     ) -> None:
         """The token is asked for at the login, and goes to the login path alone."""
         proxy.script = lambda r: Reply(200, LOGIN % "made") if "login" in r.path else Fate.DROP
@@ -197,7 +197,7 @@ class TestOtherLogins:
         assert not any(b"jwt-text" in request.body for request in others)
 
     def test_kubernetes_reads_the_service_account_token(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, tmp_path: Path
+        self, connect: Callable[..., VaultSession], proxy: Proxy, tmp_path: Path
     ) -> None:
         """The file's content is sent with the role."""
         (tmp_path / "token").write_text("jwt-text\n")
@@ -290,9 +290,7 @@ class TestChecks:
         assert [mount_version(session, mount) for mount in (old, "secret", "cubbyhole")] == [1, 2, None]
 
     @pytest.mark.parametrize("body", ["{}", '{"data":{"policies":"root","ttl":1}}'])
-    def test_nonsense_is_refused(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, body: str
-    ) -> None:
+    def test_nonsense_is_refused(self, connect: Callable[..., VaultSession], proxy: Proxy, body: str) -> None:
         """Answers of another shape are one clear sentence."""
         proxy.script = lambda _request: Reply(200, body)
         session = connect(address=proxy.address)
@@ -306,10 +304,10 @@ class TestTheWay:
     """Where requests go, and what becomes of failures."""
 
     def test_a_redirect_is_not_followed(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, vault_settings: VaultSettings
+        self, connect: Callable[..., VaultSession], proxy: Proxy, vault_settings: VaultSettings
     ) -> None:
         """Neither the token nor anything else is sent where a redirect points."""
-        with VaultProxy(vault_settings.address) as elsewhere:
+        with Proxy(vault_settings.address) as elsewhere:
             target = {"Location": f"{elsewhere.address}/v1/auth/token/lookup-self"}
             proxy.script = lambda _request: Reply(307, headers=target)
             with pytest.raises(StoreError, match="redirect"):
@@ -320,7 +318,7 @@ class TestTheWay:
     def test_a_netrc_changes_no_header(
         self,
         connect: Callable[..., VaultSession],
-        proxy: VaultProxy,
+        proxy: Proxy,
         monkeypatch: pytest.MonkeyPatch,
         tmp_path: Path,
     ) -> None:
@@ -335,7 +333,7 @@ class TestTheWay:
         assert "Authorization" not in proxy.requests[0].headers
 
     def test_a_proxy_of_the_environment_never_sees_loopback(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, monkeypatch: pytest.MonkeyPatch
+        self, connect: Callable[..., VaultSession], proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A request to this machine goes there directly, or a proxy would see the token."""
         monkeypatch.setenv("http_proxy", proxy.address)
@@ -344,7 +342,7 @@ class TestTheWay:
         assert proxy.requests == []
 
     def test_the_environment_gives_no_token(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, monkeypatch: pytest.MonkeyPatch
+        self, connect: Callable[..., VaultSession], proxy: Proxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """hvac's own look into VAULT_TOKEN does not happen."""
         monkeypatch.setenv("VAULT_TOKEN", CANARY)
@@ -353,7 +351,7 @@ class TestTheWay:
         assert CANARY not in used_tokens(proxy)
         assert "X-Vault-Namespace" not in proxy.requests[0].headers
 
-    def test_a_namespace_is_sent(self, proxy: VaultProxy, vault_settings: VaultSettings) -> None:
+    def test_a_namespace_is_sent(self, proxy: Proxy, vault_settings: VaultSettings) -> None:
         """The namespace goes with every request."""
         login = TokenLogin(vault_settings.token)
         with VaultSession(proxy.address, login=login, clock=FakeClock(), namespace="team/a") as session:
@@ -421,7 +419,7 @@ class TestTheWay:
             describe_token(session)
 
     def test_plain_http_where_tls_is_expected_is_told(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy
+        self, connect: Callable[..., VaultSession], proxy: Proxy
     ) -> None:
         """A server that speaks no TLS is a TLS failure, not a traceback."""
         with pytest.raises(StoreError, match="TLS"):
@@ -429,14 +427,14 @@ class TestTheWay:
 
     @pytest.mark.parametrize("times", [1, 4])
     def test_reads_survive_failures_of_the_way(
-        self, connect: Callable[..., VaultSession], proxy: VaultProxy, times: int
+        self, connect: Callable[..., VaultSession], proxy: Proxy, times: int
     ) -> None:
         """Up to four failures in a row are waited out."""
         proxy.once("GET", Reply(503, headers={"Retry-After": "1"}), times=times)
         assert describe_token(connect(address=proxy.address)).policies == ("root",)
         assert len(proxy.requests) == times + 1
 
-    def test_reads_give_up(self, connect: Callable[..., VaultSession], proxy: VaultProxy) -> None:
+    def test_reads_give_up(self, connect: Callable[..., VaultSession], proxy: Proxy) -> None:
         """The fifth failure is told, with its status."""
         proxy.once("GET", Reply(503), times=99)
         with pytest.raises(NoAnswer, match="HTTP 503"):
@@ -446,7 +444,7 @@ class TestTheWay:
 
 def test_a_sealed_server_is_told(tmp_path: Path) -> None:
     """A sealed Vault is one sentence, and is not asked again and again."""
-    with OpenBaoServer() as server, VaultProxy(server.address) as proxy:
+    with OpenBaoServer() as server, Proxy(server.address) as proxy:
         server.seal()
         login = TokenLogin(server.root_token)
         with (
