@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from reconciler.apply.journal import Recorder
 from reconciler.apply.runner import Runner, World
 from reconciler.errors import ForeignDocument, GuardRefused
 from reconciler.plan.diff import Comparison, compare
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from reconciler.apply.journal import Journal
     from reconciler.apply.lock import Lock
     from reconciler.ledger import Projection
     from reconciler.model import Endpoint, Location, Webhook
@@ -99,8 +101,9 @@ def apply(
     jobs: int = 1,
     lock: Lock | None = None,
     stop: threading.Event | None = None,
+    journal: Journal | None = None,
 ) -> Outcome:
-    """Carry `planned` out, under `lock`, until done or until `stop` is set.
+    """Carry `planned` out, under `lock` and into `journal`, until done or until `stop` is set.
 
     Nothing is written, not even the lock, when there is nothing to do. When the lock had to be waited
     for, another run has been at work and the plan is made anew.
@@ -113,7 +116,7 @@ def apply(
     _refuse(planned)
     if not planned.plan.changes:
         return Outcome((), world.api.requests_sent, 0.0)
-    with _held(lock) as waited:
+    with _held(lock) as waited, journal or nullcontext():
         if waited:
             renewed = plan(world, planned.desired, planned.limits, planned.requests_per_minute)
             _refuse(renewed)
@@ -123,6 +126,9 @@ def apply(
                     hint="look at `reconciler plan`, then run `reconciler apply` again",
                 )
             planned = renewed
+        if journal is not None:
+            journal.began(planned.plan, world.run.actor)
+            world = replace(world, reporter=Recorder(journal, world.reporter))
         world.reporter.planned(planned.plan.cost.api_requests)
         runner = Runner(
             world,

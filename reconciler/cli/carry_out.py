@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler import workflow
+from reconciler.apply.journal import Journal
+from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.output import write_note, write_problems, write_result
 from reconciler.cli.planfile import read_plan_file
@@ -40,6 +43,7 @@ class Options:
     approve: tuple[str, ...]
     jobs: int
     lock_timeout: float
+    journal: str | None
 
 
 def apply(settings: Settings, options: Options) -> ExitCode:
@@ -95,6 +99,7 @@ class _Application:
     def run(self, site: Site) -> ExitCode:
         """Plan, show, ask, carry out and tell, for one organization."""
         limits = replace(site.limits, approve=(*site.limits.approve, *self._options.approve))
+        tell_what_was_cut_off(self._journal_of(site))
         with site.world() as world:
             with site.reporter:
                 planned = workflow.plan(world, site.desired, limits, site.requests_per_minute)
@@ -110,6 +115,9 @@ class _Application:
         if self._settings.format == "text":
             write_result("\n" + outcome_text(outcome, color=self._settings.color))
         return ExitCode.OK if outcome.complete else ExitCode.PARTIAL
+
+    def _journal_of(self, site: Site) -> Path:
+        return Path(self._options.journal) if self._options.journal else site.place.journal
 
     def _show(self, site: Site, planned: Planned) -> dict[str, Any]:
         """Show the plan to whoever decides; begin the report."""
@@ -150,4 +158,5 @@ class _Application:
                 jobs=self._options.jobs,
                 lock=site.lock(world, self._options.lock_timeout),
                 stop=self.stop,
+                journal=Journal(self._journal_of(site), site.place.clock, site.reporter.warn),
             )

@@ -14,6 +14,8 @@ from reconciler.report.diagnostics import diagnostics_github, diagnostics_json, 
 from reconciler.report.style import Ink, Style, count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.cli.options import Settings
     from reconciler.diagnostics import Diagnostic
     from reconciler.manifest.load import Loaded
@@ -33,6 +35,11 @@ def validate(settings: Settings) -> ExitCode:
     # Organizations may share manifests: each problem counts once.
     found = list(dict.fromkeys([*found, *(each for one in loaded for each in one.diagnostics)]))
     write_result(_render(found, loaded, settings), settings.output)
+    return verdict(found)
+
+
+def verdict(found: Iterable[Diagnostic]) -> ExitCode:
+    """Return 3 where there is an error; warnings alone are no reason to fail."""
     bad = any(diagnostic.severity is Severity.ERROR for diagnostic in found)
     return ExitCode.INVALID if bad else ExitCode.OK
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.cli.preview import Results
-from reconciler.cli.system import SystemClock
 from reconciler.cli.wiring import for_each, load_places
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.report.checkup_text import Check, checkup_text, checkup_value
@@ -14,6 +13,7 @@ from reconciler.vault.checks import capabilities, describe_token, require_versio
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Place
@@ -24,7 +24,8 @@ _SKEW_MAX = 60.0
 _TTL_SHORT = 900
 _FORBIDDEN = 403
 # The path below the mount, and what it takes there: to plan, and beyond that to apply.
-_TO_PLAN = (("metadata/{prefix}", ("list",)), ("metadata/{prefix}/x", ("read",)))
+# A folder is asked for with its slash: the server checks a listing so, and a policy for `…/*` covers it.
+_TO_PLAN = (("metadata/{prefix}/", ("list",)), ("metadata/{prefix}/x", ("read",)))
 _TO_APPLY = (
     ("metadata/{prefix}/x", ("create", "update")),
     ("data/{prefix}/x", ("create", "read", "update")),
@@ -32,7 +33,7 @@ _TO_APPLY = (
     ("undelete/{prefix}/x", ("update",)),
     ("destroy/{prefix}/x", ("update",)),
 )
-_ADVICE = "extend the token's policy in Vault; the README shows one that suffices"
+_ADVICE = "extend the token's policy in Vault; examples/vault/apply.hcl suffices, and plan.hcl for plans"
 
 
 def doctor(settings: Settings) -> ExitCode:
@@ -52,8 +53,9 @@ def _check_api(place: Place) -> list[Check]:
     """Check the key, its permission, and the clock against the API's."""
     try:
         with place.api() as api:
-            before = SystemClock().now()
+            asked_at = place.clock.now()
             probe = api.probe()
+            answered_at = place.clock.now()
     except ReconcilerError as error:
         # A key without the permission is a good key all the same.
         knows_key = getattr(error, "status", None) == _FORBIDDEN
@@ -64,22 +66,25 @@ def _check_api(place: Place) -> list[Check]:
     return [
         Check("API key", ok=True, detail=f"accepted by {place.api_url}{quota}"),
         Check("API permission", ok=True, detail="webhooks can be listed"),
-        _check_clock((before - probe.server_date).total_seconds() if probe.server_date else None),
+        _check_clock(probe.server_date, asked_at, answered_at),
     ]
 
 
-def _check_clock(skew: float | None) -> Check:
-    if skew is None:
+def _check_clock(server: datetime | None, asked_at: datetime, answered_at: datetime) -> Check:
+    """Compare the API's time with ours, which it was told between: a wait for the quota is no skew."""
+    if server is None:
         return Check("clock", ok=True, detail="not compared: the API does not say its time")
-    # The header has whole seconds, and the answer took its time.
-    off = max(0.0, abs(skew) - 1.0)
-    if off <= _SKEW_MAX:
+    # The header has whole seconds.
+    ahead = (asked_at - server).total_seconds() - 1.0
+    behind = (server - answered_at).total_seconds() - 1.0
+    if max(ahead, behind) <= _SKEW_MAX:
         return Check("clock", ok=True, detail="agrees with the API's")
-    direction = "ahead of" if skew > 0 else "behind"
     return Check(
         "clock",
         ok=False,
-        detail=f"{duration(off)} {direction} the API's",
+        detail=f"{duration(ahead)} ahead of the API's"
+        if ahead > 0
+        else f"{duration(behind)} behind the API's",
         hint="set this machine's clock, for example with NTP",
     )
 

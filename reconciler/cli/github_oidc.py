@@ -6,6 +6,7 @@ a token in its environment, and asks the one with the other.
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -46,17 +47,24 @@ def identity_token(
             "Vault's JWT login needs GitHub Actions: ACTIONS_ID_TOKEN_REQUEST_URL and _TOKEN are not set",
             hint=_HINT,
         )
-    if urlsplit(url).scheme != "https":
+    if not _is_https(url):
         raise InvalidInput("ACTIONS_ID_TOKEN_REQUEST_URL is no https URL; nothing was sent", hint=_HINT)
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 (https, above)
     try:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 (https, above)
         with (opener or urllib.request.build_opener(_NoRedirects)).open(request, timeout=_PATIENCE) as answer:
             value = json.loads(answer.read(_ANSWER_MAX))["value"]
     except urllib.error.HTTPError as error:
         raise ReconcilerError(f"GitHub refused an identity token: HTTP {error.code}", hint=_HINT) from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         # The cause may quote the answer, which holds the token.
         raise ReconcilerError("GitHub gave no identity token", hint="run the job again") from None
     if not isinstance(value, str) or not value:
         raise ReconcilerError("GitHub gave no identity token", hint="run the job again")
     return Secret(value)
+
+
+def _is_https(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme == "https"
+    except ValueError:
+        return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shlex
+import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from reconciler.sandbox.zof_server import ZofServer
 
 _MOUNT = "secret"
-_PORT_MAX = 65_535
+_HOST = "127.0.0.1"
+_PORT_MAX, _PORT_DIGITS = 65_535, 5
 _POLL_SECONDS = 0.2
 
 
@@ -106,9 +108,28 @@ def _known_port(folder: Path | None) -> int:
         raise InvalidInput(
             f"cannot keep the sandbox in {folder}", hint="name a folder that is yours"
         ) from error
-    if not (text.isdecimal() and int(text) <= _PORT_MAX):
+    if not (text.isascii() and text.isdecimal() and len(text) <= _PORT_DIGITS and int(text) <= _PORT_MAX):
         raise InvalidInput(f"{folder / 'port'} holds no port", hint=f"remove {folder} to start over")
+    _require_free(int(text), folder)
     return int(text)
+
+
+def _require_free(port: int, folder: Path) -> None:
+    """Refuse at once what the servers would refuse late, and in words of their own.
+
+    Raises:
+        ReconcilerError: somebody has the port already.
+    """
+    with socket.socket() as probe:
+        # As the server itself does: connections of the last run that linger are in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise ReconcilerError(
+                f"the port {port} of the sandbox in {folder} is taken",
+                hint="see whether a sandbox is running there already",
+            ) from error
 
 
 def _remember_port(folder: Path | None, url: str) -> None:
@@ -139,8 +160,10 @@ def _live_documents(vault: OpenBaoServer, folder: str = "") -> Iterator[dict[str
 def _list(vault: OpenBaoServer, folder: str) -> Sequence[str]:
     try:
         return [str(key) for key in vault.request("LIST", f"{_MOUNT}/metadata/{folder}")["data"]["keys"]]
-    except ReconcilerError:
-        # A folder without documents is a 404.
+    except ReconcilerError as error:
+        if not error.message.endswith("HTTP 404"):
+            raise
+        # A folder without documents.
         return []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler import workflow
+from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.output import write_file, write_result
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, UsageError
@@ -63,6 +64,7 @@ def status(settings: Settings) -> ExitCode:
     results = Results(settings, several=len(sites) > 1)
 
     def show(site: Site) -> ExitCode:
+        tell_what_was_cut_off(site.place.journal)
         with site.world() as world, site.reporter:
             rows = workflow.status(world, site.desired)
         now = site.place.clock.now()

@@ -147,7 +147,7 @@ class Tour:
         """Run the command as a user would, show it and what it says, and check its exit code."""
         write_result(self.style.paint(f"\n$ reconciler {' '.join(args)}\n", Ink.BOLD))
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        environment |= self.servers.environment
+        environment |= {**self.servers.environment, "XDG_STATE_HOME": str(self.folder)}
         if not self.style.color:
             environment["NO_COLOR"] = "1"
         done = subprocess.run(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.apply.lock import Holder, Lock
@@ -57,6 +60,15 @@ class Place:
             show_bar=not settings.no_progress,
             color=wants_color(sys.stderr, os.environ, no_color=settings.no_color),
         )
+
+    @property
+    def journal(self) -> Path:
+        """Where runs for this organization write down their steps: one file for each API and organization."""
+        home = os.path.expanduser("~/.local/state")  # noqa: PTH111 (Path's own raises where there is no home)
+        fallback = tempfile.gettempdir() if home.startswith("~") else home
+        state = Path(self._environ.get("XDG_STATE_HOME") or fallback)
+        api = re.sub(r"[^a-z0-9.]+", "-", self.api_url.partition("://")[2].lower())
+        return state / "webhook-reconciler" / f"{api}-{self.name}.jsonl"
 
     def api(self) -> ZofApi:
         """Return a client of the Zof API; it is the caller's to close.

@@ -147,7 +147,7 @@ class VaultSession:
                 return False
             if self._method is None:
                 raise Denied(
-                    f"Vault refused the token at {purpose.path}: it is invalid, has expired or lacks the policy",
+                    f"Vault refused the token at {purpose.path}: it is invalid, expired or lacks a policy",
                     hint=f"get another token, which needs `{purpose.capability}` on `{purpose.path}`",
                 ) from None
             self._token = self._log_in()

@@ -8,6 +8,7 @@ runs again, and an oracle looks at the API's own store and at Vault.
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import threading
 from typing import TYPE_CHECKING
@@ -175,3 +176,17 @@ def test_killed_before_and_after_every_request(
             except AssertionError as error:
                 message = f"killed at moment {point} of {moments}: {error}"
                 raise AssertionError(message) from error
+
+
+def test_the_next_run_tells_what_was_cut_off(tmp_path: Path, openbao: OpenBaoServer) -> None:
+    """The next commands first name what was done, in hand and not attempted; the one after is quiet."""
+    with World.begin(tmp_path / "world", openbao, BEHAVIORS["hidden on replay"]) as world:
+        moments = world.run(None)
+    with World.begin(tmp_path / "again", openbao, BEHAVIORS["hidden on replay"]) as world:
+        world.run(moments // 2)
+        for args in (["status"], ["apply", "--yes"]):
+            told = world.command(*args).stderr
+            assert told.startswith("The last run by ada was cut off at ")
+            assert re.search(r"\n  in hand:       \w+ \([a-z ]+\)\n", told)
+            assert re.search(r"\n  not attempted: .*removed", told)
+        assert world.command("apply", "--yes").stderr == ""

@@ -17,7 +17,7 @@ from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.failures import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
-from tests.fixtures.proxy import Fate, Reply, Request, Proxy
+from tests.fixtures.proxy import Fate, Proxy, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

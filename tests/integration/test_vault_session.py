@@ -16,7 +16,7 @@ from reconciler.vault.checks import TokenDescription, capabilities, describe_tok
 from reconciler.vault.failures import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
-from tests.fixtures.proxy import Fate, Reply, Request, Proxy
+from tests.fixtures.proxy import Fate, Proxy, Reply, Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -241,7 +241,7 @@ class TestGivenToken:
         self, connect: Callable[..., VaultSession]
     ) -> None:
         """A token that Vault does not know leads to another advice than one that may not do something."""
-        with pytest.raises(Denied, match="is invalid, has expired") as refused:
+        with pytest.raises(Denied, match="is invalid, expired") as refused:
             describe_token(connect(TokenLogin(Secret(CANARY))))
         assert CANARY not in f"{refused.value.message}{refused.value.hint}"
 

@@ -32,6 +32,11 @@ from reconciler.cli.options import Settings, settings
     metavar="SECONDS",
     help="How long to wait for another run to end.",
 )
+@click.option(
+    "--journal",
+    metavar="FILE",
+    help="Where each step is written down as it happens; default: in the user's state folder.",
+)
 @settings(actor=True, output=False)
 def command(settings: Settings, **options: Any) -> int:
     """Carry the plan out: show it, ask, do it, and tell what was done.

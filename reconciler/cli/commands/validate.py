@@ -13,6 +13,7 @@ def command(settings: Settings) -> int:
     """Check every manifest and the configuration, offline, and report every problem at once.
 
     With --format github the problems become annotations of the pull request's lines.
+    Exit codes: 0 no errors (there may be warnings), 3 there are some.
 
     \b
     Examples:

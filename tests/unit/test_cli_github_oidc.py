@@ -1,0 +1,160 @@
+"""The identity token of a GitHub Actions job: how it is asked for, and every way in which there is none."""
+
+from __future__ import annotations
+
+import email.message
+import http.client
+import io
+import json
+import urllib.request
+import urllib.response
+
+import pytest
+
+from reconciler.cli.github_oidc import _NoRedirects, identity_token
+from reconciler.errors import InvalidInput, ReconcilerError
+
+URL = "https://actions.example.com/idtoken?api-version=2.0&audience=vault"
+REQUEST_TOKEN = "request-token-canary"
+IDENTITY = "identity-token-canary"
+ENVIRON = {"ACTIONS_ID_TOKEN_REQUEST_URL": URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN}
+
+
+class GitHub(urllib.request.HTTPSHandler):
+    """Takes the place of https: answers as told, and remembers what it was asked."""
+
+    def __init__(
+        self, body: bytes = b"", *, status: int = 200, error: Exception | None = None, location: str = ""
+    ) -> None:
+        super().__init__()
+        self.requests: list[urllib.request.Request] = []
+        self._body, self._status, self._error, self._location = body, status, error, location
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        self.requests.append(request)
+        if self._error is not None:
+            raise self._error
+        headers = email.message.Message()
+        if self._location:
+            headers["Location"] = self._location
+        answer = urllib.response.addinfourl(io.BytesIO(self._body), headers, request.full_url, self._status)
+        answer.msg = "told"  # type: ignore[attr-defined] # (urllib reads the reason from there)
+        return answer  # type: ignore[return-value] # (what urllib's own file handler returns, too)
+
+    @property
+    def opener(self) -> urllib.request.OpenerDirector:
+        """An opener whose https this is, and which follows redirects as little as the real one."""
+        return urllib.request.build_opener(self, _NoRedirects)
+
+
+def _value(value: object) -> bytes:
+    return json.dumps({"value": value}).encode()
+
+
+def _refused(github: GitHub) -> ReconcilerError:
+    """Return the error, after seeing that neither token is told anywhere."""
+    with pytest.raises(ReconcilerError) as refused:
+        identity_token(ENVIRON, opener=github.opener)
+    error = refused.value
+    assert error.hint
+    assert error.__suppress_context__ or error.__context__ is None
+    for token in (REQUEST_TOKEN, IDENTITY):
+        assert token not in f"{error.message} {error.hint}"
+    return error
+
+
+def test_the_token_is_asked_for_as_github_wants_it() -> None:
+    """The job's URL is asked, with its audience and with the job's own token; the answer's value is it."""
+    github = GitHub(_value(IDENTITY))
+    token = identity_token(ENVIRON, opener=github.opener)
+    assert token.reveal() == IDENTITY
+    assert IDENTITY not in repr(token)
+    (request,) = github.requests
+    assert (request.get_method(), request.full_url) == ("GET", URL)
+    assert request.get_header("Authorization") == f"Bearer {REQUEST_TOKEN}"
+
+
+@pytest.mark.parametrize("name", ENVIRON)
+def test_without_a_jobs_environment_there_is_none(name: str) -> None:
+    """Outside a job with `id-token: write` both variables are named, and the permission is the hint."""
+    github = GitHub(_value(IDENTITY))
+    for environ in ({**ENVIRON, name: ""}, {k: v for k, v in ENVIRON.items() if k != name}):
+        with pytest.raises(InvalidInput, match="ACTIONS_ID_TOKEN_REQUEST_URL and _TOKEN") as refused:
+            identity_token(environ, opener=github.opener)
+        assert "id-token: write" in (refused.value.hint or "")
+    assert github.requests == []
+
+
+@pytest.mark.parametrize(
+    "url", ["http://actions.example.com/", "file:///etc/passwd", "ftp://x/", "actions", "https://[::1"]
+)
+def test_a_url_that_is_not_https_gets_nothing(url: str) -> None:
+    """The job's token goes over https only: any other URL is refused before anything is sent."""
+    github = GitHub(_value(IDENTITY))
+    with pytest.raises(InvalidInput, match="no https URL; nothing was sent"):
+        identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": url}, opener=github.opener)
+    assert github.requests == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
+def test_a_refusal_tells_its_status(status: int) -> None:
+    """An HTTP error is told by its number; its body is not quoted."""
+    error = _refused(GitHub(_value(IDENTITY), status=status))
+    assert error.message == f"GitHub refused an identity token: HTTP {status}"
+    assert error.exit_code == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    """Another host never sees the job's token: a redirect is a refusal."""
+    github = GitHub(status=status, location="https://elsewhere.example.com/")
+    assert _refused(github).message == f"GitHub refused an identity token: HTTP {status}"
+    assert len(github.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>" + IDENTITY.encode(),
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"{}",
+        b"[" * 60_000,
+        b'{"value": "' + b"x" * 70_000 + b'"}',
+        _value(None),
+        _value(""),
+        _value(7),
+        _value([IDENTITY]),
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_an_answer_without_a_token_is_told(body: bytes) -> None:
+    """Nonsense of any kind, or an answer that is too long: no token, one sentence, nothing quoted."""
+    assert _refused(GitHub(body)).message == "GitHub gave no identity token"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TimeoutError("timed out"),
+        ConnectionResetError("reset"),
+        OSError("no route"),
+        http.client.IncompleteRead(IDENTITY.encode()),
+        http.client.BadStatusLine(IDENTITY),
+        http.client.InvalidURL(IDENTITY),
+        ValueError(f"Invalid header value b'Bearer {REQUEST_TOKEN}'"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_connection_that_breaks_is_told(error: Exception) -> None:
+    """However the exchange breaks, it is one sentence without the exception's text."""
+    assert _refused(GitHub(error=error)).message == "GitHub gave no identity token"
+
+
+def test_without_an_opener_the_network_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real opener goes to the URL's host: where nobody listens there is no token."""
+    monkeypatch.setenv("no_proxy", "*")
+    with pytest.raises(ReconcilerError, match="GitHub gave no identity token"):
+        identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": "https://127.0.0.1:9/"})
