@@ -3,6 +3,7 @@
     ReconcilerError               1   (network, permission, server, internal)
     ├── ApiError                  1   the Zof API refused or did not answer
     ├── StoreError                1   Vault refused or did not answer
+    │   ├── StoreUnavailable      1   Vault did not answer: the next request will fare no better
     │   ├── CasConflict           1   another writer was there first
     │   └── DocumentUnreadable    1   a document that is not ours or is damaged
     ├── InvalidInput              3   manifests, configuration, plan file
@@ -56,6 +57,10 @@ class ApiError(ReconcilerError):
 
 class StoreError(ReconcilerError):
     """Vault refused a request, answered nonsense, or did not answer."""
+
+
+class StoreUnavailable(StoreError):
+    """Vault did not answer, or is sealed: whatever else is asked of it will fare no better."""
 
 
 class CasConflict(StoreError):

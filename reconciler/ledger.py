@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from reconciler.errors import DocumentUnreadable
 from reconciler.model import DeletionPolicy, Run, Secret
@@ -30,6 +30,11 @@ _OURS = (
 )
 # Vault allows 512 bytes a value of custom_metadata.
 _METADATA_VALUE_LIMIT = 512
+# Beyond these, arithmetic with moments ends at the calendar's edge.
+_YEARS = range(1970, 9000)
+_COUNT_LIMIT = 10**12
+# A deeper JSON can be read at one place of the program and be too deep at another.
+_DEPTH_LIMIT = 50
 
 
 def to_timestamp(moment: datetime | None) -> str | None:
@@ -37,15 +42,28 @@ def to_timestamp(moment: datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def from_timestamp(text: str | None) -> datetime | None:
-    """Read what `to_timestamp` wrote. Raises `ValueError` for anything else, or without an offset."""
+def from_timestamp(text: object) -> datetime | None:
+    """Read what `to_timestamp` wrote; None for None.
+
+    Raises `ValueError` for anything else: no text, no offset, or a year that is nobody's clock.
+    """
     if text is None:
         return None
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        msg = "a timestamp without an offset"
+    moment = datetime.fromisoformat(_text(text))
+    if moment.tzinfo is None or moment.year not in _YEARS:
+        msg = "a timestamp without an offset, or from another age"
         raise ValueError(msg)
     return moment.astimezone(UTC)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether `value` is a text that can be written: JSON can escape half a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        return value.isascii() or bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,8 @@ class Pending:
     """The server's last word on this key was an error that it may have stored."""
     gap: bool = False
     """The replaced endpoint goes before this one comes (`allowEventGap`)."""
+    revoke: bool = False
+    """The secret that is replaced is known to others: nothing signed with it counts any longer."""
 
     @property
     def url(self) -> str:
@@ -81,13 +101,13 @@ class Pending:
         """The signing secret that we proposed."""
         return Secret(json.loads(self.body.reveal())["secret"])
 
-    def abandon(self, now: datetime, *, also: frozenset[str] = frozenset()) -> Abandoned:
+    def abandon(self, last_sent: datetime, *, also: frozenset[str] = frozenset()) -> Abandoned:
         """Return the note that lets a later sweep find what this request may have made.
 
-        `also` are ids that are accounted for and must not be swept.
+        It was not sent again after `last_sent`. `also` are ids that are accounted for and must not be swept.
         """
         baseline = self.baseline_ids | also
-        return Abandoned(self.idempotency_key, self.url, self.events, baseline, self.written_at, now)
+        return Abandoned(self.idempotency_key, self.url, self.events, baseline, self.written_at, last_sent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +122,8 @@ class Current:
     """Who made the secret that counts: `client` or `server`."""
     created_at: datetime
     verified_at: datetime | None = None
+    live_digest: str = ""
+    """The digest of what the API made of it; empty where that is unknown and so taken for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +150,7 @@ class Abandoned:
     written_at: datetime
     """When the intent was written: what it made cannot be much older."""
     abandoned_at: datetime
-    """When it was given up: its last request was sent before."""
+    """Its last request was sent before this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +161,8 @@ class Ledger:
     api_url: str
     nonce: str = ""
     """Random, new with each write: tells after a lost answer whether the write was ours."""
+    name: str = ""
+    """Whose ledger it is: a copy of the document under another name owns nothing."""
     generation: int = 0
     pending: Pending | None = None
     current: Current | None = None
@@ -153,14 +177,17 @@ class Ledger:
     run: Run = field(default_factory=Run)
 
     @property
-    def owned_ids(self) -> frozenset[str]:
-        """The live endpoints that are ours by this ledger: current, and previous ones not yet deleted."""
-        if self.released:
-            return frozenset()
+    def recorded_ids(self) -> frozenset[str]:
+        """The endpoints that this ledger accounts for: current, and previous ones not yet deleted."""
         ids = {p.endpoint_id for p in self.previous if p.deleted_at is None}
         if self.current:
             ids.add(self.current.endpoint_id)
         return frozenset(ids)
+
+    @property
+    def owned_ids(self) -> frozenset[str]:
+        """The recorded endpoints that are ours: a released one is not."""
+        return frozenset() if self.released else self.recorded_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +234,15 @@ class Document:
             )
         try:
             ledger = _ledger_from_json(json.loads(fields["ledger"]))
-            previous = json.loads(fields.get("previous_signing_secrets") or "{}")
+            previous = _record(json.loads(fields.get("previous_signing_secrets") or "{}"))
             secret = fields.get("signing_secret")
             return cls(
                 ledger=ledger,
-                signing_secret=Secret(secret) if isinstance(secret, str) and secret else None,
-                previous_secrets={str(k): Secret(str(v)) for k, v in previous.items()},
-                extra={k: Secret(json.dumps(v)) for k, v in fields.items() if k not in _OURS},
+                signing_secret=Secret(secret) if is_text(secret) and secret else None,
+                previous_secrets={_text(k): Secret(_text(v)) for k, v in previous.items()},
+                extra={_text(k): Secret(_json(v)) for k, v in fields.items() if k not in _OURS},
             )
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             # The cause may quote the ledger's text, which holds a secret: it is cut off on purpose.
             raise DocumentUnreadable(
                 "the document's ledger is damaged or from a newer version",
@@ -230,6 +257,7 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
         "version": LEDGER_VERSION,
         "organization": ledger.organization,
         "api_url": ledger.api_url,
+        "name": ledger.name,
         "nonce": ledger.nonce,
         "generation": ledger.generation,
         "pending": pending
@@ -243,6 +271,7 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
             "written_at": to_timestamp(pending.written_at),
             "stuck": pending.stuck,
             "gap": pending.gap,
+            "revoke": pending.revoke,
         },
         "current": current
         and {
@@ -251,6 +280,7 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
             "digest": current.digest,
             "url": current.url,
             "source": current.source,
+            "live_digest": current.live_digest,
             "created_at": to_timestamp(current.created_at),
             "verified_at": to_timestamp(current.verified_at),
         },
@@ -284,81 +314,146 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _moment(text: str) -> datetime:
-    moment = from_timestamp(text)
+def _text(value: object) -> str:
+    if not is_text(value):
+        raise ValueError("no text")
+    return value
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _texts(value: object) -> list[str]:
+    return [_text(item) for item in _list(value)]
+
+
+def _count(value: object) -> int:
+    # A JSON true is an int to Python.
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _COUNT_LIMIT:
+        raise ValueError("no count")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("neither true nor false")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    moment = from_timestamp(value)
     if moment is None:
-        msg = "a moment is missing"
-        raise ValueError(msg)
+        raise ValueError("a moment is missing")
     return moment
 
 
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("no list")
+    return value
+
+
+def _record(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError("no object")
+    return value
+
+
+def _json(value: object) -> str:
+    """Return somebody else's value as JSON text, if it can be written back."""
+    if not _is_shallow(value):
+        raise ValueError("nested too deeply")
+    return json.dumps(value, allow_nan=False)
+
+
+def _is_shallow(value: object, levels: int = _DEPTH_LIMIT) -> bool:
+    if not isinstance(value, list | dict):
+        return True
+    items = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_is_shallow(item, levels - 1) for item in items)
+
+
 def _pending_from_json(value: dict[str, Any]) -> Pending:
-    pending = Pending(
-        generation=int(value["generation"]),
-        attempt=int(value["attempt"]),
-        idempotency_key=str(value["idempotency_key"]),
-        body=Secret(str(value["body"])),
-        digest=str(value["digest"]),
-        baseline_ids=frozenset(value["baseline_ids"]),
-        written_at=_moment(value["written_at"]),
-        stuck=bool(value["stuck"]),
-        gap=bool(value["gap"]),
-    )
     # A body that does not say what it asks for must not be found out in the middle of a change.
-    _ = pending.url, pending.events, pending.client_secret
-    return pending
+    asked = _record(json.loads(_text(value["body"])))
+    _ = _text(asked["url"]), _texts(asked["events"]), _text(asked["secret"]), _json(asked)
+    return Pending(
+        generation=_count(value["generation"]),
+        attempt=_count(value["attempt"]),
+        idempotency_key=_text(value["idempotency_key"]),
+        body=Secret(_text(value["body"])),
+        digest=_text(value["digest"]),
+        baseline_ids=frozenset(_texts(value["baseline_ids"])),
+        written_at=_moment(value["written_at"]),
+        stuck=_flag(value["stuck"]),
+        gap=_flag(value["gap"]),
+        revoke=_flag(value["revoke"]),
+    )
 
 
-def _ledger_from_json(value: dict[str, Any]) -> Ledger:
-    if value["version"] != LEDGER_VERSION:
-        msg = "unknown version"
-        raise ValueError(msg)
-    current = value["current"]
+def _current_from_json(value: dict[str, Any]) -> Current:
+    return Current(
+        endpoint_id=_text(value["endpoint_id"]),
+        generation=_count(value["generation"]),
+        digest=_text(value["digest"]),
+        url=_text(value["url"]),
+        source=_text(value["source"]),
+        live_digest=_text(value["live_digest"]),
+        created_at=_moment(value["created_at"]),
+        verified_at=from_timestamp(value["verified_at"]),
+    )
+
+
+def _ledger_from_json(value: object) -> Ledger:
+    value = _record(value)
+    if _count(value["version"]) != LEDGER_VERSION:
+        raise ValueError("unknown version")
+    pending, current, manifest = value["pending"], value["current"], _record(value["manifest"])
     return Ledger(
-        organization=str(value["organization"]),
-        api_url=str(value["api_url"]),
-        nonce=str(value["nonce"]),
-        generation=int(value["generation"]),
-        pending=value["pending"] and _pending_from_json(value["pending"]),
-        current=current
-        and Current(
-            endpoint_id=str(current["endpoint_id"]),
-            generation=int(current["generation"]),
-            digest=str(current["digest"]),
-            url=str(current["url"]),
-            source=str(current["source"]),
-            created_at=_moment(current["created_at"]),
-            verified_at=from_timestamp(current["verified_at"]),
-        ),
+        organization=_text(value["organization"]),
+        api_url=_text(value["api_url"]),
+        nonce=_text(value["nonce"]),
+        name=_text(value["name"]),
+        generation=_count(value["generation"]),
+        pending=None if pending is None else _pending_from_json(_record(pending)),
+        current=None if current is None else _current_from_json(_record(current)),
         previous=tuple(
             Previous(
-                endpoint_id=str(p["endpoint_id"]),
-                generation=int(p["generation"]),
+                endpoint_id=_text(p["endpoint_id"]),
+                generation=_count(p["generation"]),
                 retire_after=_moment(p["retire_after"]),
                 deleted_at=from_timestamp(p["deleted_at"]),
                 expire_at=from_timestamp(p["expire_at"]),
             )
-            for p in value["previous"]
+            for p in map(_record, _list(value["previous"]))
         ),
         abandoned=tuple(
             Abandoned(
-                idempotency_key=str(a["idempotency_key"]),
-                url=str(a["url"]),
-                events=tuple(a["events"]),
-                baseline_ids=frozenset(a["baseline_ids"]),
+                idempotency_key=_text(a["idempotency_key"]),
+                url=_text(a["url"]),
+                events=tuple(_texts(a["events"])),
+                baseline_ids=frozenset(_texts(a["baseline_ids"])),
                 written_at=_moment(a["written_at"]),
                 abandoned_at=_moment(a["abandoned_at"]),
             )
-            for a in value["abandoned"]
+            for a in map(_record, _list(value["abandoned"]))
         ),
-        removing=bool(value["removing"]),
-        released=bool(value["released"]),
+        removing=_flag(value["removing"]),
+        released=_flag(value["released"]),
         deletion_policy=DeletionPolicy(value["deletion_policy"]),
-        manifest_path=value["manifest"]["path"],
-        manifest_digest=value["manifest"]["digest"],
-        owner=value.get("owner"),
-        run=Run.from_json(value["run"]),
+        manifest_path=_optional_text(manifest["path"]),
+        manifest_digest=_optional_text(manifest["digest"]),
+        owner=_optional_text(value.get("owner")),
+        run=Run.from_json({part: text for part, text in _record(value["run"]).items() if is_text(text)}),
     )
+
+
+_STATES_OF_ONE = frozenset({"active", "unverified", "released"})
+"""The states of a projection that names an endpoint."""
+_STATES = _STATES_OF_ONE | {"empty", "removing", "deleted"}
+_DECISIVE = ("organization", "api_url", "state", "endpoint_id", "digest", "live_digest")
+"""What a plan cannot do without where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,10 +469,12 @@ class Projection:
     api_url: str
     generation: int
     state: str
-    """`active`, `unverified`, `released`, `deleted` or `empty` (its creation was refused)."""
+    """`active`, `unverified`, `released`, `removing`, `deleted` or `empty` (its creation was refused)."""
     endpoint_id: str | None = None
     url: str | None = None
     digest: str | None = None
+    live_digest: str | None = None
+    """As `Current.live_digest`; None where it is the same as `digest`."""
     previous_ids: tuple[str, ...] = ()
     """The replaced endpoints that are still live."""
     next_due: datetime | None = None
@@ -402,10 +499,11 @@ class Projection:
         return replace(self, version=version)
 
     def to_metadata(self) -> dict[str, str]:
-        """Return `custom_metadata`: texts of at most 512 bytes, none of them secret.
+        """Return `custom_metadata`: printable texts of at most 512 bytes, none of them secret.
 
-        A value that does not fit is left out (the plan then says less, never something wrong), except
-        that the list of replaced endpoints is cut at a boundary.
+        Vault refuses all of it for one value that it does not take, so such a value is left out: the plan
+        then says less. Where it would say something wrong without it, `v` is left out too: that is no
+        projection, and the ledger is read instead. The list of replaced endpoints is cut at a boundary.
         """
         previous = ""
         for endpoint_id in self.previous_ids:
@@ -422,6 +520,7 @@ class Projection:
             "endpoint_id": self.endpoint_id,
             "url": self.url,
             "digest": self.digest,
+            "live_digest": self.live_digest,
             "previous_ids": previous,
             "next_due": to_timestamp(self.next_due),
             "abandoned": str(self.abandoned) if self.abandoned else None,
@@ -434,7 +533,11 @@ class Projection:
             "commit": self.run.commit,
             "run": self.run.url,
         }
-        return {k: v for k, v in values.items() if v and len(v.encode()) <= _METADATA_VALUE_LIMIT}
+        metadata = {key: text for key, text in values.items() if text and _fits_metadata(text)}
+        listable = all(_fits_metadata(i) and "," not in i for i in self.previous_ids)
+        if not listable or any(values[key] and key not in metadata for key in _DECISIVE):
+            del metadata["v"]
+        return metadata
 
     @classmethod
     def from_metadata(cls, values: Mapping[str, str] | None) -> Self | None:
@@ -443,18 +546,25 @@ class Projection:
             return None
         get = values.get
         try:
+            # All of them texts, and texts that can be written.
+            "".join(values.values()).encode()
+            if values["state"] not in _STATES or (
+                values["state"] in _STATES_OF_ONE and not get("endpoint_id")
+            ):
+                return None
             return cls(
-                version=int(values["v"]),
+                version=_number(values["v"]),
                 organization=values["organization"],
                 api_url=values["api_url"],
-                generation=int(values["generation"]),
+                generation=_number(values["generation"]),
                 state=values["state"],
                 endpoint_id=get("endpoint_id"),
                 url=get("url"),
                 digest=get("digest"),
+                live_digest=get("live_digest"),
                 previous_ids=tuple(ids.split(",")) if (ids := get("previous_ids")) else (),
                 next_due=from_timestamp(get("next_due")),
-                abandoned=int(get("abandoned", "0")),
+                abandoned=_number(get("abandoned", "0")),
                 secret_created_at=from_timestamp(get("secret_created_at")),
                 verified_at=from_timestamp(get("verified_at")),
                 deletion_policy=DeletionPolicy(values["deletion_policy"]),
@@ -462,5 +572,14 @@ class Projection:
                 manifest=get("manifest"),
                 run=Run(actor=get("actor"), commit=get("commit"), url=get("run")),
             )
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError):
             return None
+
+
+def _fits_metadata(text: str) -> bool:
+    return text.isprintable() and len(text.encode()) <= _METADATA_VALUE_LIMIT
+
+
+def _number(text: str) -> int:
+    """Read what `str` makes of a count; `int` alone takes signs, spaces and underscores too."""
+    return _count(int(text) if text.isascii() and text.isdecimal() else None)

@@ -100,6 +100,8 @@ class Webhook:
     """How long the replaced endpoint and its secret stay valid."""
     allow_event_gap: bool = False
     test: bool = True
+    revoke: bool = False
+    """The secret that is replaced is known to others: it is dropped with its endpoint (`rotate --now`)."""
 
     @property
     def normalized_url(self) -> str:

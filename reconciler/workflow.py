@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Change
     from reconciler.ports import Metadata
 
+_STALE_SECONDS = 60.0
+"""How old a plan may be when it is carried out: somebody may have thought about it for an hour."""
+
 __all__ = ["Planned", "StatusRow", "World", "apply", "bounded_by", "drift", "plan", "status"]
 
 
@@ -106,7 +109,7 @@ def apply(
     """Carry `planned` out, under `lock` and into `journal`, until done or until `stop` is set.
 
     Nothing is written, not even the lock, when there is nothing to do. When the lock had to be waited
-    for, another run has been at work and the plan is made anew.
+    for, or somebody took long to decide, the world may have changed and the plan is made anew.
 
     Raises:
         GuardRefused: a verdict stands against the plan, or it is another one after the wait.
@@ -117,12 +120,13 @@ def apply(
     if not planned.plan.changes:
         return Outcome((), world.api.requests_sent, 0.0)
     with _held(lock) as waited, journal or nullcontext():
-        if waited:
+        age = (world.clock.now() - planned.listing_began).total_seconds()
+        if waited or age > _STALE_SECONDS:
             renewed = plan(world, planned.desired, planned.limits, planned.requests_per_minute)
             _refuse(renewed)
             if bounded_by(renewed, planned.plan.to_json()):
                 raise GuardRefused(
-                    "the plan changed while another run held the lock",
+                    "what is to be done changed while this run waited",
                     hint="look at `reconciler plan`, then run `reconciler apply` again",
                 )
             planned = renewed

@@ -6,12 +6,21 @@ deletions), goes on past a failure, and lists honestly what is done, failed and 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reconciler.errors import CasConflict, ReconcilerError, StoreError
+from reconciler.errors import (
+    ApiError,
+    CasConflict,
+    DocumentUnreadable,
+    ReconcilerError,
+    StoreError,
+    StoreUnavailable,
+)
+from reconciler.plan.need import is_served
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Change
 from reconciler.plan.protocol import next_step
@@ -23,6 +32,7 @@ from reconciler.plan.steps import (
     Done,
     Failed,
     Failure,
+    Hold,
     ListAgain,
     SoftDelete,
     Step,
@@ -46,7 +56,7 @@ if TYPE_CHECKING:
 
 # A change takes at most about 30 steps; three attempts and a few lost races stay far below this.
 _MAX_STEPS = 200
-_MAX_STORE_FAILURES = 3
+_MAX_STORE_SILENCE = 3
 _LAST = (Action.DELETE, Action.RELEASE)
 
 
@@ -97,7 +107,15 @@ class Runner:
         self._gone: set[str] = set()
         self._stored: dict[str, Stored] = {}
         """The documents of this run's changes, as they ended."""
+        self._unknown: set[str] = set()
+        """The changes whose documents are not known, since an error ended them."""
+        self._awaited: dict[str, str] = {}
+        """Normalised URLs whose webhooks are not served yet, and the names of these."""
+        self._on_hold: set[str] = set()
+        """The changes that wait for another webhook to take over a URL."""
         self._store_failures: list[StoreError] = []
+        self._store_silence = 0
+        """How many changes in a row failed because Vault does not answer."""
         self._acted = False
 
     def run(self, changes: Sequence[Change], jobs: int = 1, abandoning: Iterable[str] = ()) -> Outcome:
@@ -108,22 +126,26 @@ class Runner:
         """
         clock = self._world.clock
         started = clock.monotonic()
-        urgent = [c for c in changes if c.action is Action.RESUME]
-        last = [c for c in changes if c.action in _LAST]
-        middle = [c for c in changes if c.action is not Action.RESUME and c.action not in _LAST]
-        outcomes: list[ChangeOutcome] = []
+        wanted = [w for change in changes if (w := self._desired.get(change.name)) is not None]
+        self._awaited = {webhook.normalized_url: webhook.name for webhook in wanted}
+        outcomes: dict[str, ChangeOutcome] = {}
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-            for phase in (urgent, middle, last):
-                outcomes += pool.map(self._change, phase)
-        if self._store_failures and not self._acted and not any(o.result is Result.DONE for o in outcomes):
+            for phase in _phases(changes):
+                outcomes |= zip((c.name for c in phase), pool.map(self._change, phase), strict=True)
+                # By now whoever was waited for has had its turn.
+                again = [outcomes[name].change for name in sorted(self._on_hold)]
+                self._on_hold.clear()
+                outcomes |= zip((c.name for c in again), pool.map(self._change, again), strict=True)
+        if len(self._store_failures) == len(outcomes) > 0 and not self._acted:
             raise self._store_failures[0]
-        swept = () if self._halted else self._sweep(abandoning)
+        swept, sweep_failure = self._sweep(abandoning)
         return Outcome(
-            changes=tuple(sorted(outcomes, key=lambda outcome: outcome.change.name)),
+            changes=tuple(sorted(outcomes.values(), key=lambda outcome: outcome.change.name)),
             api_requests=self._world.api.requests_sent,
             seconds=clock.monotonic() - started,
             swept=swept,
             interrupted=self._stop.is_set(),
+            sweep_failure=sweep_failure,
         )
 
     @property
@@ -140,28 +162,36 @@ class Runner:
         else:
             try:
                 outcome = self._carry_out(change)
+                self._store_silence = 0
             except ReconcilerError as error:
-                self._note_failure(error)
+                self._note_failure(change, error)
                 hint = error.hint or "run `reconciler apply` again"
                 outcome = ChangeOutcome(change, Result.FAILED, detail=error.message, hint=hint)
         ok = outcome.result in {Result.DONE, Result.WAITING}
         self._world.reporter.finished(change.name, change.action.value, ok=ok, detail=outcome.detail)
         return outcome
 
-    def _note_failure(self, error: ReconcilerError) -> None:
-        if isinstance(error, StoreError):
-            with self._mutex:
+    def _note_failure(self, change: Change, error: ReconcilerError) -> None:
+        with self._mutex:
+            self._unknown.add(change.name)
+            if isinstance(error, ApiError):
+                # A listing broke off: nothing may be judged by what is live any more.
+                self._abort.set()
+            if isinstance(error, StoreError) and not isinstance(error, DocumentUnreadable):
                 self._store_failures.append(error)
-                if len(self._store_failures) >= _MAX_STORE_FAILURES:
+            if isinstance(error, StoreUnavailable):
+                self._store_silence += 1
+                if self._store_silence >= _MAX_STORE_SILENCE:
                     self._abort.set()
 
     def _carry_out(self, change: Change) -> ChangeOutcome:
         stored = self._world.store.read(change.name)
+        known = self._stored.get(change.name)
         hand = _Hand(
             change.name,
             self._desired.get(change.name),
             stored,
-            listing_current=stored.version == change.version,
+            listing_current=stored.version == (known.version if known else change.version),
         )
         self._own(stored.document)
         for _ in range(_MAX_STEPS):
@@ -173,6 +203,10 @@ class Runner:
                     return self._end(
                         change, hand, Result.WAITING, f"the rest is due at {until:%Y-%m-%d %H:%M:%S} UTC"
                     )
+                case Hold(name=name, url=url):
+                    self._on_hold.add(change.name)
+                    detail = f"the endpoint at {url} is kept until {name} serves that URL"
+                    return self._end(change, hand, Result.NOT_ATTEMPTED, detail)
                 case Failed():
                     return self._failed(change, hand, step)
                 case _:
@@ -205,6 +239,7 @@ class Runner:
             fresh=world.fresh(),
             run=world.run,
             progress=hand.progress,
+            awaited=self._awaited,
         )
 
     def _take(self, hand: _Hand, step: Step) -> None:
@@ -213,16 +248,19 @@ class Runner:
         match step:
             case WriteDocument():
                 self._write(hand, step)
-            case CreateEndpoint(key=key, body=body):
+            case CreateEndpoint(key=key, body=body, baseline_ids=baseline_ids):
                 self._acted = True
                 created = api.create(key, body)
                 if isinstance(created, Created):
                     self._add(created)
-                hand.progress = replace(hand.progress, key=key, created=created)
+                hand.progress = replace(hand.progress, key=key, created=created, baseline_ids=baseline_ids)
             case TestEndpoint(endpoint_id=endpoint_id):
                 tested = api.test(endpoint_id)
                 if isinstance(tested, Refused) and tested.status == 404:  # noqa: PLR2004 - HTTP's number for not found
-                    self._remove(endpoint_id)
+                    # Only another listing can tell whether it is gone.
+                    hand.listing_current = False
+                    with self._mutex:
+                        self._made.discard(endpoint_id)
                 hand.progress = replace(hand.progress, tested=(endpoint_id, tested))
             case DeleteEndpoint(endpoint_id=endpoint_id):
                 self._delete(hand, endpoint_id)
@@ -242,7 +280,7 @@ class Runner:
             case DestroyBefore(version=version):
                 store.destroy_before(name, version)
                 hand.progress = replace(hand.progress, purged=True)
-            case Done() | Wait() | Failed():
+            case Done() | Wait() | Hold() | Failed():
                 pass
 
     def _write(self, hand: _Hand, step: WriteDocument) -> None:
@@ -259,8 +297,13 @@ class Runner:
         hand.stored = replace(
             hand.stored, version=version, state=VersionState.LIVE, document=step.document, age=0.0
         )
-        if step.begins_attempt:
-            hand.progress = replace(hand.progress, attempts=hand.progress.attempts + 1)
+        pending = step.document.ledger.pending
+        if step.begins_attempt and pending is not None:
+            hand.progress = replace(
+                hand.progress,
+                attempts=hand.progress.attempts + 1,
+                begun=hand.progress.begun | {pending.idempotency_key},
+            )
         if step.then is not None:
             hand.progress = replace(hand.progress, failed=step.then)
 
@@ -288,8 +331,13 @@ class Runner:
         detail: str | None = None,
         hint: str | None = None,
     ) -> ChangeOutcome:
-        self._stored[change.name] = hand.stored
         document = hand.stored.document
+        with self._mutex:
+            self._stored[change.name] = hand.stored
+            if hand.desired is not None and is_served(
+                hand.desired, document, self._live, self._world.clock.now()
+            ):
+                self._awaited.pop(hand.desired.normalized_url, None)
         current = document.ledger.current if document else None
         return ChangeOutcome(change, result, current.endpoint_id if current else None, detail, hint)
 
@@ -325,13 +373,33 @@ class Runner:
 
     # --- the sweep ----------------------------------------------------------------------------------
 
-    def _sweep(self, abandoning: Iterable[str]) -> tuple[str, ...]:
-        """Clear what abandoned attempts left, once every intent of the run is resolved."""
-        if any(s.document and s.document.ledger.pending for s in self._stored.values()):
-            return ()
-        for name in abandoning:
-            if name not in self._stored:
+    def _sweep(self, abandoning: Iterable[str]) -> tuple[tuple[str, ...], str | None]:
+        """Clear what abandoned attempts left; return the endpoints that went, and why it is not finished."""
+        swept: set[str] = set()
+        if self._halted:
+            return (), None
+        try:
+            self._read_for_sweep(abandoning)
+            failure = self._sweep_all(swept)
+        except ReconcilerError as error:
+            failure = error.message
+        return tuple(sorted(swept)), failure
+
+    def _read_for_sweep(self, abandoning: Iterable[str]) -> None:
+        """Read the documents that this run does not know yet, or not any more.
+
+        Raises:
+            StoreError: one could not be read, so it is not known whether an intent is still open.
+        """
+        for name in sorted({*abandoning, *self._unknown} - self._stored.keys() | self._unknown):
+            with contextlib.suppress(DocumentUnreadable):
                 self._stored[name] = self._world.store.read(name)
+                self._own(self._stored[name].document)
+
+    def _sweep_all(self, swept: set[str]) -> str | None:
+        """Sweep document by document, once every intent of the run is resolved."""
+        if any(s.document and s.document.ledger.pending for s in self._stored.values()):
+            return None
         found = {
             name: stored
             for name, stored in self._stored.items()
@@ -343,11 +411,22 @@ class Runner:
             for attempt in (stored.document.ledger.abandoned if stored.document else ())
         ):
             self._list_again()
-        swept: frozenset[str] = frozenset()
         for name, stored in sorted(found.items()):
             hand = _Hand(name, self._desired.get(name), stored, listing_current=True)
-            while not isinstance(step := sweep_step(self._situation(hand)), Done):
+            step = sweep_step(self._situation(hand))
+            while not isinstance(step, Done | Failed | Hold) and not self._stop.is_set():
                 self._world.reporter.step(name, step.description, step.api_requests)
                 self._take(hand, step)
-            swept |= hand.progress.deleted
-        return tuple(sorted(swept))
+                swept |= hand.progress.deleted
+                step = sweep_step(self._situation(hand))
+            if isinstance(step, Failed):
+                return f"{name}: {step.message}"
+        return None
+
+
+def _phases(changes: Sequence[Change]) -> tuple[list[Change], ...]:
+    """Return what is in hand already, then what makes and replaces, then what takes away."""
+    urgent = [c for c in changes if c.action is Action.RESUME]
+    last = [c for c in changes if c.action in _LAST]
+    middle = [c for c in changes if c.action is not Action.RESUME and c.action not in _LAST]
+    return urgent, middle, last

@@ -73,7 +73,7 @@ def compare(
             changes.append(change)
     changed = {change.name for change in changes}
     requests = listing_requests + sum(change.api_requests for change in changes)
-    owned = [p for p in projections if p.endpoint_id and p.state not in {"released", "deleted"}]
+    owned = [m for m in metadata.values() if _is_owned(m)]
     plan = Plan(
         organization=organization.name,
         changes=tuple(changes),
@@ -86,18 +86,49 @@ def compare(
     )
     facts = Facts(
         manifests=len(wanted),
-        missing=sum(1 for p in owned if p.endpoint_id and live.get(p.endpoint_id) is None),
+        missing=sum(_is_missing(m, live) for m in owned),
+        resumed_deletes=sum(
+            change.action is Action.RESUME and change.after is None and _may_delete(metadata[change.name])
+            for change in changes
+        ),
         protected=tuple(
             m.name
             for m in metadata.values()
             if m.name not in wanted
             and m.projection is not None
+            and m.projection.endpoint_id is not None
             and m.projection.state not in {"released", "deleted"}
             and m.projection.deletion_policy is DeletionPolicy.PROTECT
         ),
     )
     abandoning = tuple(m.name for m in metadata.values() if m.projection and m.projection.abandoned)
     return Comparison(plan, facts, live, abandoning)
+
+
+def _is_owned(metadata: Metadata) -> bool:
+    """Whether an endpoint of ours belongs to it. A live document without metadata of ours may have one."""
+    projection = metadata.projection
+    if projection is None:
+        return metadata.state is VersionState.LIVE
+    return projection.endpoint_id is not None and projection.state not in {"released", "deleted"}
+
+
+def _is_missing(metadata: Metadata, live: LiveIndex) -> bool:
+    """Whether its endpoint ought to be listed and is not. In the middle of a change nothing is sure."""
+    projection = metadata.projection
+    if projection is None or projection.endpoint_id is None or projection.version != metadata.version:
+        return False
+    return live.get(projection.endpoint_id) is None
+
+
+def _may_delete(metadata: Metadata) -> bool:
+    """Whether resuming it without a manifest may delete an endpoint, though no removal has begun."""
+    projection = metadata.projection
+    if projection is None:
+        return True
+    return projection.state not in {"removing", "deleted", "released"} and (
+        projection.deletion_policy is DeletionPolicy.DELETE
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +191,8 @@ class _Planner:
     def _gone(self, name: str, metadata: Metadata, projection: Projection) -> Change | None:
         """The manifest is gone."""
         if projection.state == "released":
-            return None
+            due = projection.next_due is not None and projection.next_due <= self.now
+            return self._resume(name, None, metadata, "an expired secret is to be dropped") if due else None
         if projection.state == "removing":
             due = projection.next_due is None or projection.next_due <= self.now
             return self._resume(name, None, metadata, "a removal is to be finished") if due else None
@@ -183,15 +215,13 @@ class _Planner:
         policy = webhook.deletion_policy.value
         need = needed(webhook, document, self.live, self.now)
         if projection.state == "released":
-            change = Change(
-                webhook.name, Action.UPDATE, "the manifest came back", Cause.MANIFEST, policy=policy
-            )
+            change = self._returned(webhook, projection)
         elif need is not None:
             change = Change(webhook.name, need.action, need.reason, need.cause, policy=policy)
         elif metadata.state is VersionState.DELETED:
             reason = "the secret was deleted in Vault: it is undeleted"
             change = Change(webhook.name, Action.UPDATE, reason, Cause.DRIFT, policy=policy)
-        elif projection.state == "unverified" and webhook.test:
+        elif projection.verified_at is None and webhook.test:
             reason = "no test delivery has been accepted yet"
             change = Change(webhook.name, Action.RESUME, reason, Cause.INTERRUPTED, policy=policy)
         elif projection.next_due is not None and projection.next_due <= self.now:
@@ -203,6 +233,25 @@ class _Planner:
         else:
             return None
         return self._finish(change, webhook, metadata, projection, document)
+
+    def _returned(self, webhook: Webhook, projection: Projection) -> Change:
+        """A released webhook's manifest came back."""
+        endpoint = self.live.get(projection.endpoint_id or "")
+        action = Action.CREATE if endpoint is None else Action.UPDATE
+        change = Change(
+            webhook.name,
+            action,
+            "the manifest came back",
+            Cause.MANIFEST,
+            policy=webhook.deletion_policy.value,
+        )
+        if endpoint is None or endpoint.serves(webhook):
+            return change
+        return replace(
+            change,
+            problem=f"endpoint {endpoint.id}, released earlier, has another URL or other events",
+            hint="give the manifest its URL and events to take it up again, or remove the endpoint",
+        )
 
     def _finish(
         self,
@@ -221,13 +270,9 @@ class _Planner:
             if webhook is not None and change.action in {Action.CREATE, Action.REPLACE}
             else None
         )
-        problem = (
-            None
-            if stranger is None
-            else f"endpoint {stranger.id} is live at {stranger.url} and not in the ledger"
-        )
-        hint = None
+        problem, hint = change.problem, change.hint
         if stranger is not None:
+            problem = f"endpoint {stranger.id} is live at {stranger.url} and not in the ledger"
             hint = f"take it over with `reconciler adopt {change.name} --id {stranger.id}`, or remove it"
         return replace(
             change,

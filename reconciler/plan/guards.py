@@ -37,7 +37,9 @@ class Facts:
 
     manifests: int
     missing: int
-    """Owned endpoints that the listing does not show."""
+    """Owned endpoints that the listing does not show, those of interrupted changes left out."""
+    resumed_deletes: int = 0
+    """Interrupted changes without a manifest whose end may be a deletion that nobody has planned yet."""
     protected: tuple[str, ...] = ()
     """Protected webhooks whose manifest is gone."""
 
@@ -63,7 +65,7 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Verdict, ...]:
                 "check the manifests' path; approve the plan if everything is really to go",
             )
         )
-    deletes = plan.summary[Action.DELETE.value]
+    deletes = plan.summary[Action.DELETE.value] + facts.resumed_deletes
     allowed = deletes_allowed(limits, plan.owned)
     if deletes > allowed:
         verdicts.append(

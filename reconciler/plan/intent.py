@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from reconciler.ledger import Current, Document, Ledger, Pending, Previous
-from reconciler.model import Secret, Webhook
+from reconciler.model import NO_OVERLAP, Secret, Webhook
 from reconciler.plan.need import candidates, conflicting
-from reconciler.plan.situation import Situation, delete, give_up_on, write
+from reconciler.plan.situation import Situation, delete, refuses_key, write
 from reconciler.plan.steps import (
     CreateEndpoint,
     Failed,
@@ -23,15 +23,17 @@ from reconciler.ports import (
     Unanswered,
 )
 
-REPLAY_WINDOW = 20 * 3600.0
-"""Seconds in which a key is trusted to be remembered: the API is assumed to keep it for 24 hours."""
+REPLAY_WINDOW = timedelta(hours=20)
+"""How long a key is trusted to be remembered: the API is assumed to keep it for 24 hours."""
+DELIVERY_RETRIES = timedelta(hours=24)
+"""How long deliveries signed with a replaced secret may still arrive."""
 MAX_ATTEMPTS = 3
 
 
 def blank(s: Situation) -> Document:
     """Return the document of a webhook that has none; the generation survives in the metadata."""
     generation = s.stored.projection.generation if s.stored.projection else 0
-    return Document(Ledger(s.organization.name, s.organization.api_url, generation=generation))
+    return Document(Ledger(s.organization.name, s.organization.api_url, name=s.name, generation=generation))
 
 
 def begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = False) -> Step:
@@ -61,6 +63,7 @@ def begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = Fal
         baseline_ids=frozenset(endpoint.id for endpoint in s.live.at(webhook.normalized_url)),
         written_at=s.now,
         gap=gap,
+        revoke=webhook.revoke,
     )
     begun = replace(
         ledger,
@@ -84,113 +87,142 @@ def resolve(s: Situation, document: Document, pending: Pending) -> Step:
     answer = s.progress.created if s.progress.key == pending.idempotency_key else None
     match answer:
         case None:
-            if s.stored.age >= REPLAY_WINDOW:
+            if s.stored.age >= REPLAY_WINDOW.total_seconds():
                 return _clean_up(s, document, pending)
             return _send(s, document, pending)
-        case Created(endpoint=endpoint, secret=None):
-            # It is never assumed that the secret that we proposed was honoured.
-            if endpoint.id in pending.baseline_ids:
-                return _forget(
-                    s, document, Failed(f"the API answered with the existing endpoint {endpoint.id}")
-                )
-            return (
-                delete(s, endpoint.id, "delete the endpoint whose secret is hidden")
-                or (give_up_on(s, endpoint.id) if endpoint.id in s.progress.undeleted else None)
-                or _abandon(s, document, pending)
+        case Created(endpoint=endpoint) if endpoint.id in pending.baseline_ids and not _is_current(
+            document, endpoint.id
+        ):
+            return _forget(
+                s,
+                document,
+                pending,
+                Failed(
+                    f"the API answered with endpoint {endpoint.id}, which was there before",
+                    hint=f"take it over with `reconciler adopt {s.name} --id {endpoint.id}`",
+                ),
             )
-        case Created(endpoint=endpoint, secret=secret) if secret is not None:
-            current = document.ledger.current
-            ours = current is not None and current.endpoint_id == endpoint.id
-            if endpoint.id in pending.baseline_ids and not ours:
-                return _forget(
-                    s,
-                    document,
-                    Failed(
-                        f"the API answered with endpoint {endpoint.id}, which was there before",
-                        hint=f"take it over with `reconciler adopt {s.name} --id {endpoint.id}`",
-                    ),
-                )
-            return _promote(s, document, pending, answer, secret)
+        case Created(secret=secret):
+            if secret is not None:
+                return _promote(s, document, pending, answer, secret)
+            # It is never assumed that the secret that we proposed was honoured. The attempt is given up
+            # first: whoever loses the race for this write must not touch what the other run goes on with.
+            return _abandon(s, document, pending, s.now)
         case Refused():
             return _refused(s, document, pending, answer)
-        case Unanswered(stored_error=stored_error):
-            failed = Failed(
-                f"the creation had no usable answer: {answer}", hint="run `reconciler apply` again"
-            )
-            if not stored_error:
-                return failed
-            stuck = replace(document.ledger, pending=replace(pending, stuck=True))
-            note = "record that the server may replay its error"
-            return write(s, replace(document, ledger=stuck), note, then=failed)
-        case _:
-            msg = "unreachable: a created endpoint has a secret or none"
-            raise AssertionError(msg)
+        case Unanswered():
+            return _unanswered(s, document, pending, answer)
+
+
+def _is_current(document: Document, endpoint_id: str) -> bool:
+    current = document.ledger.current
+    return current is not None and current.endpoint_id == endpoint_id
+
+
+def _is_ours(s: Situation, pending: Pending) -> bool:
+    """Whether this run wrote the intent itself. Any other was sent before, and who knows what came of it."""
+    return pending.idempotency_key in s.progress.begun
 
 
 def _send(s: Situation, document: Document, pending: Pending) -> Step:
-    current = document.ledger.current
-    if pending.gap and current is not None and current.endpoint_id in pending.baseline_ids:
-        gone = delete(s, current.endpoint_id, "delete the replaced endpoint first (allowEventGap)")
-        if gone is not None:
-            return gone
-        if current.endpoint_id in s.progress.undeleted:
-            return _forget(s, document, give_up_on(s, current.endpoint_id))
-    return CreateEndpoint(pending.idempotency_key, pending.body)
+    if pending.gap:
+        # Only we want this URL, so what is owned and stands here belongs to us or to a webhook that leaves.
+        for endpoint_id in sorted(pending.baseline_ids):
+            if _is_current(document, endpoint_id) or s.live.is_owned(endpoint_id):
+                step = delete(s, endpoint_id, "delete the replaced endpoint first (allowEventGap)")
+                if isinstance(step, Failed):
+                    return _forget(s, document, pending, step)
+                if step is not None:
+                    return step
+    return CreateEndpoint(pending.idempotency_key, pending.body, pending.baseline_ids)
 
 
 def _clean_up(s: Situation, document: Document, pending: Pending) -> Step:
     """The key may be forgotten: remove what it may have made, then start over."""
     if not s.listing_current:
         return ListAgain()
-    for endpoint in candidates(pending, s.live):
-        if endpoint.id in s.progress.undeleted:
-            return give_up_on(s, endpoint.id)
+    # Nothing was written since, so the version's age tells when it was sent last.
+    since = timedelta(seconds=s.stored.age) - (timedelta(0) if pending.stuck else REPLAY_WINDOW)
+    last_sent = s.now - max(since, timedelta(0))
+    for endpoint in candidates(pending.abandon(last_sent), s.live, spared=document.ledger.recorded_ids):
         step = delete(s, endpoint.id, "delete what the abandoned attempt made")
         if step is not None:
             return step
-    return _abandon(s, document, pending)
+    return _abandon(s, document, pending, last_sent)
 
 
-def _abandon(s: Situation, document: Document, pending: Pending) -> Step:
+def _abandon(s: Situation, document: Document, pending: Pending, last_sent: datetime) -> Step:
     # What was swept once stays a candidate of later sweeps: the server may be slower than we are.
-    ledger = replace(
-        document.ledger, pending=None, abandoned=(*document.ledger.abandoned, pending.abandon(s.now))
-    )
+    abandoned = (*document.ledger.abandoned, pending.abandon(last_sent))
+    ledger = replace(document.ledger, pending=None, abandoned=abandoned)
     return write(s, replace(document, ledger=ledger), "abandon the attempt")
 
 
-def _forget(s: Situation, document: Document, failed: Failed) -> Step:
-    """The intent was refused for good: nothing came of it."""
+def _forget(s: Situation, document: Document, pending: Pending, failed: Failed) -> Step:
+    """The intent was refused for good: nothing came of it, unless an earlier request did it unseen."""
     ledger = replace(document.ledger, pending=None)
-    return write(s, replace(document, ledger=ledger), "clear the refused intent", then=failed)
+    secrets = dict(document.previous_secrets)
+    if not _is_ours(s, pending):
+        ledger = replace(ledger, abandoned=(*ledger.abandoned, pending.abandon(s.now)))
+    current = ledger.current
+    if pending.gap and current is not None and current.endpoint_id in s.progress.deleted:
+        # It made room for one that did not come: recorded as gone, it is not missed as if lost.
+        gone = Previous(current.endpoint_id, current.generation, s.now, s.now, s.now + DELIVERY_RETRIES)
+        ledger = replace(ledger, current=None, previous=(*ledger.previous, gone))
+        if document.signing_secret is not None:
+            secrets[current.endpoint_id] = document.signing_secret
+        document = replace(document, signing_secret=None)
+    forgotten = replace(document, ledger=ledger, previous_secrets=secrets)
+    return write(s, forgotten, "clear the refused intent", then=_after_gap(pending, failed))
+
+
+def _after_gap(pending: Pending, failed: Failed) -> Failed:
+    """Let a creation that failed after its deletion end the run: the next one would leave a gap, too."""
+    return replace(failed, failure=Failure.RUN) if pending.gap else failed
+
+
+def _mark_stuck(
+    s: Situation, document: Document, pending: Pending, why: str, then: Failed | None = None
+) -> Step:
+    """Record that the key is of no use any more: what it may have made is cleaned up, not asked for."""
+    ledger = replace(document.ledger, pending=replace(pending, stuck=True))
+    return write(s, replace(document, ledger=ledger), why, then=then)
+
+
+def _unanswered(s: Situation, document: Document, pending: Pending, answer: Unanswered) -> Step:
+    failed = _after_gap(
+        pending,
+        Failed(f"the creation had no usable answer: {answer}", hint="run `reconciler apply` again"),
+    )
+    if not answer.stored_error:
+        return failed
+    return _mark_stuck(s, document, pending, "record that the server may replay its error", failed)
 
 
 def _refused(s: Situation, document: Document, pending: Pending, answer: Refused) -> Step:
-    if answer.status in {401, 403}:
+    if refuses_key(answer):
         # The key is at fault, not the intent: it stands until a good key comes.
         return Failed(f"the API refused the key: {answer}", hint="check the API key", failure=Failure.RUN)
     if answer.status != 409:  # noqa: PLR2004 - HTTP's own number for a conflict
-        return _forget(
-            s, document, Failed(f"the API refused the endpoint: {answer}", hint="correct the manifest")
-        )
-    if answer.param != "url":
-        stuck = replace(document.ledger, pending=replace(pending, stuck=True))
+        failed = Failed(f"the API refused the endpoint: {answer}", hint="correct the manifest")
+        return _forget(s, document, pending, failed)
+    neighbours = s.live.at(s.desired.normalized_url if s.desired else "")
+    if answer.param != "url" and not (answer.param is None and neighbours):
         failed = Failed(
             f"the API holds another request under our key: {answer}", hint="run `reconciler apply` again"
         )
-        return write(s, replace(document, ledger=stuck), "record that the key is spoilt", then=failed)
-    if s.progress.attempts == 0:
+        return _mark_stuck(s, document, pending, "record that the key is spoilt", failed)
+    if not _is_ours(s, pending):
         # An earlier run sent this intent: the endpoint in the way may be its own, under a forgotten key.
-        stuck = replace(document.ledger, pending=replace(pending, stuck=True))
-        return write(s, replace(document, ledger=stuck), "record that the intent may be carried out")
-    current = document.ledger.current
-    ours = current is not None and current.endpoint_id in pending.baseline_ids
+        return _mark_stuck(s, document, pending, "record that the intent may be carried out")
+    ours = bool(neighbours) and all(s.live.is_owned(endpoint.id) for endpoint in neighbours)
     if s.desired is not None and s.desired.allow_event_gap and ours and not pending.gap:
         cleared = replace(document, ledger=replace(document.ledger, pending=None))
         return begin(s, cleared, s.desired, gap=True)
     return _forget(
         s,
         document,
+        pending,
         Failed(
             f"the API refuses a second endpoint with this URL: {answer}",
             hint="set `allowEventGap: true` to delete before creating (events in between are lost)",
@@ -204,12 +236,11 @@ def _promote(s: Situation, document: Document, pending: Pending, made: Created, 
     old = ledger.current
     previous, secrets = ledger.previous, dict(document.previous_secrets)
     if old is not None and old.endpoint_id != made.endpoint.id:
-        overlap = s.desired.overlap if s.desired else timedelta(0)
-        previous = (*previous, Previous(old.endpoint_id, old.generation, s.now + overlap))
+        previous = (*previous, _replaced(s, old, pending))
         if document.signing_secret is not None:
             secrets[old.endpoint_id] = document.signing_secret
     abandoned = ledger.abandoned
-    if made.uncertain or s.progress.attempts == 0:
+    if made.uncertain or not _is_ours(s, pending):
         # A server that had forgotten the key has made two: the sweep looks for the other one.
         abandoned = (*abandoned, pending.abandon(s.now, also=frozenset({made.endpoint.id})))
     current = Current(
@@ -218,8 +249,17 @@ def _promote(s: Situation, document: Document, pending: Pending, made: Created, 
         digest=pending.digest,
         url=pending.url,
         source="client" if secret == pending.client_secret else "server",
+        live_digest=made.endpoint.digest,
         created_at=s.now,
     )
     ledger = replace(ledger, pending=None, current=current, previous=previous, abandoned=abandoned, run=s.run)
     promoted = replace(document, ledger=ledger, signing_secret=secret, previous_secrets=secrets)
     return write(s, promoted, "store the signing secret")
+
+
+def _replaced(s: Situation, old: Current, pending: Pending) -> Previous:
+    """Return how long the replaced endpoint and its secret stay valid."""
+    if pending.revoke:
+        return Previous(old.endpoint_id, old.generation, retire_after=s.now, expire_at=s.now)
+    overlap = s.desired.overlap if s.desired else NO_OVERLAP
+    return Previous(old.endpoint_id, old.generation, s.now + overlap)

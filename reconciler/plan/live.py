@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class LiveIndex:
-    """What the API lists, and which of it is ours.
+    """What the API lists, and which of it is ours. Any number of threads may ask while one changes it.
 
     A fork sees through to its parent and keeps its own additions and removals: a simulated run changes
     a fork and costs only what it changes.
@@ -20,7 +20,7 @@ class LiveIndex:
     def __init__(self, endpoints: Iterable[Endpoint] = (), owned: Iterable[str] = ()) -> None:
         """Index `endpoints`; `owned` are the ids that some ledger records."""
         self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
-        self._by_url: dict[str, set[str]] | None = None
+        self._by_url: dict[str, tuple[str, ...]] | None = None
         self._owned = set(owned)
         self._parent: LiveIndex | None = None
 
@@ -44,14 +44,17 @@ class LiveIndex:
         """Return the live endpoints with this normalised URL, by id."""
         found = {e.id: e for e in self._parent.at(normalized_url)} if self._parent else {}
         for endpoint_id in self._urls().get(normalized_url, ()):
-            if endpoint := self._by_id[endpoint_id]:
+            endpoint = self._by_id[endpoint_id]
+            # Somebody may have moved it in the console since it was listed first.
+            if endpoint is not None and endpoint.normalized_url == normalized_url:
                 found[endpoint_id] = endpoint
         return tuple(found[key] for key in sorted(found) if self.get(key) is not None)
 
     def add(self, endpoint: Endpoint) -> None:
         """Note that `endpoint` is live."""
-        self._urls().setdefault(endpoint.normalized_url, set()).add(endpoint.id)
+        urls, url = self._urls(), endpoint.normalized_url
         self._by_id[endpoint.id] = endpoint
+        urls[url] = (*(i for i in urls.get(url, ()) if i != endpoint.id), endpoint.id)
 
     def remove(self, endpoint_id: str) -> None:
         """Note that this endpoint is gone."""
@@ -65,10 +68,12 @@ class LiveIndex:
         """Whether some ledger records this endpoint."""
         return endpoint_id in self._owned or (self._parent is not None and self._parent.is_owned(endpoint_id))
 
-    def _urls(self) -> dict[str, set[str]]:
+    def _urls(self) -> dict[str, tuple[str, ...]]:
         # Built on the first question: a plan without changes never asks one.
         if self._by_url is None:
-            self._by_url = {}
+            found: dict[str, list[str]] = {}
             for endpoint in self:
-                self._by_url.setdefault(endpoint.normalized_url, set()).add(endpoint.id)
+                found.setdefault(endpoint.normalized_url, []).append(endpoint.id)
+            # Nobody sees a part of it.
+            self._by_url = {url: tuple(ids) for url, ids in found.items()}
         return self._by_url

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.plan.plan import Action, Cause
@@ -12,9 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from reconciler.ledger import Abandoned, Document, Pending
+    from reconciler.ledger import Abandoned, Current, Document
     from reconciler.model import Endpoint, Webhook
     from reconciler.plan.live import LiveIndex
+
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How much the clocks of the API, of Vault and of this machine may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def needed(webhook: Webhook, document: Document | None, live: LiveIndex, now: da
     if document is None or current is None:
         return Need(Action.CREATE, "the manifest is new", Cause.MANIFEST)
     endpoint = live.get(current.endpoint_id)
-    if endpoint is None or not endpoint.serves(webhook):
+    if endpoint is None or not _is_as_asked(endpoint, webhook, current):
         if webhook.digest != current.digest:
             return Need(Action.REPLACE, "the manifest was changed", Cause.MANIFEST)
         what = "is gone" if endpoint is None else "was changed outside"
@@ -58,6 +63,28 @@ def needed(webhook: Webhook, document: Document | None, live: LiveIndex, now: da
             Cause.ROTATION,
         )
     return None
+
+
+def _is_as_asked(endpoint: Endpoint, webhook: Webhook, current: Current) -> bool:
+    """Whether the endpoint is what the manifest asks for, or what the API made of exactly that.
+
+    An API may write a URL or the events in its own way: what has not changed since is no drift.
+    """
+    if endpoint.serves(webhook):
+        return True
+    return (
+        bool(current.live_digest)
+        and webhook.digest == current.digest
+        and endpoint.digest == current.live_digest
+    )
+
+
+def is_served(webhook: Webhook, document: Document | None, live: LiveIndex, now: datetime) -> bool:
+    """Whether `webhook` has the endpoint that it asks for, tested if it wants a test."""
+    current = document.ledger.current if document else None
+    if current is None or needed(webhook, document, live, now) is not None:
+        return False
+    return current.verified_at is not None or not webhook.test
 
 
 def conflicting(webhook: Webhook, document: Document | None, live: LiveIndex) -> Endpoint | None:
@@ -77,21 +104,19 @@ def conflicting(webhook: Webhook, document: Document | None, live: LiveIndex) ->
     return None
 
 
-def candidates(attempt: Pending | Abandoned, live: LiveIndex) -> Iterator[Endpoint]:
+def candidates(
+    attempt: Abandoned, live: LiveIndex, *, spared: frozenset[str] = frozenset()
+) -> Iterator[Endpoint]:
     """Yield the live endpoints that only `attempt` explains.
 
-    They have its normalised URL and exactly its events, were not there before it, are owned by nobody,
-    and were not made more than five minutes before it was written (clocks differ).
+    They have its normalised URL and exactly its events, were not there before it, are owned by nobody and
+    not among `spared` (what the attempt's own ledger records), and were made while its request may have
+    been on its way: not before it was written, not after it was last sent, as far as clocks agree.
     """
     events = tuple(sorted(attempt.events))
+    earliest, latest = attempt.written_at - CLOCK_TOLERANCE, attempt.abandoned_at + CLOCK_TOLERANCE
     for endpoint in live.at(normalize_url(attempt.url)):
-        too_old = endpoint.created is not None and (
-            (attempt.written_at - endpoint.created).total_seconds() > CLOCK_TOLERANCE
-        )
-        known = endpoint.id in attempt.baseline_ids or live.is_owned(endpoint.id)
-        if endpoint.events == events and not known and not too_old:
+        known = endpoint.id in attempt.baseline_ids or endpoint.id in spared or live.is_owned(endpoint.id)
+        in_time = endpoint.created is None or earliest <= endpoint.created <= latest
+        if endpoint.events == events and in_time and not known:
             yield endpoint
-
-
-CLOCK_TOLERANCE = 300.0
-"""Seconds that the clocks of the API, of Vault and of this machine may differ."""

@@ -45,6 +45,8 @@ class Outcome:
     swept: tuple[str, ...] = ()
     """Endpoints that abandoned attempts had left, now deleted."""
     interrupted: bool = False
+    sweep_failure: str | None = None
+    """Why it is not known that abandoned attempts left nothing: a later run sweeps again."""
 
     def of(self, result: Result) -> tuple[ChangeOutcome, ...]:
         """Return the changes that ended with `result`."""
@@ -53,6 +55,5 @@ class Outcome:
     @property
     def complete(self) -> bool:
         """Whether every change is done, or waits for a time that has not come."""
-        return not self.interrupted and all(
-            outcome.result in {Result.DONE, Result.WAITING} for outcome in self.changes
-        )
+        done = all(outcome.result in {Result.DONE, Result.WAITING} for outcome in self.changes)
+        return done and not self.interrupted and self.sweep_failure is None

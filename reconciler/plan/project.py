@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.ledger import Abandoned, Current, Document, Ledger, Previous, Projection
@@ -17,7 +17,7 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 def next_due(ledger: Ledger) -> datetime | None:
     """Return when the next step of an overlap or of a sweep is due, if one is."""
     moments = [p.expire_at if p.deleted_at else p.retire_after for p in ledger.previous]
-    moments += [a.abandoned_at + timedelta(seconds=CLOCK_TOLERANCE) for a in ledger.abandoned]
+    moments += [a.abandoned_at + CLOCK_TOLERANCE for a in ledger.abandoned]
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -36,6 +36,7 @@ def project(document: Document, version: int, *, tested: bool, state: str | None
         endpoint_id=current.endpoint_id if current else None,
         url=current.url if current else None,
         digest=current.digest if current else None,
+        live_digest=_live_digest(current) if current else None,
         previous_ids=tuple(p.endpoint_id for p in ledger.previous if p.deleted_at is None),
         next_due=next_due(ledger),
         abandoned=len(ledger.abandoned),
@@ -46,6 +47,11 @@ def project(document: Document, version: int, *, tested: bool, state: str | None
         manifest=ledger.manifest_path,
         run=ledger.run,
     )
+
+
+def _live_digest(current: Current) -> str | None:
+    """Return the digest of what the API made of the request, where it is another one."""
+    return current.live_digest if current.live_digest not in {"", current.digest} else None
 
 
 def _state(ledger: Ledger, *, tested: bool) -> str:
@@ -68,6 +74,7 @@ def document_from_projection(projection: Projection, *, secret: Secret | None = 
             digest=projection.digest or "",
             url=projection.url or "",
             source="server",
+            live_digest=projection.live_digest or projection.digest or "",
             created_at=projection.secret_created_at or _LONG_AGO,
             verified_at=projection.verified_at,
         )

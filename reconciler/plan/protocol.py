@@ -10,7 +10,6 @@ is no recovery path: creation, replacement, rotation, removal and resumption are
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.model import DeletionPolicy, Webhook
@@ -18,12 +17,13 @@ from reconciler.plan.intent import begin, blank, resolve
 from reconciler.plan.need import needed
 from reconciler.plan.project import document_from_projection, next_due
 from reconciler.plan.removal import keep_live, remove
-from reconciler.plan.situation import Situation, delete, give_up_on, record, write
+from reconciler.plan.retirement import drop_expired, retire
+from reconciler.plan.situation import Situation, delete, record, refuses_key, write
 from reconciler.plan.steps import (
-    DestroyBefore,
     Done,
     Failed,
     Failure,
+    ListAgain,
     Step,
     TestEndpoint,
     Undelete,
@@ -32,67 +32,95 @@ from reconciler.plan.steps import (
 from reconciler.ports import (
     Delivered,
     NotDelivered,
+    Refused,
     VersionState,
 )
 
 if TYPE_CHECKING:
     from reconciler.ledger import Current, Document, Ledger
 
-DELIVERY_RETRIES = timedelta(hours=24)
-"""How long deliveries signed with a replaced secret may still arrive."""
-
 
 def next_step(s: Situation) -> Step:
     """Return the next step towards `s.desired` (None: the webhook is to go)."""
     stored = s.stored
-    removed = stored.projection is not None and stored.projection.state == "deleted"
+    projection = stored.projection
+    removed = (
+        projection is not None and projection.state == "deleted" and projection.version == stored.version
+    )
     if stored.state is VersionState.DELETED and not removed:
-        return Undelete(stored.version)
+        return _undelete(s)
     if stored.state is VersionState.LIVE and stored.document is not None:
         document: Document | None = stored.document
-    elif stored.state is VersionState.DESTROYED and stored.projection is not None and not removed:
+    elif stored.state is VersionState.DESTROYED and projection is not None and not removed:
         # The secret is lost; the metadata's id still proves whose endpoint it is.
-        document = document_from_projection(stored.projection)
+        document = document_from_projection(projection)
     else:
         document = None
     if document is None:
         return Done() if s.desired is None else begin(s, blank(s), s.desired)
-    return _step(s, document)
+    if foreign := _foreign(s, document.ledger):
+        return foreign
+    step = _step(s, document)
+    if isinstance(step, Failed) and document.ledger.pending is None:
+        return record(s, document) or step
+    return step
 
 
-def _step(s: Situation, document: Document) -> Step:
-    ledger = document.ledger
+def _undelete(s: Situation) -> Step:
+    if s.stored.projection is None:
+        return Failed(
+            "the document was deleted in Vault, and nothing tells whose it was",
+            hint=f"undelete version {s.stored.version} or destroy it, then run `reconciler apply` again",
+        )
+    return Undelete(s.stored.version)
+
+
+def _foreign(s: Situation, ledger: Ledger) -> Failed | None:
+    """Return why this document is none of ours to change."""
     if (ledger.organization, ledger.api_url) != (s.organization.name, s.organization.api_url):
         return Failed(
             f"the document belongs to organization {ledger.organization} at {ledger.api_url}",
             hint="check --organization, ZOF_API_URL and --vault-prefix",
         )
+    if ledger.name not in {"", s.name}:
+        return Failed(
+            f"the document is a copy of {ledger.name}'s: its endpoints are not its own",
+            hint="remove the copy in Vault, metadata and all, then run `reconciler apply` again",
+        )
+    return None
+
+
+def _step(s: Situation, document: Document) -> Step:
+    ledger = document.ledger
     if s.progress.failed is not None:
-        return (None if ledger.pending else record(s, document)) or s.progress.failed
-    if stray := _stray(s, ledger):
-        return delete(s, stray, "delete the endpoint that lost the race") or give_up_on(s, stray)
+        return s.progress.failed
+    if (stray := _stray(s, ledger)) and (step := delete(s, stray, "delete the endpoint in no ledger")):
+        return step
     if ledger.pending is not None:
         return resolve(s, document, ledger.pending)
-    if s.desired is None and not ledger.removing and ledger.deletion_policy is not DeletionPolicy.DELETE:
-        return keep_live(s, document)
-    if s.desired is None or ledger.removing:
+    if ledger.removing or (s.desired is None and _may_go(ledger)):
         return remove(s, document)
-    return _converge(s, document, s.desired)
+    return keep_live(s, document) if s.desired is None else _converge(s, document, s.desired)
+
+
+def _may_go(ledger: Ledger) -> bool:
+    """Whether the webhook goes with its manifest: nothing is to be kept where nothing was ever made."""
+    return ledger.deletion_policy is DeletionPolicy.DELETE or not (ledger.current or ledger.previous)
 
 
 def _stray(s: Situation, ledger: Ledger) -> str | None:
     """Return the endpoint that this run made and that no slot of the document took up.
 
-    It happens when another run wrote first: theirs counts, ours goes.
+    It happens when another run wrote first: theirs counts, ours goes. And where the API hides a secret.
     """
     made = s.progress.made
     if made is None or (ledger.pending is not None and ledger.pending.idempotency_key == s.progress.key):
         return None
-    slots = {p.endpoint_id for p in ledger.previous} | (
-        {ledger.current.endpoint_id} if ledger.current else set()
-    )
     endpoint_id = made.endpoint.id
-    return None if endpoint_id in slots or endpoint_id in s.progress.deleted else endpoint_id
+    slots = {p.endpoint_id for p in ledger.previous} | s.progress.baseline_ids | s.progress.deleted
+    if ledger.current is not None:
+        slots |= {ledger.current.endpoint_id}
+    return None if endpoint_id in slots else endpoint_id
 
 
 def _converge(s: Situation, document: Document, webhook: Webhook) -> Step:
@@ -102,15 +130,25 @@ def _converge(s: Situation, document: Document, webhook: Webhook) -> Step:
         return _take_up(s, document, webhook)
     need = needed(webhook, document, s.live, s.now)
     if need is not None:
-        return begin(s, document, webhook)
+        return _retire_overdue(s, document, webhook) or begin(s, document, webhook)
+    if step := _update(s, document, webhook):
+        return step
     if current is not None and current.verified_at is None and webhook.test:
         return _verify(s, document, current)
-    return (
-        _retire(s, document)
-        or _drop_expired(s, document)
-        or _update(s, document, webhook)
-        or _settle(s, document)
-    )
+    return retire(s, document) or drop_expired(s, document) or _settle(s, document)
+
+
+def _retire_overdue(s: Situation, document: Document, webhook: Webhook) -> Step | None:
+    """Delete what is overdue first: it is not to stay for as long as creations fail.
+
+    But not what the manifest comes back to, as long as nothing else serves that URL.
+    """
+    current = document.ledger.current
+    serving = s.live.get(current.endpoint_id) if current is not None else None
+    if current is None or current.verified_at is None or serving is None:
+        return None
+    wanted = webhook.normalized_url
+    return retire(s, document, except_at=None if serving.normalized_url == wanted else wanted)
 
 
 def _take_up(s: Situation, document: Document, webhook: Webhook) -> Step:
@@ -137,52 +175,20 @@ def _verify(s: Situation, document: Document, current: Current) -> Step:
     if isinstance(answer, Delivered):
         verified = replace(document.ledger, current=replace(current, verified_at=s.now))
         return write(s, replace(document, ledger=verified), "record that the delivery was accepted")
+    if refuses_key(answer):
+        return Failed(f"the API refused the key: {answer}", hint="check the API key", failure=Failure.RUN)
+    if isinstance(answer, Refused) and answer.status == 404 and not s.listing_current:  # noqa: PLR2004 - not found
+        # If it is gone, it is made anew; if it is still there, the API cannot test it.
+        return ListAgain()
     words = answer.reason if isinstance(answer, NotDelivered) else str(answer)
     request = (
         f" [request {answer.request_id}]" if isinstance(answer, NotDelivered) and answer.request_id else ""
     )
-    failed = Failed(
+    return Failed(
         f"the test delivery to endpoint {current.endpoint_id} failed: {words}{request}",
         hint="repair the receiver and run `reconciler apply` again, or set `test: false`",
         failure=Failure.UNVERIFIED,
     )
-    return record(s, document) or failed
-
-
-def _retire(s: Situation, document: Document) -> Step | None:
-    """Delete the replaced endpoints whose time has come."""
-    due = [p for p in document.ledger.previous if p.deleted_at is None and p.retire_after <= s.now]
-    for previous in due:
-        if previous.endpoint_id in s.progress.undeleted:
-            return record(s, document) or give_up_on(s, previous.endpoint_id)
-        step = delete(s, previous.endpoint_id, "delete the replaced endpoint")
-        if step is not None:
-            return step
-    if not due:
-        return None
-    gone = {p.endpoint_id for p in due}
-    previous_now = tuple(
-        replace(p, deleted_at=s.now, expire_at=s.now + DELIVERY_RETRIES) if p.endpoint_id in gone else p
-        for p in document.ledger.previous
-    )
-    ledger = replace(document.ledger, previous=previous_now)
-    return write(s, replace(document, ledger=ledger), "record that it is gone")
-
-
-def _drop_expired(s: Situation, document: Document) -> Step | None:
-    """Drop the secrets that no delivery can be signed with any more, and destroy their versions."""
-    ledger = document.ledger
-    expired = {p.endpoint_id for p in ledger.previous if p.expire_at is not None and p.expire_at <= s.now}
-    if expired:
-        kept = tuple(p for p in ledger.previous if p.endpoint_id not in expired)
-        secrets = {k: v for k, v in document.previous_secrets.items() if k not in expired}
-        dropped = replace(document, ledger=replace(ledger, previous=kept), previous_secrets=secrets)
-        return write(s, dropped, "drop the expired secret")
-    announced = s.stored.projection.next_due if s.stored.projection else None
-    if announced is not None and announced <= s.now and not ledger.previous and not s.progress.purged:
-        # The metadata still announces an expiry that the ledger no longer has.
-        return DestroyBefore(s.stored.version)
-    return None
 
 
 def _update(s: Situation, document: Document, webhook: Webhook) -> Step | None:

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.model import DeletionPolicy
-from reconciler.plan.need import candidates
-from reconciler.plan.project import project
-from reconciler.plan.situation import Situation, delete, give_up_on, record, write
+from reconciler.plan.intent import begin
+from reconciler.plan.need import CLOCK_TOLERANCE
+from reconciler.plan.project import next_due, project
+from reconciler.plan.retirement import drop_expired, retire
+from reconciler.plan.situation import Situation, delete, record, write
 from reconciler.plan.steps import (
     Done,
     Failed,
@@ -18,7 +20,7 @@ from reconciler.plan.steps import (
     Wait,
     WriteProjection,
 )
-from reconciler.plan.sweep import TOLERANCE, attempt_is_over
+from reconciler.plan.sweep import attempt_is_over, clear_abandoned
 
 if TYPE_CHECKING:
     from reconciler.ledger import Document
@@ -32,10 +34,18 @@ def keep_live(s: Situation, document: Document) -> Step:
             "the webhook is protected (deletionPolicy: Protect)",
             hint="bring its manifest back, or merge a change of its deletionPolicy first",
         )
+    # What it replaced is nobody's to keep: no later run looks after it.
+    if step := retire(s, document, at_once=True):
+        return step
     if not ledger.released:
         released = replace(ledger, released=True, run=s.run)
         return write(s, replace(document, ledger=released), "release the endpoint")
-    return record(s, document) or Done()
+    due = next_due(ledger)
+    return (
+        drop_expired(s, document)
+        or record(s, document)
+        or (Wait(due) if due is not None and due > s.now else Done())
+    )
 
 
 def remove(s: Situation, document: Document) -> Step:
@@ -44,25 +54,22 @@ def remove(s: Situation, document: Document) -> Step:
     if (ledger.current or ledger.previous) and not ledger.removing:
         removing = replace(ledger, removing=True, run=s.run)
         return write(s, replace(document, ledger=removing), "record the removal")
-    for endpoint_id in sorted(ledger.owned_ids):
-        if endpoint_id in s.progress.undeleted:
-            return give_up_on(s, endpoint_id)
-        step = delete(s, endpoint_id, "delete the endpoint")
-        if step is not None:
+    for endpoint_id in sorted(ledger.recorded_ids):
+        if step := delete(s, endpoint_id, "delete the endpoint"):
             return step
     if ledger.abandoned and not s.listing_current:
         return ListAgain()
-    for attempt in ledger.abandoned:
-        for endpoint in candidates(attempt, s.live):
-            step = delete(s, endpoint.id, "delete what an abandoned attempt made")
-            if step is not None:
-                return step
+    if step := clear_abandoned(s, ledger):
+        return step
     if ledger.current is not None or ledger.previous:
         emptied = replace(ledger, current=None, previous=())
         return write(s, replace(document, ledger=emptied), "record that it is gone")
     if remaining := tuple(a for a in ledger.abandoned if not attempt_is_over(a, s.listing_began)):
+        if s.desired is not None:
+            # The manifest is back: what is still watched does not keep it waiting.
+            return begin(s, replace(document, ledger=replace(ledger, removing=False)), s.desired)
         # A request that was given up may still be carried out: watch for it a little longer.
-        return record(s, document) or Wait(max(a.abandoned_at for a in remaining) + TOLERANCE)
+        return record(s, document) or Wait(max(a.abandoned_at for a in remaining) + CLOCK_TOLERANCE)
     gone = project(document, s.stored.version, tested=True, state="deleted")
     if s.stored.projection != gone:
         return WriteProjection(gone)

@@ -11,6 +11,7 @@ from reconciler.plan.steps import (
     DeleteEndpoint,
     Failed,
     Failure,
+    Hold,
     Step,
     WriteDocument,
     WriteProjection,
@@ -40,9 +41,13 @@ class Progress:
     """What this run has learned about one change so far; nothing of it outlives the run."""
 
     attempts: int = 0
+    begun: frozenset[str] = frozenset()
+    """The idempotency keys whose intents this run wrote: any other was sent before, by who knows whom."""
     key: str | None = None
     """The idempotency key that `created` answers."""
     created: CreateAnswer | None = None
+    baseline_ids: frozenset[str] = frozenset()
+    """What was there before the request that `created` answers."""
     tested: tuple[str, TestAnswer] | None = None
     """The endpoint that was tested, and the answer."""
     deleted: frozenset[str] = frozenset()
@@ -74,6 +79,8 @@ class Situation:
     fresh: Fresh
     run: Run = field(default_factory=Run)
     progress: Progress = field(default_factory=Progress)
+    awaited: Mapping[str, str] = field(default_factory=dict)
+    """Normalised URLs that manifests want and do not have yet, and the names of those manifests."""
 
 
 def write(
@@ -85,28 +92,52 @@ def write(
     then: Failed | None = None,
 ) -> WriteDocument:
     """Return the write of `document` in place of the version that was read."""
-    document = replace(document, ledger=replace(document.ledger, nonce=s.fresh.nonce))
+    ledger = replace(document.ledger, name=s.name, nonce=s.fresh.nonce)
+    document = replace(document, ledger=ledger)
     return WriteDocument(document, s.stored.version, description, begins_attempt, then)
 
 
 def delete(s: Situation, endpoint_id: str, description: str) -> Step | None:
-    """Return the deletion, or None when this run has done or tried it."""
-    if endpoint_id in s.progress.deleted or endpoint_id in s.progress.undeleted:
+    """Return the deletion; why it cannot be done, where this run has tried; None once it is gone.
+
+    An endpoint at a URL that another manifest is about to take over stays until that one serves it: in
+    between, events would have no endpoint.
+    """
+    answer = s.progress.undeleted.get(endpoint_id)
+    if endpoint_id in s.progress.deleted or (_is_unsupported(answer) and _is_gone(s, endpoint_id)):
         return None
+    if answer is not None:
+        return _give_up_on(endpoint_id, answer)
+    endpoint = s.live.get(endpoint_id)
+    taker = s.awaited.get(endpoint.normalized_url, s.name) if endpoint is not None else s.name
+    if endpoint is not None and taker != s.name:
+        return Hold(taker, endpoint.url)
     return DeleteEndpoint(endpoint_id, description)
 
 
-def give_up_on(s: Situation, endpoint_id: str) -> Failed:
+def _is_unsupported(answer: DeleteAnswer | None) -> bool:
+    return isinstance(answer, Refused) and answer.status in {405, 501}
+
+
+def _is_gone(s: Situation, endpoint_id: str) -> bool:
+    """Whether a listing that counts shows that it is gone: somebody has removed it by hand."""
+    return s.listing_current and s.live.get(endpoint_id) is None
+
+
+def _give_up_on(endpoint_id: str, answer: DeleteAnswer) -> Failed:
     """Return the failure of a deletion that this run has tried in vain."""
-    answer = s.progress.undeleted[endpoint_id]
-    if isinstance(answer, Refused) and answer.status in {405, 501}:
+    if _is_unsupported(answer):
         return Failed(f"this organization's API cannot delete endpoint {endpoint_id}", hint=REMOVE_BY_HAND)
-    fatal = isinstance(answer, Refused) and answer.status in {401, 403}
     return Failed(
         f"endpoint {endpoint_id} could not be deleted: {answer}",
         hint="run `reconciler apply` again",
-        failure=Failure.RUN if fatal else Failure.CHANGE,
+        failure=Failure.RUN if refuses_key(answer) else Failure.CHANGE,
     )
+
+
+def refuses_key(answer: object) -> bool:
+    """Whether the API refused the key: nothing else will be accepted from it either."""
+    return isinstance(answer, Refused) and answer.status in {401, 403}
 
 
 def record(s: Situation, document: Document) -> Step | None:

@@ -56,6 +56,8 @@ class CreateEndpoint:
 
     key: str
     body: Secret
+    baseline_ids: frozenset[str] = frozenset()
+    """The endpoints that were there before: an answer with one of them has made nothing."""
 
     description = "create the endpoint"
     api_requests = 1
@@ -142,6 +144,20 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """An endpoint is to go whose URL another manifest wants: only once `name` serves it.
+
+    The run comes back to this change when the others have had their turn.
+    """
+
+    name: str
+    url: str
+
+    description = "wait for the webhook that takes the URL over"
+    api_requests = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The webhook is as it should be, and recorded so."""
 
@@ -160,6 +176,7 @@ Step = (
     | SoftDelete
     | DestroyBefore
     | Wait
+    | Hold
     | Done
     | Failed
 )

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.plan.need import CLOCK_TOLERANCE, candidates
 from reconciler.plan.situation import Situation, delete, record, write
-from reconciler.plan.steps import (
-    Done,
-    Step,
-)
+from reconciler.plan.steps import Done, Step
 
 if TYPE_CHECKING:
-    from reconciler.ledger import Abandoned
+    from datetime import datetime
 
-TOLERANCE = timedelta(seconds=CLOCK_TOLERANCE)
+    from reconciler.ledger import Abandoned, Ledger
 
 
 def sweep_step(s: Situation) -> Step:
@@ -29,20 +25,24 @@ def sweep_step(s: Situation) -> Step:
     if document is None or document.ledger.removing or document.ledger.pending is not None:
         return Done()
     ledger = document.ledger
-    for attempt in ledger.abandoned:
-        for endpoint in candidates(attempt, s.live):
-            step = delete(s, endpoint.id, "delete what an abandoned attempt made")
-            if step is not None:
-                return step
-    kept = tuple(
-        a for a in ledger.abandoned if not attempt_is_over(a, s.listing_began) or any(candidates(a, s.live))
-    )
+    if step := clear_abandoned(s, ledger):
+        return step
+    kept = tuple(a for a in ledger.abandoned if not attempt_is_over(a, s.listing_began))
     if kept != ledger.abandoned:
         swept = replace(document, ledger=replace(ledger, abandoned=kept))
         return write(s, swept, "forget the abandoned attempt")
     return record(s, document) or Done()
 
 
+def clear_abandoned(s: Situation, ledger: Ledger) -> Step | None:
+    """Return the next deletion of what an abandoned attempt made, or its failure; None: all clear."""
+    for attempt in ledger.abandoned:
+        for endpoint in candidates(attempt, s.live, spared=ledger.recorded_ids):
+            if step := delete(s, endpoint.id, "delete what an abandoned attempt made"):
+                return step
+    return None
+
+
 def attempt_is_over(attempt: Abandoned, listing_began: datetime) -> bool:
     """Whether a listing that began then shows everything that `attempt` can have made."""
-    return listing_began >= attempt.abandoned_at + TOLERANCE
+    return listing_began >= attempt.abandoned_at + CLOCK_TOLERANCE

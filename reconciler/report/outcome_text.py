@@ -43,6 +43,9 @@ def outcome_text(outcome: Outcome, *, color: bool = False) -> str:
             lines += _change(each, column, style)
     for endpoint_id in outcome.swept:
         lines.append(f"  {style.paint('✓', Ink.GREEN)} swept the leftover endpoint {visible(endpoint_id)}")
+    if outcome.sweep_failure is not None:
+        mark = style.paint("✗", Ink.RED)
+        lines.append(f"  {mark} leftovers could not be looked for: {visible(outcome.sweep_failure)}")
     if lines:
         lines.append("")
     lines += _next(outcome, style)
@@ -117,6 +120,7 @@ def outcome_value(organization: str, digest: str, outcome: Outcome) -> dict[str,
             for each in outcome.changes
         ],
         "swept": list(outcome.swept),
+        "sweep_failure": outcome.sweep_failure,
         "api_requests": outcome.api_requests,
         "seconds": round(outcome.seconds, 3),
     }

@@ -19,7 +19,7 @@ from http import HTTPStatus
 import requests
 from hvac import exceptions as hvac_exceptions
 
-from reconciler.errors import CasConflict, StoreError
+from reconciler.errors import CasConflict, StoreError, StoreUnavailable
 
 _CAS_MISS = "check-and-set parameter did not match"
 _NO_MOUNT = "no handler for route"
@@ -46,7 +46,7 @@ class Rejected(StoreError):
     """The request itself is not acceptable: the same one will be refused again."""
 
 
-class NoAnswer(StoreError):
+class NoAnswer(StoreUnavailable):
     """It is unknown whether the request was carried out."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Purpose:
     confidential: bool = True
     """Request or answer hold a secret, so the server's words are not quoted."""
     harmless: bool = False
-    """It changes nothing, so it may be repeated."""
+    """It changes nothing, or the same however often it is sent, so it may be repeated."""
 
 
 def retry_delay(attempt: int, wait: float | None) -> float | None:
@@ -120,7 +120,7 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
         case HTTPStatus.NOT_IMPLEMENTED:
             return StoreError("Vault is not initialized", hint="initialize and unseal it")
         case HTTPStatus.SERVICE_UNAVAILABLE if "sealed" in words:
-            return StoreError("Vault is sealed", hint="unseal it, then run again")
+            return StoreUnavailable("Vault is sealed", hint="unseal it, then run again")
         case _ if status in _RETRIABLE:
             return NoAnswer(
                 f"Vault answered HTTP {status} for {path}{quoted}",

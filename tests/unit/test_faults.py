@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import workflow
-from reconciler.errors import StoreError
+from reconciler.errors import StoreError, StoreUnavailable
 from reconciler.model import DeletionPolicy, Secret
 from reconciler.plan.guards import GuardLimits
 from reconciler.plan.outcome import Result
@@ -256,7 +256,7 @@ def test_vault_failing_on_the_way_stops_early() -> None:
     def fail(operation: str, name: str) -> None:
         writes.append(name)
         if operation == "write" and name >= "w2":
-            raise StoreError("sealed")
+            raise StoreUnavailable("sealed")
 
     org.store.before = fail
     outcome = org.apply(*desired)

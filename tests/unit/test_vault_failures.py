@@ -11,7 +11,7 @@ import requests
 from hvac import exceptions as hvac_exceptions
 from urllib3.exceptions import HTTPError
 
-from reconciler.errors import CasConflict, StoreError
+from reconciler.errors import CasConflict, StoreError, StoreUnavailable
 from reconciler.vault.answers import interpret
 from reconciler.vault.failures import (
     Denied,
@@ -106,7 +106,7 @@ def test_transport_errors_are_told_apart(kind: type[Exception], says: str) -> No
         (500, "", NoAnswer, "HTTP 500"),
         (501, "", StoreError, "not initialized"),
         (502, "", NoAnswer, "HTTP 502"),
-        (503, "Vault is sealed", StoreError, "Vault is sealed"),
+        (503, "Vault is sealed", StoreUnavailable, "Vault is sealed"),
         (503, "", NoAnswer, "HTTP 503"),
         (504, "", NoAnswer, "HTTP 504"),
         (511, "", NoAnswer, "HTTP 511"),
