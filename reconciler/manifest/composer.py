@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from yaml._yaml import CParser
 from yaml.error import MarkedYAMLError, YAMLError
-from yaml.events import AliasEvent, DocumentStartEvent, NodeEvent
+from yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    NodeEvent,
+)
 from yaml.reader import ReaderError
 
 from reconciler.manifest import rules
@@ -18,16 +25,21 @@ if TYPE_CHECKING:
 
     from yaml._yaml import Mark as CMark
     from yaml.error import Mark
+    from yaml.events import Event
     from yaml.nodes import Node
 
 MAX_DEPTH = 32
 """Levels a document."""
 MAX_NODES = 65_536
 """Nodes a document."""
+_TOO_DEEP = f"the document has more than {MAX_DEPTH} levels"
+_TOO_MANY = f"the document has more than {MAX_NODES:,} nodes"
 # libyaml's recursion crashes the process at 32,000 levels with a stack of 8 MiB, at 4,000 with 1 MiB.
 _SAFE_LEVELS = 1_000
 # An anchor, alias or tag can begin here; after a letter or digit it is text, as in `?a=1&b=2`.
 _INDICATOR = re.compile(rb"(?<![0-9A-Za-z=])[&*!]")
+# A tag with an escaped byte that is not ASCII.
+_ESCAPED_TAG = re.compile(rb"![^\n]*?%[89A-Fa-f]")
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What libyaml counts as a line break (YAML 1.1)."""
 
@@ -44,6 +56,8 @@ def compose(data: bytes) -> Iterator[Node]:
             yield cast("Node", parser.get_node())
     except YAMLError as error:
         raise YamlRefused(_explain(error, data)) from None
+    except UnicodeDecodeError:
+        raise YamlRefused(_undecodable_tag(data)) from None
     except _LimitExceeded as error:
         raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), *_place(error.mark))) from None
 
@@ -88,9 +102,9 @@ class _CountingParser(_Parser):
         self._nodes += 1
         # Twice the limit: what is only a little too deep gets its exact place from `_examine`.
         if self._depth > 2 * MAX_DEPTH:
-            raise _LimitExceeded(f"the document has more than {MAX_DEPTH} levels", parent.start_mark)
+            raise _LimitExceeded(_TOO_DEEP, parent.start_mark)
         if self._nodes > MAX_NODES:
-            raise _LimitExceeded(f"the document has more than {MAX_NODES:,} nodes", parent.start_mark)
+            raise _LimitExceeded(_TOO_MANY, parent.start_mark)
 
     def ascend_resolver(self) -> None:
         self._depth -= 1
@@ -143,6 +157,13 @@ def _explain(error: YAMLError, data: bytes) -> YamlProblem:
     return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", *_place(error.problem_mark), hint)
 
 
+def _undecodable_tag(data: bytes) -> YamlProblem:
+    """Return the problem of a tag whose escapes are no UTF-8: PyYAML stumbles over it, and says no place."""
+    found = _ESCAPED_TAG.search(data)
+    assert found, "nothing else in UTF-8 text fails to decode"  # noqa: S101 - an invariant
+    return _at(data, found.start(), rules.UNSUPPORTED_YAML, "tags are not supported", _WRITE_OUT)
+
+
 def _place(mark: Mark | CMark | None) -> tuple[int, int]:
     """Return line and column (from 1) of a mark."""
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
@@ -157,32 +178,68 @@ _SYNTAX_HINTS = (
 )
 
 
-def find_unsupported(data: bytes) -> dict[int, list[YamlProblem]]:
-    """Return every anchor, alias and tag, by the number of its document (from 0)."""
-    found: dict[int, list[YamlProblem]] = {}
+_WRITE_OUT = "write the value out; quote a text that begins with `&`, `*` or `!`"
+
+
+@dataclass(slots=True)
+class Unsupported:
+    """The anchors, aliases and tags of a file."""
+
+    found: dict[int, list[YamlProblem]] = field(default_factory=dict)
+    """By the number of their document (from 0)."""
+    too_large: YamlRefused | None = None
+    """Why the search ended early."""
+    sound: int | None = None
+    """How many documents stand before the one that ended it."""
+
+
+def find_unsupported(data: bytes) -> Unsupported:
+    """Return every anchor, alias and tag, as far as the limits allow.
+
+    Aliases cost `compose` nothing, so only here they count; and libyaml's time grows with the square of
+    the levels.
+    """
+    result = Unsupported()
     if not _perhaps_unsupported(data):
-        return found
-    parser = _Parser(data)
+        return result
+    bounded = _is_bounded(data)
     number = -1
+    nodes = depth = 0
     try:
-        while parser.check_event():
-            event = parser.get_event()
+        for event in _events(data):
             if isinstance(event, DocumentStartEvent):
                 number += 1
-            elif isinstance(event, NodeEvent) and (what := _unsupported_feature(event)):
-                hint = "write the value out; quote a text that begins with `&`, `*` or `!`"
+                nodes = 0
+            elif isinstance(event, CollectionEndEvent):
+                depth -= 1
+            elif isinstance(event, NodeEvent):
+                nodes += 1
+                depth += isinstance(event, CollectionStartEvent)
                 place = _place(event.start_mark)
-                problem = YamlProblem(rules.UNSUPPORTED_YAML, f"{what} not supported", *place, hint)
-                found.setdefault(number, []).append(problem)
-    except YAMLError:
+                if not bounded and (depth > 2 * MAX_DEPTH or nodes > MAX_NODES):
+                    message = _TOO_DEEP if depth > 2 * MAX_DEPTH else _TOO_MANY
+                    result.too_large = YamlRefused(YamlProblem(rules.TOO_LARGE, message, *place))
+                    result.sound = number
+                    break
+                if what := _unsupported_feature(event):
+                    problem = YamlProblem(rules.UNSUPPORTED_YAML, what, *place, _WRITE_OUT)
+                    result.found.setdefault(number, []).append(problem)
+    except (YAMLError, UnicodeDecodeError):
         pass  # composing meets the same error, and reports it
-    return found
+    return result
+
+
+def _events(data: bytes) -> Iterator[Event]:
+    """Yield libyaml's events."""
+    parser = _Parser(data)
+    while parser.check_event():
+        yield cast("Event", parser.get_event())
 
 
 def _unsupported_feature(event: NodeEvent) -> str | None:
-    """Return what an event uses that we refuse, or None."""
+    """Return a sentence about what an event uses that we refuse, or None."""
     if isinstance(event, AliasEvent):
-        return "aliases are"
+        return "aliases are not supported"
     if event.anchor is not None:
-        return "anchors are"
-    return "tags are" if getattr(event, "tag", None) is not None else None
+        return "anchors are not supported"
+    return "tags are not supported" if getattr(event, "tag", None) is not None else None

@@ -5,6 +5,7 @@ Flags win over the environment, the environment over `reconciler.yaml`, the file
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,9 @@ from reconciler.errors import InvalidInput, UsageError
 from reconciler.manifest.service_url import service_url_problem
 from reconciler.manifest.words import suggestion
 from reconciler.plan.guards import GuardLimits
+from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
 DEFAULT_PATH = Path("reconciler.yaml")
@@ -110,7 +111,8 @@ def load_config(
     """
     overrides = overrides or Overrides()
     file = default_path if path is None else Path(path)
-    if path is None and not file.exists():
+    # A link that leads nowhere is no missing file: it is read, and reported.
+    if path is None and not os.path.lexists(file):
         return resolve(None, environ, overrides)
     from reconciler.manifest.config_file import read_config  # noqa: PLC0415 - spares runs without a file the YAML
 
@@ -129,18 +131,20 @@ def resolve(declared: Config | None, environ: Mapping[str, str], overrides: Over
         InvalidInput: a value is invalid, an organization is unknown, or two share a place in Vault.
         UsageError: the flags ask for something impossible.
     """
-    wanted = overrides.organizations or _nonempty(environ, "ZOF_ORGANIZATION")
+    wanted = tuple(dict.fromkeys(overrides.organizations)) or _nonempty(environ, "ZOF_ORGANIZATION")
     if declared is None:
         declared = Config((_undeclared(wanted),))
     everyone = [_with_environment(organization, environ) for organization in declared.organizations]
-    _require_apart(everyone)
     chosen = _choose(everyone, wanted)
     if len(chosen) > 1 and (overrides.manifests or overrides.vault_prefix):
         raise UsageError(
             "paths and --vault-prefix go with one organization, and there are several",
             hint="choose one with --organization",
         )
-    return replace(declared, organizations=tuple(_with_flags(each, overrides) for each in chosen))
+    final = {each.name: _with_flags(each, overrides) for each in chosen}
+    # Those that were not chosen keep their places.
+    _require_apart([final.get(each.name, each) for each in everyone])
+    return replace(declared, organizations=tuple(final.values()))
 
 
 def _undeclared(wanted: Sequence[str]) -> OrganizationConfig:
@@ -201,7 +205,8 @@ def _require_apart(everyone: Sequence[OrganizationConfig]) -> None:
     owners: dict[tuple[str | None, str, str, str], str] = {}
     for organization in everyone:
         vault = organization.vault
-        place = (vault.address, vault.namespace.strip("/"), vault.mount, vault.prefix)
+        address = None if vault.address is None else normalize_url(vault.address)
+        place = (address, vault.namespace.strip("/"), vault.mount, vault.prefix)
         first = owners.setdefault(place, organization.name)
         if first != organization.name:
             raise InvalidInput(

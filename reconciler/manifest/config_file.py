@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +18,9 @@ from reconciler.manifest.config import (
     default_prefix,
 )
 from reconciler.manifest.files import Unreadable, display_path, read_file
-from reconciler.manifest.load import unreadable
+from reconciler.manifest.load import place_and_rule, unreadable
 from reconciler.manifest.loader import parse
+from reconciler.manifest.redaction import looks_secret
 from reconciler.manifest.schema import Schema, packaged_schema
 from reconciler.manifest.service_url import service_url_problem
 from reconciler.manifest.source import Source
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostics import Diagnostic
     from reconciler.manifest.document import YamlDocument
+
+    _Path = tuple[str | int, ...]
 
 
 class ConfigInvalid(InvalidInput):
@@ -57,13 +59,12 @@ def read_config(path: Path) -> Config:
     if isinstance(content, Unreadable):
         raise ConfigInvalid((unreadable(name, content),))
     source = Source(name, content)
-    document = _only_document(source, content)
-    found = list(_problems(source, document))
+    documents, found = _documents(source, content)
+    if documents:
+        found += _problems(source, documents[0])
     if found:
-        raise ConfigInvalid(
-            tuple(sorted(found, key=lambda each: (each.location or Location(name), each.rule)))
-        )
-    return _config(document.value, path.parent)
+        raise ConfigInvalid(tuple(sorted(found, key=place_and_rule)))
+    return _config(documents[0].value, path.parent)
 
 
 @cache
@@ -79,53 +80,72 @@ def form_of(definition: tuple[str, ...]) -> tuple[Callable[[str], bool], str]:
     return Schema(schema).accepts, schema["description"]
 
 
-def _only_document(source: Source, content: bytes) -> YamlDocument:
-    """Return the document of a file that must have exactly one."""
+def _documents(source: Source, content: bytes) -> tuple[list[YamlDocument], list[Diagnostic]]:
+    """Return the documents of a file that must have exactly one, and what is wrong with it as YAML."""
     documents: list[YamlDocument] = []
+    found: list[Diagnostic] = []
     try:
-        documents += parse(content)
+        for document in parse(content):
+            documents.append(document)
+            found += [source.yaml_problem(problem, document) for problem in document.problems]
     except YamlRefused as refused:
-        raise ConfigInvalid((source.yaml_problem(refused.problem),)) from None
-    if len(documents) != 1:
-        rule = rules.CONFIG_DOCUMENTS
+        found.append(source.yaml_problem(refused.problem))
+    if len(documents) > 1 or not (documents or found):
         line = documents[1].line if documents else 1
         message = f"the configuration must be one YAML document, but the file has {len(documents)}"
-        raise ConfigInvalid((source.note(rule, message, Location(source.path, line)),))
-    return documents[0]
+        found.append(source.note(rules.CONFIG_DOCUMENTS, message, Location(source.path, line)))
+    return documents, found
 
 
 def _problems(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-    """Yield everything that is wrong with the document."""
-    schema = packaged_schema("config")
+    """Yield everything that is wrong with what the document says."""
     if document.problems:
-        yield from (source.yaml_problem(problem, document) for problem in document.problems)
-    elif not schema.accepts(document.value):
-        yield from (source.violation(each, document) for each in schema.explain(document.value))
-    else:
-        yield from _service_urls(source, document)
-        yield from _repeated_names(source, document)
+        return
+    schema = packaged_schema("config")
+    violations = [] if schema.accepts(document.value) else schema.explain(document.value)
+    yield from (source.violation(each, document) for each in violations)
+    # Fixing one error must not uncover the next: what has its form is looked at all the same.
+    broken = {each.path for each in violations}
+    yield from _service_urls(source, document, broken)
+    yield from _repeated_names(source, document, broken)
+    yield from _pasted_keys(source, document)
 
 
-def _service_urls(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
     """Yield the addresses that a key or token must not be sent to."""
-    for index, organization in enumerate(document.value["organizations"]):
-        for section, key in (("api", "url"), ("vault", "address")):
-            url = organization.get(section, {}).get(key)
-            if url is not None and (problem := service_url_problem(url)):
-                path = ("organizations", index, section, key)
+    for section, key in (("api", "url"), ("vault", "address")):
+        for path, url in _settings(document.value, section, key):
+            if path not in broken and (problem := service_url_problem(url)):
                 yield source.finding(rules.SERVICE_URL, f"`{section}.{key}` {problem}", document, path)
 
 
-def _repeated_names(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
     """Yield the organizations that have another's name."""
     first: dict[str, Location] = {}
-    for index, organization in enumerate(document.value["organizations"]):
-        path = ("organizations", index, "name")
+    for path, name in _settings(document.value, "name"):
         place = Location(source.path, *document.place(path))
-        if first.setdefault(organization["name"], place) is not place:
-            message = f"another organization has the name `{organization['name']}` already"
-            also = (first[organization["name"]],)
-            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=also)
+        if path not in broken and first.setdefault(name, place) is not place:
+            message = f"another organization has the name `{name}` already"
+            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=(first[name],))
+
+
+def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+    """Yield the keys that stand where the name of their variable belongs: that name is no secret to us."""
+    for path, name in _settings(document.value, "api", "keyEnv"):
+        if looks_secret(name):
+            message = "`api.keyEnv` looks like a key, not like the name of a variable"
+            hint = "name the environment variable that holds the key, and revoke the key if it is one"
+            yield source.finding(rules.WRONG_FORM, message, document, path, hint)
+
+
+def _settings(value: Any, *keys: str) -> Iterator[tuple[_Path, str]]:
+    """Yield path and value of a setting of each organization that has it, in a document of whatever form."""
+    organizations = value.get("organizations") if isinstance(value, dict) else None
+    for index, found in enumerate(organizations if isinstance(organizations, list) else ()):
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None  # noqa: PLW2901 - the way down
+        if isinstance(found, str):
+            yield ("organizations", index, *keys), found
 
 
 def _config(value: Mapping[str, Any], folder: Path) -> Config:
@@ -162,7 +182,7 @@ def _organization(value: Mapping[str, Any], folder: Path) -> OrganizationConfig:
             auth=AuthSettings(auth.get("method"), auth.get("mount"), auth.get("role")),
             **_given(given_vault),
         ),
-        tuple(os.path.join(folder, each) for each in value.get("manifests", [DEFAULT_MANIFESTS])),  # noqa: PTH118 - strings
+        tuple(str(folder / each) for each in value.get("manifests", [DEFAULT_MANIFESTS])),
         ApiSettings(**_given(given_api)),
         GuardLimits(**_given(given_guards)),
     )

@@ -20,17 +20,18 @@ if TYPE_CHECKING:
 class YamlDocument:
     """A document's value, or the problems that keep it from having one."""
 
-    __slots__ = ("_before", "_root", "_secret_lines", "_text", "line", "problems", "value")
+    __slots__ = ("_before", "_pairs", "_root", "_secret_lines", "_text", "line", "problems", "value")
 
     def __init__(self, value: Any, root: Node | None, problems: tuple[YamlProblem, ...] = ()) -> None:
         """Keep the `value` of the nodes under `root`: None where they are no tree, because of aliases."""
         self.value = value
         self.problems = problems
-        self.line = root.start_mark.line + 1 if root is not None else 1
-        """The line (from 1) on which it begins, below comments and `---`."""
+        self.line = root.start_mark.line + 1 if root is not None else problems[0].line if problems else 1
+        """The line (from 1) on which it begins, below comments and `---`; else that of its first problem."""
         self._root = root
         self._text = ""
         self._before = 0
+        self._pairs: dict[MappingNode, dict[str | int, tuple[Node, Node]]] = {}
         self._secret_lines: frozenset[int] | None = None
 
     @classmethod
@@ -52,12 +53,12 @@ class YamlDocument:
     def place(self, path: Sequence[str | int], *, key: bool = False) -> tuple[int, int]:
         """Return line and column (from 1) of the value at `path`, or with `key` of its key.
 
-        A path that leads nowhere gives the place of the last node on it that exists.
+        A path that leads nowhere gives the place of the last node on it that exists. Only a document that
+        has a value is asked.
         """
         root = self._composed()
-        if root is None:
-            return 1, 1
-        found = _find(root, path, key=key)
+        assert root is not None, "what has a value has nodes"  # noqa: S101 - an invariant
+        found = self._find(root, path, key=key)
         return found.start_mark.line + 1 + self._before, found.start_mark.column + 1
 
     def secret_lines(self) -> frozenset[int] | None:
@@ -72,18 +73,21 @@ class YamlDocument:
             self._root = next(compose(self._text.encode()))
         return self._root
 
-
-def _find(root: Node, path: Sequence[str | int], *, key: bool) -> Node:
-    """Return the node at `path`, or the key before it; the last one that exists where the path ends early."""
-    found = name = root
-    for step in path:
-        if isinstance(found, SequenceNode) and isinstance(step, int) and step < len(found.value):
-            found = name = found.value[step]
-        elif isinstance(found, MappingNode):
-            pair = next((pair for pair in found.value if pair[0].value == step), None)
-            if pair is None:
+    def _find(self, root: Node, path: Sequence[str | int], *, key: bool) -> Node:
+        """Return the node at `path`, or the key before it; the last that exists if the path ends early."""
+        found = name = root
+        for step in path:
+            if isinstance(found, SequenceNode) and isinstance(step, int) and step < len(found.value):
+                found = name = found.value[step]
+            elif isinstance(found, MappingNode) and step in (pairs := self._pairs_of(found)):
+                name, found = pairs[step]
+            else:
                 break
-            name, found = pair
-        else:
-            break
-    return name if key else found
+        return name if key else found
+
+    def _pairs_of(self, node: MappingNode) -> dict[str | int, tuple[Node, Node]]:
+        """Return a mapping's keys and values by the keys' texts, made once: searches would add up."""
+        pairs = self._pairs.get(node)
+        if pairs is None:
+            pairs = self._pairs[node] = {pair[0].value: pair for pair in node.value}
+        return pairs

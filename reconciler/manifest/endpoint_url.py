@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from reconciler.manifest import rules
-from reconciler.manifest.redaction import printable
+from reconciler.manifest.redaction import looks_secret, shown
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
@@ -20,28 +20,39 @@ _PLAINLY_GOOD = re.compile(
     r"(?:/[A-Za-z0-9._~-]{0,200}){0,20}"
 )
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\"<>^`{|}\u2028\u2029]")
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LOCAL = (
-    "localhost",
-    "local",
-    "localdomain",
+    "alt",
+    "corp",
+    "home",
+    "home.arpa",
     "internal",
     "intranet",
-    "lan",
-    "home.arpa",
-    "test",
     "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
     "onion",
+    "private",
+    "test",
 )
 _LONGEST_HOST = 253
+_LONGEST_URL = 2048
+"""Characters, as in the schema."""
+# Where addresses of the internet are. The rest, such as NAT64, leads to the inside of some network.
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+# Python learns of new reservations with its releases only.
+_DOCUMENTATION = ipaddress.ip_network("3fff::/20")
 
 Finding = tuple[rules.Rule, str, str | None]
 """A rule, a sentence, a hint. The sentence never quotes the URL: it may hold a password or token."""
 
 
 def check_endpoint_url(url: str) -> list[Finding]:
-    """Return what is wrong with the URL of an endpoint; nothing where it is fine."""
-    if _PLAINLY_GOOD.fullmatch(url):
+    """Return what is wrong with the URL of an endpoint; nothing where the schema refuses its length."""
+    if len(url) > _LONGEST_URL or _PLAINLY_GOOD.fullmatch(url):
         return []
     if bad := _FORBIDDEN.search(url):
         char = f"U+{ord(bad[0]):04X}" if not bad[0].isprintable() or bad[0].isspace() else f"`{bad[0]}`"
@@ -77,29 +88,47 @@ def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Fin
             "the URL's path or query holds letters outside ASCII",
             "percent-encode them",
         )
-    yield from _check_host(urlsplit(normalize_url(url)).hostname or "")
+    if _BAD_ESCAPE.search(url):
+        hint = "write `%25` for a percent sign"
+        yield rules.URL_MALFORMED, "the URL has a `%` that begins no escape", hint
+    host = urlsplit(normalize_url(url)).hostname or ""
+    if problem := _host_problem(host, bracketed="[" in parts.netloc):
+        rule, words, help_ = problem
+        # Case tells a secret from a word, and a normalised host has lost it.
+        quoted = None if not host or looks_secret(parts.netloc) else shown(host)
+        yield rule, f"the URL's host {quoted} {words}" if quoted else f"the URL's host {words}", help_
 
 
-def _check_host(host: str) -> Iterator[Finding]:
-    """Yield what is wrong with a normalised host."""
+def _host_problem(host: str, *, bracketed: bool) -> tuple[rules.Rule, str, str | None] | None:
+    """Return what is wrong with a normalised host, or None where it is fine."""
     hint = "deliveries come from the internet: name a public host"
     if address := _ip_address(host):
-        if not address.is_global or address.is_multicast:
-            yield rules.URL_NOT_PUBLIC, f"the URL's host `{host}` is no public address", hint
-        return
+        return None if _is_public(address) else (rules.URL_NOT_PUBLIC, "is no public address", hint)
     labels = host.split(".")
-    if not host or len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
-        yield rules.URL_MALFORMED, f"the URL's host `{printable(host[:80])}` is no valid host name", None
-    elif labels[-1].isdigit() or labels[-1].startswith("0x"):
-        yield rules.URL_MALFORMED, f"the URL's host `{host}` is no valid IP address", hint
-    elif len(labels) == 1 or host.endswith(tuple(f".{name}" for name in _LOCAL)):
-        yield rules.URL_NOT_PUBLIC, f"the URL's host `{host}` is a name in a local network", hint
+    if bracketed or len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        return rules.URL_MALFORMED, "is no valid host name", None
+    if labels[-1].isdigit() or labels[-1].startswith("0x"):
+        return rules.URL_MALFORMED, "is no valid IP address", hint
+    if len(labels) == 1 or f".{host}".endswith(tuple(f".{name}" for name in _LOCAL)):
+        return rules.URL_NOT_PUBLIC, "is a name in a local network", hint
+    return None
 
 
 def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return the address that `host` is, seen through an IPv4 address mapped into IPv6; None for a name."""
+    """Return the address that `host` is; None for a name, and for an address with a zone of this machine."""
     try:
-        address = ipaddress.ip_address(host)
+        return None if "%" in host else ipaddress.ip_address(host)
     except ValueError:
         return None
-    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Return whether the internet leads to an address, and to the IPv4 address that it may carry inside."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return _is_public(address.ipv4_mapped)
+        if address not in _GLOBAL_UNICAST or address in _DOCUMENTATION:
+            return False
+        if address.sixtofour and not _is_public(address.sixtofour):
+            return False
+    return address.is_global and not address.is_multicast

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
+import jsonschema_rs
 import referencing
 from jsonschema import validators
 
@@ -15,13 +19,15 @@ from reconciler.manifest.schema import Violation
 from reconciler.manifest.words import suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from jsonschema.exceptions import ValidationError
 
     # An error's parts are typed as perhaps unset, which they never are after `iter_errors`: hence Any.
     _Sentence = Callable[[Any, tuple[str | int, ...]], str]
 
+MAX_VIOLATIONS = 10_000
+"""Violations a document: nobody reads more."""
 _KINDS = {
     "array": "a list",
     "boolean": "true or false",
@@ -36,31 +42,84 @@ _KINDS = {
 def explain(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
     """Return every way in which `value` breaks `schema`, at least one.
 
-    The caller knows that it does. Where jsonschema disagrees (its regular expressions are Python's, not
-    those of ECMA 262), one general violation says so.
+    The caller knows that it does. Where jsonschema disagrees, or gives up (a policy may refer to itself
+    without end, or hold a regular expression that Python does not know), one general violation says so.
     """
     general = Violation((), rules.WRONG_FORM, "the document does not satisfy its schema")
-    return find_violations(schema, value) or [general]
+    try:
+        return find_violations(schema, value) or [general]
+    except (RecursionError, re.error):
+        return [general]
 
 
 def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
-    """Return every way in which `value` breaks `schema`, as jsonschema sees it."""
+    """Return every way in which `value` breaks `schema`, as jsonschema sees it, up to a limit."""
     # An empty registry: nothing is ever fetched.
     validator = _Validator(schema, registry=referencing.Registry())
-    found = [violation for error in validator.iter_errors(value) for violation in _translate(error)]
-    return list({(violation.path, violation.message): violation for violation in found}.values())
+    found = (violation for error in validator.iter_errors(value) for violation in _translate(error))
+    first = islice(found, MAX_VIOLATIONS)
+    return list({(violation.path, violation.message): violation for violation in first}.values())
+
+
+@lru_cache(maxsize=256)
+def _matcher(pattern: str) -> Callable[[str], bool]:
+    """Return whether a text matches a pattern of ECMA 262, in bounded time.
+
+    Python's `re` knows another language (no letters by category, another `$`), and backtracks without end.
+    """
+    return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid
+
+
+_IS_UNIQUE = jsonschema_rs.Draft202012Validator({"uniqueItems": True}).is_valid
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    r"""Check `pattern` with the `$` of ECMA 262: Python's also matches before a final line break."""
-    if pattern.endswith("$") and not pattern.endswith(r"\$"):
-        pattern = pattern[:-1] + r"\Z"
-    if validator.is_type(instance, "string") and not re.search(pattern, instance):
+    """Check `pattern`."""
+    if validator.is_type(instance, "string") and not _matcher(pattern)(instance):
         yield jsonschema.ValidationError("pattern")
 
 
+def _pattern_properties(
+    validator: Any, by_pattern: Mapping[str, Any], instance: Any, _schema: object
+) -> Iterator[ValidationError]:
+    """Check `patternProperties`."""
+    if not validator.is_type(instance, "object"):
+        return
+    for pattern, schema in by_pattern.items():
+        for key in filter(_matcher(pattern), instance):
+            yield from validator.descend(instance[key], schema, path=key, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Any, additional: Any, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    """Check `additionalProperties`; an error's instance has only the keys that are too much."""
+    if not validator.is_type(instance, "object"):
+        return
+    known = schema.get("properties", {})
+    matchers = [_matcher(pattern) for pattern in schema.get("patternProperties", {})]
+    extra = [key for key in instance if key not in known and not any(matches(key) for matches in matchers)]
+    if additional is False and extra:
+        yield jsonschema.ValidationError("keys", instance={key: instance[key] for key in extra})
+    elif additional is not False:
+        for key in extra:
+            yield from validator.descend(instance[key], additional, path=key)
+
+
+def _unique_items(validator: Any, unique: bool, instance: Any, _schema: object) -> Iterator[ValidationError]:
+    """Check `uniqueItems`: jsonschema's own way takes a time that grows with the square of the entries."""
+    if unique and validator.is_type(instance, "array") and not _IS_UNIQUE(instance):
+        yield jsonschema.ValidationError("repeated")
+
+
 _Validator: Any = validators.extend(  # type: ignore[no-untyped-call] # the stubs lack it
-    jsonschema.Draft202012Validator, {"pattern": _pattern}
+    jsonschema.Draft202012Validator,
+    {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+        "uniqueItems": _unique_items,
+    },
 )
 
 
@@ -70,9 +129,7 @@ def _translate(error: Any) -> Iterator[Violation]:
     if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
         message = f"the key `{key_text(error.instance)}` is not allowed in {_name(path)}"
         yield Violation((*path, error.instance), rules.WRONG_FORM, message, _hint(error), at_key=True)
-    elif error.validator in {"additionalProperties", "unevaluatedProperties"} and isinstance(
-        error.instance, dict
-    ):
+    elif error.validator == "additionalProperties":
         yield from _unknown_keys(error, path)
     elif error.validator == "required":
         yield from _missing_keys(error, path)
@@ -83,10 +140,8 @@ def _translate(error: Any) -> Iterator[Violation]:
 
 def _unknown_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
     """Yield the keys that a mapping must not have."""
-    known = list(error.schema.get("properties", {})) if isinstance(error.schema, dict) else []
+    known = list(error.schema.get("properties", {}))
     for key in error.instance:
-        if key in known:
-            continue
         message = f"the key `{key_text(key)}` is not known" + (f" in {_name(path)}" if path else "")
         yield Violation((*path, key), rules.UNKNOWN_KEY, message, _key_hint(key, known), at_key=True)
 
@@ -140,9 +195,8 @@ def _scalar_kind(value: Any) -> str:
 def _one_of(error: Any, path: tuple[str | int, ...]) -> str:
     """Say which values are allowed."""
     allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
-    return (
-        f"{_name(path)} must be {' or '.join(f'`{value}`' for value in allowed)}{_but(error.instance, path)}"
-    )
+    texts = (value if isinstance(value, str) else json.dumps(value) for value in allowed)
+    return f"{_name(path)} must be {' or '.join(f'`{text}`' for text in texts)}{_but(error.instance, path)}"
 
 
 def _form(error: Any, path: tuple[str | int, ...]) -> str:
@@ -182,6 +236,11 @@ def _repeated(_error: Any, path: tuple[str | int, ...]) -> str:
     return f"{_name(path)} has an entry twice"
 
 
+def _surplus(_error: Any, path: tuple[str | int, ...]) -> str:
+    """Say that a value has something that a schema refuses whatever it is."""
+    return f"{_name(path)} is, or has, something that is not allowed"
+
+
 def _other(error: Any, path: tuple[str | int, ...]) -> str:
     """Say which keyword of the schema is not satisfied."""
     return f"{_name(path)} does not satisfy `{error.validator}` of the schema"
@@ -201,6 +260,9 @@ _SENTENCES: dict[str, tuple[rules.Rule, _Sentence]] = {
     "minProperties": (rules.WRONG_COUNT, _entries("at least")),
     "maxProperties": (rules.WRONG_COUNT, _entries("at most")),
     "uniqueItems": (rules.WRONG_COUNT, _repeated),
+    "unevaluatedProperties": (rules.UNKNOWN_KEY, _surplus),
+    # The schema `false`.
+    "None": (rules.WRONG_FORM, _surplus),
 }
 
 

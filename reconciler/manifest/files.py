@@ -42,7 +42,7 @@ def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
         path: the file.
         follow: whether a symbolic link is followed.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     try:
         descriptor = os.open(path, flags)
     except OSError as error:
@@ -73,18 +73,36 @@ def _find(path: str) -> Iterator[tuple[str, bytes | Unreadable]]:
 
 
 def _walk(folder: str) -> Iterator[tuple[str, bytes | Unreadable]]:
-    """Yield the files below `folder`, sorted by name in each folder."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted((entry.name, entry) for entry in entries if not entry.name.startswith("."))
-    except OSError as error:
-        yield folder, _unreadable(error)
-        return
-    for name, entry in names:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path)
-        elif name.endswith(_SUFFIXES) and not entry.is_symlink():
-            yield entry.path, read_file(entry.path, follow=False)
+    """Yield the files below `folder`, sorted by name in each folder.
+
+    The folders and files to come are on a stack: folders may lie deeper in each other than Python recurses.
+    """
+    # Path, and whether it is a folder.
+    waiting = [(folder, True)]
+    while waiting:
+        path, is_folder = waiting.pop()
+        if not is_folder:
+            yield path, read_file(path, follow=False)
+            continue
+        try:
+            waiting += _entries(path)
+        except OSError as error:
+            yield path, _unreadable(error)
+
+
+def _entries(folder: str) -> list[tuple[str, bool]]:
+    """Return the folders and manifest files of a folder, the last first, and whether each is a folder."""
+    with os.scandir(folder) as entries:
+        found = sorted(
+            (entry.name, entry.path, is_folder)
+            for entry in entries
+            if not entry.name.startswith(".")
+            and (
+                (is_folder := entry.is_dir(follow_symlinks=False))
+                or (entry.name.endswith(_SUFFIXES) and not entry.is_symlink())
+            )
+        )
+    return [(path, is_folder) for _, path, is_folder in reversed(found)]
 
 
 def _once(
@@ -93,7 +111,8 @@ def _once(
     """Leave out what was there before under another spelling of its path."""
     seen: set[str] = set()
     for path, content in found:
-        real = os.path.realpath(path)
+        # A path with a null character, which a configuration may hold, has no real one.
+        real = path if "\0" in path else os.path.realpath(path)
         if real not in seen:
             seen.add(real)
             yield path, content

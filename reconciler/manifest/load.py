@@ -20,6 +20,7 @@ from reconciler.manifest.source import Source
 from reconciler.manifest.webhooks import BadValue, Builder, find_bad_values, unknown_events
 from reconciler.manifest.yaml_problem import YamlRefused
 from reconciler.model import Location
+from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +32,8 @@ _NAME = ("metadata", "name")
 _URL = ("spec", "url")
 _EVENTS = ("spec", "events")
 _ABOUT_KIND = {("kind",), ("apiVersion",)}
+MAX_PROBLEMS = 10_000
+"""Problems a file: more only bury the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class _Loader:
         self._webhooks: list[Webhook] = []
         self._diagnostics: list[Diagnostic] = []
         self._names: dict[str, Location] = {}
-        self._urls: dict[str, Webhook] = {}
+        self._urls: dict[str, Location] = {}
         self._files = 0
 
     def use_policy(self, path: str) -> None:
@@ -117,9 +120,15 @@ class _Loader:
             self._diagnostics.append(unreadable(path, content))
             return
         source = Source(path, content)
+        before = len(self._diagnostics)
         try:
             for document in parse(content):
                 self._add_document(source, document)
+                if len(self._diagnostics) - before > MAX_PROBLEMS:
+                    message = f"this file has more than {MAX_PROBLEMS:,} problems; the rest is not checked"
+                    place = Location(path, document.line)
+                    self._diagnostics.append(source.note(rules.TOO_LARGE, message, place))
+                    return
         except YamlRefused as refused:
             self._diagnostics.append(source.yaml_problem(refused.problem))
 
@@ -127,7 +136,7 @@ class _Loader:
         """Return everything that was taken in."""
         return Loaded(
             tuple(sorted(self._webhooks, key=lambda webhook: webhook.name)),
-            tuple(sorted(self._diagnostics, key=_place_and_rule)),
+            tuple(sorted(self._diagnostics, key=place_and_rule)),
             self._files,
         )
 
@@ -158,9 +167,11 @@ class _Loader:
                 yield source.violation(each, document)
         yield from bad_url
         yield from self._check_events(source, document)
-        name = _part(document.value, _NAME)
+        name, url = _part(document.value, _NAME), _part(document.value, _URL)
         if isinstance(name, str) and self._schema.accepts(_minimal(name)):
             yield from self._claim_name(name, source, document)
+        if isinstance(url, str) and not any(each.path == _URL for each in violations) and not bad_url:
+            yield from self._claim_url(url, source, document)
 
     def _add_manifest(self, source: Source, document: YamlDocument) -> None:
         """Take in a manifest that satisfies the schema, if it satisfies the rules."""
@@ -170,17 +181,17 @@ class _Loader:
             *self._check_events(source, document),
             *self._claim_name(value["metadata"]["name"], source, document),
         ]
-        bad_url = _bad_url(source, document)
+        url = value["spec"]["url"]
+        problems += _bad_url(source, document) or self._claim_url(url, source, document)
         try:
             webhook = self._build(value, Location(source.path, document.line))
         except BadValue:
             bad_values = find_bad_values(value)
             problems += [source.finding(b.rule, b.message, document, b.path, b.hint) for b in bad_values]
         else:
-            bad_url = bad_url or self._claim_url(webhook, source, document)
-            if not problems and not bad_url:
+            if not problems:
                 self._webhooks.append(webhook)
-        self._diagnostics += problems + bad_url
+        self._diagnostics += problems
 
     def _breaks_policy(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Return how a manifest breaks the policy."""
@@ -209,14 +220,15 @@ class _Loader:
         hint = "a name is unique in its organization"
         return [source.finding(rules.DUPLICATE_NAME, message, document, _NAME, hint, (first,))]
 
-    def _claim_url(self, webhook: Webhook, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Take a URL for a webhook; return the problem that another has it already."""
-        first = self._urls.setdefault(webhook.normalized_url, webhook)
-        if first is webhook:
+    def _claim_url(self, url: str, source: Source, document: YamlDocument) -> list[Diagnostic]:
+        """Take a URL for a manifest; return the problem that another has it already."""
+        place = Location(source.path, document.line)
+        first = self._urls.setdefault(normalize_url(url), place)
+        if first is place:
             return []
-        message = f"the webhook `{first.name}` has this URL already, at {first.location}"
+        message = f"another manifest has this URL already, at {first}"
         hint = "declare one webhook with the events of both"
-        return [source.finding(rules.DUPLICATE_URL, message, document, _URL, hint, (first.location,))]
+        return [source.finding(rules.DUPLICATE_URL, message, document, _URL, hint, (first,))]
 
 
 def read_policy(path: str) -> Schema:
@@ -230,6 +242,9 @@ def read_policy(path: str) -> Schema:
         raise InvalidInput(f"the policy cannot be read: {content.message}", hint=content.hint)
     try:
         schema = json.loads(content)
+    except json.JSONDecodeError as error:
+        at = f"line {error.lineno}, column {error.colno}"
+        raise InvalidInput(f"the policy is not JSON: {error.msg.lower()} at {at}") from None
     except (ValueError, RecursionError):
         raise InvalidInput("the policy is not JSON") from None
     if not isinstance(schema, dict):
@@ -274,6 +289,6 @@ def _minimal(name: str) -> dict[str, Any]:
     return {"apiVersion": "webhooks.zof.ai/v1", "kind": "Webhook", "metadata": {"name": name}, "spec": spec}
 
 
-def _place_and_rule(diagnostic: Diagnostic) -> tuple[Location, str, str]:
+def place_and_rule(diagnostic: Diagnostic) -> tuple[Location, str, str]:
     """Return what diagnostics are sorted by."""
     return diagnostic.location or Location(""), diagnostic.rule, diagnostic.message

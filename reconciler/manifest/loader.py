@@ -8,6 +8,7 @@ nodes slowly and says what is wrong, and where.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, ScalarNode
@@ -49,14 +50,16 @@ def parse_any(data: bytes) -> Iterator[YamlDocument]:
     unsupported = find_unsupported(data)
     number = 0
     try:
-        for root in compose(data):
-            if number in unsupported:
-                yield YamlDocument(None, None, tuple(unsupported[number]))
+        for root in islice(compose(data), unsupported.sound):
+            if number in unsupported.found:
+                yield YamlDocument(None, None, tuple(unsupported.found[number]))
             elif root.value or root.__class__ is not ScalarNode or root.style:
                 yield _document(root)
             number += 1
+        if unsupported.too_large:
+            raise unsupported.too_large
     except YamlRefused as refused:
-        problems = tuple(unsupported.get(number, ()))
+        problems = tuple(unsupported.found.get(number, ()))
         if problems:
             yield YamlDocument(None, None, problems)
         # An alias without its anchor is refused by libyaml, too: once is enough.

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
     from yaml.nodes import Node
 
-_SENSITIVE_KEY = re.compile(
-    r"secret|token|passw|pwd|api.?key|key.?env|private.?key|credential|authoriz|bearer", re.IGNORECASE
+_SENSITIVE = r"secret|token|passw|pwd|api.?key|key.?env|private.?key|credential|authoriz|bearer"
+_SENSITIVE_KEY = re.compile(_SENSITIVE, re.IGNORECASE)
+# `password: x` or `token=x` within a text. Bounded, as all patterns here: a file may have 8 MiB of anything.
+_ASSIGNMENT = re.compile(rf"(?:{_SENSITIVE})[\w.-]{{0,40}}[\"']?\s{{0,9}}[:=]", re.IGNORECASE)
+_PARAMETER = re.compile(
+    rf"[?&;][\w.%-]{{0,40}}?(?:{_SENSITIVE}|key|sig|auth|code)[\w.%-]{{0,40}}=", re.IGNORECASE
 )
 # The settings of the signing secret that our own format has: times, not secrets.
 _HARMLESS = frozenset({("secret", "createdAfter"), ("secret", "overlap")})
 _KNOWN_SECRET = re.compile(
-    r"whsec_|eyJ[\w-]{10}|AKIA[0-9A-Z]{12}|PRIVATE KEY|://[^/\s?#]*@"
+    r"whsec_|eyJ[\w-]{10}|AKIA[0-9A-Z]{12}|PRIVATE KEY|://[^/@\n]*@|:[^\s:@]*@"
     r"|\b(?:hv[sbr]\.|s\.[A-Za-z0-9]{20}|gh[opsu]_|github_pat_|xox[abp]-|[sr]k_|zof_)"
 )
 _RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
@@ -48,9 +52,14 @@ def _can_hold_secret(key: str, below: str | int | None) -> bool:
 
 def looks_secret(text: str) -> bool:
     """Return whether `text` contains something made like a key, token, digest or password in a URL."""
-    if _KNOWN_SECRET.search(text) or _HEX.search(text):
+    if _KNOWN_SECRET.search(text) or _HEX.search(text) or _PARAMETER.search(text):
         return True
     return any(_is_random(run) for run in _RUN.findall(text))
+
+
+def _value_looks_secret(value: str) -> bool:
+    """Return whether a scalar's text is made like a secret, or names one and says it."""
+    return looks_secret(value) or _ASSIGNMENT.search(value) is not None
 
 
 def _is_random(run: str) -> bool:
@@ -70,7 +79,7 @@ def shown(value: Any, path: Sequence[str | int] = ()) -> str | None:
         path: where it stands.
     """
     text = value if isinstance(value, str) else "null" if value is None else str(value).lower()
-    if len(text) > _LONGEST_SHOWN or is_sensitive(path) or looks_secret(text):
+    if len(text) > _LONGEST_SHOWN or is_sensitive(path) or _value_looks_secret(text):
         return None
     return f"`{printable(text)}`"
 
@@ -99,8 +108,13 @@ def printable(text: str) -> str:
 
 
 def showable_line(line: str) -> str | None:
-    """Return a source line, or None where it must not be shown or is too long to be of use."""
-    return None if len(line) > _LONGEST_LINE or looks_secret(line) else line
+    """Return a source line, or None where it must not be shown or is too long to be of use.
+
+    The loader knows nothing of comments, so one that as much as names a secret hides its line.
+    """
+    if len(line) > _LONGEST_LINE or looks_secret(line) or _SENSITIVE_KEY.search(line.partition("#")[2]):
+        return None
+    return line
 
 
 def mentions_secrets(text: str) -> bool:
@@ -125,6 +139,6 @@ def secret_lines(root: Node) -> frozenset[int]:
         elif isinstance(node, SequenceNode):
             within = within or _can_hold_secret(above, None)
             waiting += [(item, "", within) for item in node.value]
-        elif within or _can_hold_secret(above, None) or looks_secret(node.value):
+        elif within or _can_hold_secret(above, None) or _value_looks_secret(node.value):
             lines.update(range(node.start_mark.line, node.end_mark.line + 1))
     return frozenset(lines)

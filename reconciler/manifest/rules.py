@@ -43,7 +43,8 @@ UNSUPPORTED_YAML = Rule(
 TOO_LARGE = Rule(
     "WH005",
     "A limit is exceeded",
-    "A file has at most 8 MiB, a document 65,536 nodes and 32 levels, a number 64 characters.",
+    "A file has at most 8 MiB and 10,000 problems, a document 65,536 nodes and 32 levels, a number 64 "
+    "characters.",
 )
 DUPLICATE_KEY = Rule(
     "WH006",

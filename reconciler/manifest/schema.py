@@ -20,6 +20,8 @@ from reconciler.schemas import SchemaName, schema_text
 if TYPE_CHECKING:
     from reconciler.manifest.rules import Rule
 
+_LONGEST_REASON = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -46,8 +48,8 @@ class Schema:
         try:
             self._fast = jsonschema_rs.Draft202012Validator(schema, offline=True)
         except (ValueError, jsonschema_rs.ReferencingError) as error:
-            # The first line says what is wrong; the others print the instance.
-            reason = str(error).partition("\n")[0]
+            # The first line says what is wrong, the others print the instance; both may quote at length.
+            reason = str(error).partition("\n")[0][:_LONGEST_REASON]
             raise InvalidInput(f"it is no usable JSON Schema: {reason}") from None
 
     def accepts(self, value: Any) -> bool:

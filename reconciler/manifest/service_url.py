@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
 from reconciler.urls import is_loopback
 
 _ALLOWED = re.compile(r"[!-~]+")
+# The last label of a name is no number, else it is an IP address in some odd spelling.
+_NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*(?![0-9]+\.?$|0x)[a-z0-9_-]{1,63}\.?")
 
 
 def service_url_problem(url: str) -> str | None:
@@ -22,6 +25,9 @@ def service_url_problem(url: str) -> str | None:
         _ = parts.port
     except ValueError:
         return "is no URL"
+    if "?" in url or "#" in url:
+        # Even an empty one: what is asked of the service is appended to the address.
+        return "has a query or a fragment"
     return _problem_of(parts)
 
 
@@ -31,10 +37,17 @@ def _problem_of(parts: SplitResult) -> str | None:
         return "must begin with `https://`"
     if "@" in parts.netloc:
         return "holds a user name or password"
-    if not parts.hostname or "%" in parts.netloc:
+    if not parts.hostname or not _is_host(parts.hostname, bracketed="[" in parts.netloc):
         return "names no host"
-    if parts.query or parts.fragment:
-        return "has a query or a fragment"
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         return "uses plain http, which is accepted for loopback only"
     return None
+
+
+def _is_host(host: str, *, bracketed: bool) -> bool:
+    """Return whether a host in lower case is a name or an IP address: clients raise at anything else."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return not bracketed and _NAME.fullmatch(host) is not None
+    return "%" not in host

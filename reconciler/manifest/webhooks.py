@@ -31,6 +31,7 @@ OLDER_EVENTS = ("agent.completed", "issue.detected")
 """Named on an older page of the documentation only: accepted, not suggested."""
 MAX_OVERLAP = timedelta(days=90)
 
+_MOST_EVENTS = 100
 _ACCEPTED = frozenset(KNOWN_EVENTS + OLDER_EVENTS)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION_PART = re.compile(r"([0-9]+)([smhd])")
@@ -100,8 +101,11 @@ class Builder:
 
 
 def unknown_events(events: Sequence[Any]) -> Iterator[tuple[int, str, str]]:
-    """Yield index, sentence and hint for each text among `events` that is no event type."""
-    for index, event in enumerate(events):
+    """Yield index, sentence and hint for each text among `events` that is no event type.
+
+    More than the schema allows are not looked at: the comparisons would take seconds.
+    """
+    for index, event in enumerate(events[:_MOST_EVENTS]):
         if isinstance(event, str) and event not in _ACCEPTED:
             similar = suggestion(event, KNOWN_EVENTS)
             hint = f"did you mean `{similar}`?" if similar else "event types: " + ", ".join(KNOWN_EVENTS)

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from reconciler.model import Secret
-from reconciler.ports import Delivered, NotDelivered
+from reconciler.ports import Deleted, Delivered, NotDelivered
 from reconciler.zof.answers import (
     Events,
     Nonsense,
+    check_refusal,
     is_id,
     read_created_at,
     read_creation,
+    read_deletion,
     read_page,
     read_refusal,
     read_secret,
@@ -100,7 +102,25 @@ def test_a_misshapen_page_is_refused(value: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["", ".", "..", "a/b", "a\\b", "a?b", "a#b", "a%2f", "a b", "a\nb", "a\n", "\x1b[", "é"]
+    "bad",
+    [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a\\b",
+        "a?b",
+        "a#b",
+        "a%2f",
+        "a b",
+        "a\nb",
+        "a\n",
+        "\x1b[",
+        "é",
+        "a,b",
+        "a\xa0b",
+        "a\u200bb",
+    ],
 )
 def test_an_id_that_breaks_a_path_is_refused(bad: str) -> None:
     """An id becomes part of a URL, so nothing that means something there may be in it."""
@@ -119,6 +139,8 @@ def test_an_id_that_breaks_a_path_is_refused(bad: str) -> None:
         (1779278400000, datetime(2026, 5, 20, 12, tzinfo=UTC)),
         *((odd, None) for odd in ODD_MOMENTS),
         ("0001-01-01T00:00:00+23:59", None),
+        ("9999-12-31T23:59:59Z", None),
+        (-1e10, None),
         (10**400, None),
     ],
 )
@@ -167,8 +189,9 @@ def test_secret_words() -> None:
     ("body", "reason"),
     [
         (b"", None),
-        (b"OK", None),
+        (b" \n", None),
         (b"[]", None),
+        (b"true", None),
         ({"delivered": True, "status_code": 204}, None),
         ({"status_code": "500"}, None),
         ({"delivered": False}, "not delivered"),
@@ -186,6 +209,70 @@ def test_a_test_answer(body: Any, reason: str | None) -> None:
     else:
         assert isinstance(read, NotDelivered)
         assert reason in read.reason
+
+
+ERROR = {"error": {"code": "not_found", "message": "no such endpoint"}}
+PAGE = b"<html><h1>default backend - 404</h1></html>"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (PAGE, "web page"),
+        (b"OK", "no JSON"),
+        (b'{"delivered": tr', "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (ERROR, "error object"),
+    ],
+)
+def test_what_is_no_success(body: Any, words: str) -> None:
+    """A 2xx with a web page, with no JSON or with an error object is no word of the API's."""
+    with pytest.raises(Nonsense, match=words):
+        read_test(answer(200, body), [])
+    with pytest.raises(Nonsense, match=words):
+        read_deletion(answer(200, body))
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" ", {}, [], None, {"deleted": True, "id": "we_1"}, GOOD, {"error": None}]
+)
+def test_a_deletion_answer(body: Any) -> None:
+    """A deletion may be answered with nothing or any JSON that does not say otherwise."""
+    assert read_deletion(answer(200, body)) == Deleted("req_1")
+
+
+def test_a_deletion_that_says_no() -> None:
+    """A success that says that nothing was deleted is none."""
+    with pytest.raises(Nonsense, match="nothing was deleted"):
+        read_deletion(answer(200, {"deleted": False}))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (404, PAGE, "web page"),
+        (404, b"", "no JSON"),
+        (404, b"default backend - 404", "no JSON"),
+        (404, [], "no JSON object"),
+        (404, {"message": "Not Found"}, "no error object"),
+        (403, {"error": "forbidden"}, "no error object"),
+        (404, {"error": {"code": "not_found"}}, "no error object"),
+        (404, {"error": {"code": 404, "message": "x"}}, "no error object"),
+        (404, {"error": {"code": "x", "message": None}}, "no error object"),
+        (302, b"", "redirect"),
+        (307, {"data": []}, "redirect"),
+    ],
+)
+def test_a_refusal_of_somebody_else(status: int, body: Any, words: str) -> None:
+    """Without the API's error object a refusal is not the API's: proxies and gateways have statuses, too."""
+    with pytest.raises(Nonsense, match=words):
+        check_refusal(answer(status, body))
+
+
+def test_a_refusal_of_the_apis_own() -> None:
+    """Fields that we do not know, in the answer or in the error, change nothing."""
+    check_refusal(answer(404, ERROR))
+    check_refusal(answer(404, {"error": {**ERROR["error"], "param": "id", "doc_url": {}}, "request": [1]}))
 
 
 def test_a_refusal_quotes_the_server_safely() -> None:

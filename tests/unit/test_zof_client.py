@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reconciler.errors import ApiError, InvalidInput, ReconcilerError
 from reconciler.model import Secret
@@ -20,6 +22,7 @@ from reconciler.zof.retry import MAX_ATTEMPTS
 from reconciler.zof.wire import BODY_LIMIT
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import SilentReporter
+from tests.fixtures.damage import damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -365,6 +368,154 @@ def test_outcomes_of_a_deletion() -> None:
         assert refused.status == status
     assert server.api.delete("we_1") == Deleted("req_7")
     assert server.api.requests_sent == 6
+
+
+# --- nothing but the API's own word ---------------------------------------------------------------
+
+INGRESS = b"<html><h1>default backend - 404</h1></html>"
+GATEWAY = json.dumps({"message": "no Route matched with those values"}).encode()
+OPERATIONS: dict[str, Callable[[ZofApi], Any]] = {
+    "create": lambda api: api.create("key-1", BODY),
+    "test": lambda api: api.test("we_1"),
+    "delete": lambda api: api.delete("we_1"),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 501])
+@pytest.mark.parametrize("body", [INGRESS, GATEWAY, b""])
+def test_a_refusal_that_is_not_the_apis(operation: str, status: int, body: bytes) -> None:
+    """A proxy's 404 is neither a deleted endpoint nor a refusal: it is tried again, and then unknown."""
+    server = Server(ok(body, status))
+    answer = OPERATIONS[operation](server.api)
+    assert isinstance(answer, Unanswered)
+    assert not answer.stored_error
+    assert f"the answer (HTTP {status}) is not the API's own" in answer.reason
+    assert "[request req_7]" in str(answer)
+    assert len(server.requests) == MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_redirect_is_not_the_apis(operation: str) -> None:
+    """A redirect settles nothing and is not tried again: it would lead elsewhere each time."""
+    server = Server(ok(b"", 302, location="https://evil.example.com/"))
+    answer = OPERATIONS[operation](server.api)
+    assert isinstance(answer, Unanswered)
+    assert "redirect" in answer.reason
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("body", [HTML, b"OK", json.dumps({"error": {"code": "x", "message": "y"}}).encode()])
+def test_a_success_that_is_not_the_apis(operation: str, body: bytes) -> None:
+    """A login page with a 200 is no success of anything."""
+    server = Server(ok(body))
+    answer = OPERATIONS[operation](server.api)
+    assert isinstance(answer, Unanswered)
+    assert "the answer (HTTP 200) makes no sense" in answer.reason
+    assert "[request req_7]" in str(answer)
+    assert len(server.requests) == MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("first", [ok(INGRESS, 404), ok(HTML), ok(b"", 403)])
+def test_a_proxy_that_stumbles_once(first: Any) -> None:
+    """When the API itself answers the next try, that counts; a creation remains uncertain."""
+    assert Server(first, ok(b"", 204)).api.delete("we_1") == Deleted("req_7")
+    assert Server(first, error(404)).api.delete("we_1") == Deleted("req_7")
+    assert Server(first, ok({"delivered": True})).api.test("we_1") == Delivered("req_7")
+    made = Server(first, ok(MADE, 201)).api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.uncertain
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "hint"),
+    [
+        (404, "no webhooks API at this URL: the answer .HTTP 404. is not the API's own", "ZOF_API_URL"),
+        (401, "no usable answer: the answer .HTTP 401. is not the API's own", "ZOF_API_URL"),
+        (302, "leads elsewhere: the answer .HTTP 302. is not the API's own: a redirect", "ZOF_API_URL"),
+    ],
+)
+def test_a_listing_that_somebody_else_refuses(status: int, words: str, hint: str) -> None:
+    """Where not even an error object comes the URL is the suspect; the key is not blamed."""
+    server = Server(ok(INGRESS, status))
+    with pytest.raises(ApiError, match=words) as caught:
+        list(server.api.list_pages())
+    assert hint in (caught.value.hint or "")
+    assert "[request req_7]" in caught.value.message
+    assert len(server.requests) == 1
+
+
+GOOD_BODIES: tuple[Any, ...] = (
+    {"data": [ENDPOINT, {**ENDPOINT, "id": "we_2", "created": 1779278400}], "has_more": False},
+    {"data": [ENDPOINT], "has_more": True, "next_cursor": "c"},
+    {**MADE, "created": "2026-05-20T12:00:00Z"},
+    {"delivered": False, "status_code": 500, "error": {"code": "tls", "message": "words"}},
+    {"error": {"code": "not_found", "message": "words", "param": "id"}},
+)
+HEADERS = (
+    "date",
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+    "x-request-id",
+    "sunset",
+    "content-encoding",
+)
+HEADER_VALUES = st.text(st.characters(max_codepoint=255), max_size=30) | st.sampled_from(
+    [
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2026 00:00:00 +99999999999999999999",
+        "Fri, 31 Dec 9999 23:59:59 GMT",
+        "9" * 400,
+        "-1",
+        "0",
+        "1e400",
+        "nan",
+        "gzip",
+        "br",
+    ]
+)
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([200, 201, 204, 302, 400, 401, 404, 405, 408, 409, 410, 429, 500, 501, 503]),
+    st.sampled_from(GOOD_BODIES).flatmap(damaged).map(json.dumps).map(str.encode) | st.binary(max_size=20),
+    st.dictionaries(st.sampled_from(HEADERS), HEADER_VALUES, max_size=3),
+)
+def test_any_answer(status: int, body: bytes, headers: dict[str, str]) -> None:
+    """Whatever comes, every operation ends in one of its answers, and reading in a value or an `ApiError`."""
+
+    def answer(_request: httpx.Request) -> httpx.Response:
+        encoded = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        return httpx.Response(status, headers=encoded, stream=httpx.ByteStream(body))
+
+    def api() -> ZofApi:
+        # Plain HTTP spares the TLS context, which is what takes time.
+        return Server(answer, url="http://127.0.0.1/v1").api
+
+    made = api().create("key-1", BODY)
+    assert isinstance(made, Created | Refused | Unanswered)
+    tested = api().test("we_1")
+    assert isinstance(tested, Delivered | NotDelivered | Refused | Unanswered)
+    deleted = api().delete("we_1")
+    assert isinstance(deleted, Deleted | Refused | Unanswered)
+    assert not isinstance(deleted, Deleted) or status < 300 or (status in {404, 410} and b"error" in body)
+    for told in (made, tested, deleted):
+        assert isinstance(told, Created) or str(told).encode()
+    for read in (api().probe, lambda: list(api().list_pages())):
+        try:
+            read()
+        except ApiError as failure:
+            text = failure.message
+        else:
+            text = ""
+        assert text.isprintable()
+    if isinstance(made, Created):
+        assert made.endpoint.digest
+        assert made.endpoint.created is None or made.endpoint.created.year < 9000
 
 
 # --- waiting --------------------------------------------------------------------------------------

@@ -1,0 +1,244 @@
+"""Walking folders and reading files: what is found, what is passed over, and what cannot be read."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.manifest.files import MAX_FILE_BYTES, Unreadable, display_path, read_all, read_file
+from reconciler.manifest.load import load_manifests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, with relative paths."""
+    monkeypatch.chdir(tmp_path)
+
+
+def make(*names: str) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(name)
+
+
+def found(*paths: str) -> list[str]:
+    return [path for path, _ in read_all(paths)]
+
+
+def reason(path: str) -> str:
+    content = read_file(path)
+    assert isinstance(content, Unreadable)
+    return content.message
+
+
+def test_a_folder_is_walked_in_the_order_of_names() -> None:
+    """Files that end in .yaml or .yml are read, in all folders, sorted by name in each."""
+    make("m/b.yaml", "m/a.yml", "m/c/z.yaml", "m/c/d/y.yml", "m/e.yaml/x.yaml", "m/d.yaml")
+    assert found("m") == ["m/a.yml", "m/b.yaml", "m/c/d/y.yml", "m/c/z.yaml", "m/d.yaml", "m/e.yaml/x.yaml"]
+    assert dict(read_all(["m"]))["m/c/d/y.yml"] == b"m/c/d/y.yml"
+
+
+def test_what_is_hidden_linked_or_no_manifest_is_passed_over() -> None:
+    """Hidden files and folders, symbolic links of every kind, and other suffixes are not read."""
+    make("m/a.yaml", "m/.hidden.yaml", "m/.git/b.yaml", "m/notes.txt", "m/B.YAML", "m/yaml", "m/c.yaml.orig")
+    make("elsewhere/secret.yaml")
+    Path("m/file.yaml").symlink_to("a.yaml")
+    Path("m/outside.yaml").symlink_to(Path("elsewhere/secret.yaml").resolve())
+    Path("m/folder").symlink_to(Path("elsewhere").resolve())
+    Path("m/loop").symlink_to(".")
+    Path("m/dangling.yaml").symlink_to("nowhere")
+    assert found("m") == ["m/a.yaml"]
+
+
+def test_what_is_named_itself_is_read_whatever_it_is_called() -> None:
+    """A file or folder that is named is read, although it is hidden, linked or has another suffix."""
+    make(".hidden/a.yaml", "notes.txt")
+    Path("link").symlink_to(".hidden")
+    Path("link.yaml").symlink_to("notes.txt")
+    assert found(".hidden", "notes.txt") == [".hidden/a.yaml", "notes.txt"]
+    assert found("link") == ["link/a.yaml"]
+    assert found("link.yaml") == ["link.yaml"]
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("m", "m"),
+        ("m", "m/"),
+        ("m", "./m/../m"),
+        ("m", "m/a.yaml"),
+        ("m", "link", "link.yaml"),
+    ],
+)
+def test_a_file_that_several_paths_lead_to_comes_once(paths: tuple[str, ...]) -> None:
+    """Paths that overlap, by whatever spelling or link, count each file once, under its first path."""
+    make("m/a.yaml", "m/b/c.yaml")
+    Path("link").symlink_to("m/b")
+    Path("link.yaml").symlink_to("m/a.yaml")
+    assert found(*paths) == ["m/a.yaml", "m/b/c.yaml"]
+
+
+def test_an_overlap_declares_no_webhook_twice() -> None:
+    """A folder that is named twice has no duplicates."""
+    Path("m").mkdir()
+    Path("m/a.yaml").write_text(
+        "apiVersion: webhooks.zof.ai/v1\nkind: Webhook\nmetadata: {name: a}\n"
+        "spec: {url: https://hooks.example.com/, events: [run.failed]}\n"
+    )
+    loaded = load_manifests(["m", Path("m/a.yaml"), "m/"])
+    assert (loaded.ok, loaded.files, len(loaded.webhooks)) == (True, 1, 1)
+
+
+@contextmanager
+def nested(name: str, depth: int, file: str = "") -> Iterator[None]:
+    """Folders in folders, the last with an empty file if one is wanted; gone again afterwards.
+
+    Neither making nor removing them may need a whole path, or as many levels of recursion.
+    """
+    top = Path.cwd()
+    for _ in range(depth):
+        Path(name).mkdir()
+        os.chdir(name)
+    if file:
+        Path(file).touch()
+    os.chdir(top)
+    try:
+        yield
+    finally:
+        for _ in range(depth):
+            os.chdir(name)
+        Path(file or "none").unlink(missing_ok=True)
+        for _ in range(depth):
+            os.chdir("..")
+            Path(name).rmdir()
+
+
+def test_folders_may_lie_deeper_than_python_recurses() -> None:
+    """A manifest is found in the 1,200th folder below."""
+    with nested("d", 1200, "a.yaml"):
+        assert found("d") == ["d/" * 1200 + "a.yaml"]
+
+
+def test_an_empty_folder_has_nothing() -> None:
+    """A folder without manifests gives none, and is no problem."""
+    Path("m/empty").mkdir(parents=True)
+    assert found("m") == []
+    loaded = load_manifests(["m"])
+    assert (loaded.ok, loaded.files, loaded.webhooks) == (True, 0, ())
+
+
+def special_files() -> Iterator[str]:
+    os.mkfifo("m/fifo.yaml")
+    yield "fifo.yaml"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("m/socket.yaml")
+    yield "socket.yaml"
+
+
+def test_special_files_are_reported_and_never_waited_for() -> None:
+    """A pipe that nobody writes to, or a socket, is a problem at its path, named itself or in a folder."""
+    Path("m").mkdir()
+    names = list(special_files())
+    content = dict(read_all(["m"]))
+    assert sorted(content) == [f"m/{name}" for name in names]
+    assert all(isinstance(each, Unreadable) for each in content.values())
+    assert reason("m/fifo.yaml") == "it is no regular file"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("missing.yaml", "there is no such file or folder"),
+        ("missing/a.yaml", "there is no such file or folder"),
+        ("", "there is no such file or folder"),
+        ("file/below", "not a directory"),
+        ("loop", "too many levels of symbolic links"),
+        ("x" * 300, "file name too long"),
+        ("a\0b", "the path holds a null character"),
+        (".", "it is no regular file"),
+        ("/dev/zero", "it is no regular file"),
+        ("/proc/self/mem", "input/output error"),
+        ("/dev/tty", ""),
+    ],
+)
+def test_what_cannot_be_read_is_a_reason(path: str, words: str) -> None:
+    """A path that gives no bytes gives a sentence about it, and nothing is raised."""
+    make("file")
+    Path("loop").symlink_to("loop")
+    assert words in reason(path)
+
+
+def test_the_path_of_what_cannot_be_read_is_reported() -> None:
+    """A missing path is one problem at its first line, beside the files that are there."""
+    make("a.txt")
+    loaded = load_manifests(["missing.yaml", "nul\0.yaml", "missing.yaml"])
+    assert [str(each) for each in loaded.diagnostics] == [
+        "missing.yaml:1:1: error[WH001]: this path cannot be read: there is no such file or folder",
+        "nul\0.yaml:1:1: error[WH001]: this path cannot be read: the path holds a null character",
+    ]
+    assert loaded.files == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_what_is_not_permitted_is_reported() -> None:
+    """A file or folder without permission to read is a problem at its path; the others are read."""
+    make("m/a.yaml", "m/b.yaml", "m/c/d.yaml")
+    Path("m/a.yaml").chmod(0)
+    Path("m/c").chmod(0)
+    content = dict(read_all(["m"]))
+    Path("m/c").chmod(0o700)
+    assert content["m/b.yaml"] == b"m/b.yaml"
+    assert content["m/a.yaml"] == content["m/c"] == Unreadable("permission denied")
+
+
+def test_a_folder_that_cannot_be_listed_is_reported() -> None:
+    """A folder whose path has grown longer than the system allows is a problem at its path."""
+    name = "n" * 250
+    with nested(name, 17):
+        ((path, content),) = read_all([name])
+    assert path.count("/") == 16
+    assert content == Unreadable("file name too long")
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 1_000_000, MAX_FILE_BYTES])
+def test_a_file_is_read_to_its_end(size: int) -> None:
+    """Every size up to the limit gives all bytes."""
+    data = os.urandom(size)
+    Path("f").write_bytes(data)
+    assert read_file("f") == data
+
+
+def test_a_file_beyond_the_limit_is_refused() -> None:
+    """A file of more than 8 MiB is a problem of its own rule, and not read to its end."""
+    with Path("big.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    (problem,) = load_manifests(["big.yaml"]).diagnostics
+    assert str(problem) == "big.yaml:1:1: error[WH005]: this path cannot be read: it is larger than 8 MiB"
+    assert problem.hint == "split the file"
+
+
+def test_a_link_is_followed_only_where_it_was_named() -> None:
+    """A file that became a link after its folder was listed is not followed out of it."""
+    make("a")
+    Path("link").symlink_to("a")
+    assert read_file("link") == b"a"
+    assert read_file("link", follow=False) == Unreadable("too many levels of symbolic links")
+
+
+def test_a_name_that_is_no_utf_8_can_be_shown() -> None:
+    """Bytes of a file name that are no UTF-8 are replaced in what is written out."""
+    Path("m").mkdir()
+    Path(os.fsdecode(b"m/\xff.yaml")).write_text("a: [")
+    (problem,) = load_manifests(["m"]).diagnostics
+    assert problem.location is not None
+    assert problem.location.path == "m/\ufffd.yaml"
+    assert display_path("m/é.yaml") == "m/é.yaml"
+    assert display_path("m/a.yaml") == "m/a.yaml"
