@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.apply.journal import Recorder
 from reconciler.apply.runner import Runner, World
-from reconciler.errors import ForeignDocument, GuardRefused
+from reconciler.errors import ForeignDocument, GuardRefused, InvalidInput
 from reconciler.plan.diff import Comparison, compare
 from reconciler.plan.guards import GuardLimits, Verdict, judge
 from reconciler.plan.outcome import Outcome
 from reconciler.plan.plan import Action, Cause, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.apply.journal import Journal
@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 _STALE_SECONDS = 60.0
 """How old a plan may be when it is carried out: somebody may have thought about it for an hour."""
 
-__all__ = ["Planned", "StatusRow", "World", "apply", "bounded_by", "drift", "plan", "status"]
+__all__ = [
+    "Planned",
+    "StatusRow",
+    "World",
+    "apply",
+    "bounded_by",
+    "drift",
+    "only",
+    "plan",
+    "rotation",
+    "status",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,8 @@ class Planned:
     limits: GuardLimits
     requests_per_minute: int
     listing_began: datetime
+    names: frozenset[str] | None = None
+    """The only webhooks that are meant; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +107,43 @@ def drift(
     """Return the plan restricted to what changed without a manifest having changed."""
     planned = plan(world, desired, limits, requests_per_minute)
     changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
-    return replace(planned, plan=replace(planned.plan, changes=changes), verdicts=())
+    return replace(planned, plan=planned.plan.restricted_to(changes), verdicts=())
+
+
+def rotation(
+    desired: Sequence[Webhook], names: Collection[str], now: datetime, *, revoke: bool
+) -> tuple[Webhook, ...]:
+    """Return `desired` with the webhooks `names` asking for a secret newer than `now`.
+
+    So a rotation is a plan like any other: it shows in the preview, and is resumed when it is cut off.
+
+    Args:
+        desired: what manifests say.
+        names: whose secrets are to be replaced.
+        now: the current time (aware).
+        revoke: whether the old secret is known to others: then it goes with its endpoint, without overlap.
+
+    Raises:
+        InvalidInput: there is no manifest for one of `names`.
+    """
+    unknown = sorted(set(names) - {webhook.name for webhook in desired})
+    if unknown:
+        raise InvalidInput(
+            f"there is no manifest for {', '.join(unknown)}", hint="`reconciler status` lists the names"
+        )
+    return tuple(
+        replace(webhook, created_after=now, revoke=revoke) if webhook.name in names else webhook
+        for webhook in desired
+    )
+
+
+def only(planned: Planned, names: Collection[str]) -> Planned:
+    """Return `planned` restricted to the changes of `names`, and judged as such."""
+    changes = tuple(change for change in planned.plan.changes if change.name in names)
+    restricted = planned.plan.restricted_to(changes)
+    facts = replace(planned.comparison.facts, protected=(), resumed_deletes=0)
+    verdicts = judge(restricted, facts, planned.limits)
+    return replace(planned, plan=restricted, verdicts=verdicts, names=frozenset(names))
 
 
 def apply(
@@ -123,6 +172,8 @@ def apply(
         age = (world.clock.now() - planned.listing_began).total_seconds()
         if waited or age > _STALE_SECONDS:
             renewed = plan(world, planned.desired, planned.limits, planned.requests_per_minute)
+            if planned.names is not None:
+                renewed = only(renewed, planned.names)
             _refuse(renewed)
             if bounded_by(renewed, planned.plan.to_json()):
                 raise GuardRefused(

@@ -24,6 +24,7 @@ _COMMANDS = {
     "apply": "Carry the plan out.",
     "drift": "Show what changed without us; change nothing.",
     "status": "Show the fleet.",
+    "rotate": "Replace signing secrets.",
     "doctor": "Check key, permissions, Vault and clock.",
     "schema": "Print a JSON Schema.",
     "sandbox": "Run a Zof API and an OpenBao server on this machine.",

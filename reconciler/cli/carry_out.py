@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
+    from reconciler.plan.guards import GuardLimits
     from reconciler.plan.outcome import Outcome
     from reconciler.workflow import Planned, World
 
@@ -44,6 +45,10 @@ class Options:
     jobs: int
     lock_timeout: float
     journal: str | None
+    rotate: tuple[str, ...] = ()
+    """Replace the secrets of these webhooks, and do nothing else."""
+    revoke: bool = False
+    """The secrets that are replaced are known to others."""
 
 
 def apply(settings: Settings, options: Options) -> ExitCode:
@@ -59,6 +64,10 @@ def apply(settings: Settings, options: Options) -> ExitCode:
         )
     reviewed = read_plan_file(options.plan_file) if options.plan_file is not None else None
     sites = _chosen(load_sites(settings), reviewed)
+    if options.rotate and len(sites) > 1:
+        raise UsageError(
+            "names go with one organization, and there are several", hint="choose one with --organization"
+        )
     application = _Application(settings, options, reviewed)
     code = for_each(sites, application.run, stop=application.stop)
     if settings.format == "json" and application.reports:
@@ -102,7 +111,7 @@ class _Application:
         tell_what_was_cut_off(self._journal_of(site))
         with site.world() as world:
             with site.reporter:
-                planned = workflow.plan(world, site.desired, limits, site.requests_per_minute)
+                planned = self._plan(site, world, limits)
             report = self._show(site, planned)
             if planned.verdicts:
                 return ExitCode.REFUSED
@@ -115,6 +124,14 @@ class _Application:
         if self._settings.format == "text":
             write_result("\n" + outcome_text(outcome, color=self._settings.color))
         return ExitCode.OK if outcome.complete else ExitCode.PARTIAL
+
+    def _plan(self, site: Site, world: World, limits: GuardLimits) -> Planned:
+        options, desired = self._options, site.desired
+        if not options.rotate:
+            return workflow.plan(world, desired, limits, site.requests_per_minute)
+        now = site.place.clock.now()
+        desired = workflow.rotation(desired, options.rotate, now, revoke=options.revoke)
+        return workflow.only(workflow.plan(world, desired, limits, site.requests_per_minute), options.rotate)
 
     def _journal_of(self, site: Site) -> Path:
         return Path(self._options.journal) if self._options.journal else site.place.journal

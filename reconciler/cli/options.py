@@ -119,3 +119,38 @@ def settings(
         return with_settings
 
     return decorate
+
+
+_CARRYING_OUT = (
+    click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal."),
+    click.option(
+        "--approve", multiple=True, metavar="DIGEST", help="Let the plan with this digest pass its guards."
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1, 8),
+        default=1,
+        show_default=True,
+        help="How many changes go on at a time.",
+    ),
+    click.option(
+        "--lock-timeout",
+        type=click.FloatRange(0),
+        default=60.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for another run to end.",
+    ),
+    click.option(
+        "--journal",
+        metavar="FILE",
+        help="Where each step is written down as it happens; default: in the user's state folder.",
+    ),
+)
+
+
+def carrying_out(function: Function) -> Function:
+    """Give a command the options of everything that changes something."""
+    for option in reversed(_CARRYING_OUT):
+        function = option(function)
+    return function

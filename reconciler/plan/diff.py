@@ -81,8 +81,7 @@ def compare(
         owned=len(owned),
         unmanaged=tuple(sorted((e for e in live if not live.is_owned(e.id)), key=lambda e: e.id)),
         commit=run.commit,
-        # Requests beyond one full window's burst are paced; the first window is there at once.
-        cost=Cost(requests, max(0, requests - requests_per_minute) * 60 / requests_per_minute),
+        cost=Cost.of(requests, requests_per_minute),
     )
     facts = Facts(
         manifests=len(wanted),
@@ -300,6 +299,8 @@ class _Planner:
 def _warnings(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
     if webhook is None or change.action not in {Action.REPLACE, Action.ROTATE}:
         return ()
+    if webhook.revoke:
+        return ("deliveries signed with the old secret are refused from then on (--now)",)
     if webhook.allow_event_gap:
         return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
     if webhook.overlap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,13 @@ class Cost:
     api_requests: int
     minimum_seconds: float
     """The least time that the API's quota allows for that many requests."""
+    requests_per_minute: int = 100
+
+    @classmethod
+    def of(cls, api_requests: int, requests_per_minute: int) -> Cost:
+        """Return the cost of so many requests: the first window is there at once, the rest is paced."""
+        paced = max(0, api_requests - requests_per_minute)
+        return cls(api_requests, paced * 60 / requests_per_minute, requests_per_minute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,12 @@ class Plan:
     unmanaged: tuple[Endpoint, ...] = ()
     commit: str | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0.0))
+
+    def restricted_to(self, changes: tuple[Change, ...]) -> Plan:
+        """Return this plan with only `changes` left, and what these alone cost."""
+        left_out = sum(c.api_requests for c in self.changes) - sum(c.api_requests for c in changes)
+        requests = self.cost.api_requests - left_out
+        return replace(self, changes=changes, cost=Cost.of(requests, self.cost.requests_per_minute))
 
     @property
     def pending(self) -> bool:

@@ -53,7 +53,7 @@ class _Path:
 
     @property
     def projection(self) -> Projection | None:
-        return Projection.from_metadata(self.custom_metadata)
+        return Projection.from_metadata(self.custom_metadata) if self.newest else None
 
 
 def _nothing(*_: object) -> None:
@@ -101,6 +101,10 @@ class FakeStore:
     def states(self, name: str) -> dict[int, VersionState]:
         """Return what is left of each version that is still known."""
         return {number: version.state for number, version in self._paths[name].versions.items()}
+
+    def texts(self, name: str) -> list[str]:
+        """Return what every version holds that can still be read or undeleted."""
+        return [version.text for version in self._paths[name].versions.values()]
 
     def put(self, name: str, fields: Mapping[str, Any]) -> int:
         """Write fields by hand, as somebody with the Vault command line does."""

@@ -125,8 +125,8 @@ class Org:
         expected = set(unmanaged)
         for wanted in desired:
             fields = self.store.fields(wanted.name)
-            assert fields is not None, f"{wanted.name}: no document"
-            endpoint = self.api.endpoints[fields["endpoint_id"]]
+            endpoint = self.api.endpoints.get(fields.get("endpoint_id", ""))
+            assert endpoint is not None, f"{wanted.name} has no endpoint"
             assert endpoint.serves(wanted), f"{wanted.name} is not what was asked for"
             assert fields["signing_secret"] == self.api.secrets[endpoint.id], f"{wanted.name}: a wrong secret"
             assert "pending_signing_secret" not in fields, f"{wanted.name}: an intent is left"

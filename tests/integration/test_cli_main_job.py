@@ -196,6 +196,29 @@ def test_the_record_says_who_ran_it(command: CommandLine) -> None:
     assert (metadata["actor"], metadata["commit"]) == ("grace", "0" * 40)
 
 
+def test_a_secret_is_rotated_by_name(command: CommandLine) -> None:
+    """`rotate` replaces one secret and nothing else; both count until the overlap ends, with --now only one."""
+    command.write("ci", secret={"overlap": "1h"})
+    command.write("other")
+    assert command("apply", "--yes").exit_code == 0
+    first, other = command.document("ci"), command.document("other")
+    assert command("rotate", "ci").exit_code == 64, "there is nobody to ask"
+    rotated = command("rotate", "ci", "--yes")
+    assert rotated.exit_code == 0, rotated.stderr
+    assert "1 to rotate" in rotated.stdout
+    second = command.document("ci")
+    assert second["previous_signing_secret"] == first["signing_secret"] != second["signing_secret"]
+    assert second["signing_secret"] == command.zof.secret_of(second["endpoint_id"]).reveal()
+    assert len(command.zof.console.list()) == 3
+    assert command("rotate", "ci", "--now", "--yes").exit_code == 0
+    third = command.document("ci")
+    assert second["signing_secret"] not in json.dumps(third)
+    assert command.document("other") == other
+    assert command("rotate", "absent", "--yes").exit_code == 3
+    assert command("plan", "--exit-code").exit_code == 0
+    _assert_no_secret_shown(command)
+
+
 def _token_with(command: CommandLine, policy: str) -> str:
     """Return a token with nothing but one of the example policies, fitted to the test's prefix."""
     organization = command.environment["ZOF_ORGANIZATION"]

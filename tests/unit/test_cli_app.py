@@ -126,7 +126,18 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
     listing = CliRunner().invoke(reconciler, ["--help"]).stdout
     context = click.Context(reconciler)
     names = reconciler.list_commands(context)
-    assert names == ["validate", "plan", "apply", "drift", "status", "doctor", "schema", "sandbox", "demo"]
+    assert names == [
+        "validate",
+        "plan",
+        "apply",
+        "drift",
+        "status",
+        "rotate",
+        "doctor",
+        "schema",
+        "sandbox",
+        "demo",
+    ]
     for name in names:
         command = reconciler.get_command(context, name)
         assert command is not None

@@ -15,6 +15,7 @@ FLAGS = {
     "validate": COMMON,
     "plan": COMMON | VAULT | {"--out", "--exit-code"},
     "apply": COMMON - {"--output"} | VAULT | {"--plan", "--yes", "--approve", "--jobs", "--lock-timeout"},
+    "rotate": COMMON - {"--output"} | VAULT | {"--now", "--yes", "--approve", "--jobs", "--lock-timeout"},
     "drift": COMMON | VAULT,
     "status": COMMON | VAULT,
     "doctor": COMMON | VAULT,
@@ -23,7 +24,7 @@ FLAGS = {
     "demo": {"--manifests", "--no-color", "--help"},
 }
 FORMATS = {"validate": {"text", "json", "github"}} | {
-    name: {"text", "json"} for name in ("plan", "apply", "drift", "status", "doctor")
+    name: {"text", "json"} for name in ("plan", "apply", "drift", "status", "rotate", "doctor")
 }
 WITH_PATHS = {"validate", "plan", "apply", "drift", "status"}
 

@@ -6,37 +6,14 @@ from typing import Any
 
 import click
 
-from reconciler.cli.options import Settings, settings
+from reconciler.cli.options import Settings, carrying_out, settings
 
 
 @click.command("apply")
 @click.option(
     "--plan", "plan_file", metavar="FILE", help="Do what this reviewed plan says, and nothing else."
 )
-@click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
-@click.option(
-    "--approve", multiple=True, metavar="DIGEST", help="Let the plan with this digest pass its guards."
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(1, 8),
-    default=1,
-    show_default=True,
-    help="How many changes go on at a time.",
-)
-@click.option(
-    "--lock-timeout",
-    type=click.FloatRange(0),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for another run to end.",
-)
-@click.option(
-    "--journal",
-    metavar="FILE",
-    help="Where each step is written down as it happens; default: in the user's state folder.",
-)
+@carrying_out
 @settings(actor=True, output=False)
 def command(settings: Settings, **options: Any) -> int:
     """Carry the plan out: show it, ask, do it, and tell what was done.
