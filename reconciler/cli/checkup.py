@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.cli.exit_codes import worst
 from reconciler.cli.preview import Results
 from reconciler.cli.wiring import for_each, load_places
 from reconciler.errors import ExitCode, ReconcilerError
@@ -37,14 +38,14 @@ _ADVICE = "extend the token's policy in Vault; examples/vault/apply.hcl suffices
 
 
 def doctor(settings: Settings) -> ExitCode:
-    """Check each organization; 1 where anything is not well."""
+    """Check each organization; 1 where anything is not well, 3 where a setting is missing."""
     places = load_places(settings)
     results = Results(settings, several=len(places) > 1)
 
     def check(place: Place) -> ExitCode:
         checks = [*_check_api(place), *_check_vault(place)]
         results.add(checkup_value(place.name, checks), checkup_text(place.name, checks, color=settings.color))
-        return ExitCode.OK if all(each.ok for each in checks) else ExitCode.FAILED
+        return worst(each.exit_code for each in checks)
 
     return results.write_after(for_each(places, check))
 
@@ -82,6 +83,7 @@ def _check_clock(server: datetime | None, asked_at: datetime, answered_at: datet
     return Check(
         "clock",
         ok=False,
+        exit_code=ExitCode.FAILED,
         detail=f"{duration(ahead)} ahead of the API's"
         if ahead > 0
         else f"{duration(behind)} behind the API's",
@@ -145,7 +147,7 @@ def _may(session: VaultSession, place: Place, needs: tuple[tuple[str, tuple[str,
 
 
 def _failed(name: str, error: ReconcilerError) -> Check:
-    return Check(name, ok=False, detail=error.message, hint=error.hint)
+    return Check(name, ok=False, detail=error.message, hint=error.hint, exit_code=error.exit_code)
 
 
 def _unknown(name: str) -> Check:

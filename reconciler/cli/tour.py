@@ -75,6 +75,7 @@ _EVENTS = re.compile(r"^(?P<head>\s*events:\s*\[)(?P<first>[^\]\n]*)\]", re.MULT
 _BLOCK_EVENTS = re.compile(r"^(?P<head>(?P<indent>\s*)events:\s*\n)(?P<item>\s*- )", re.MULTILINE)
 _OURS = ("ZOF_", "VAULT_", "GITHUB_", "ACTIONS_")
 _WAIT = 10.0
+_LEAVE_OUT = "leave --manifests out"
 
 
 def demo(manifests: str | None, *, no_color: bool) -> ExitCode:
@@ -219,9 +220,7 @@ def _edit(tour: Tour) -> None:
     """Edit a manifest: the API has no update, so a new endpoint comes before the old one goes."""
     path = next((each.location.path for each in tour.plain if _add_event(Path(each.location.path))), None)
     if path is None:
-        raise InvalidInput(
-            "the tour finds no manifest whose events it can edit", hint="leave --manifests out"
-        )
+        raise InvalidInput("the tour finds no manifest whose events it can edit", hint=_LEAVE_OUT)
     write_result(f"(added {_NEW_EVENT} in {Path(path).relative_to(tour.folder)})\n")
     before, since = set(tour.live().values()), len(tour.servers.receiver.received)
     tour.reconciler("apply", "--yes")
@@ -233,7 +232,10 @@ def _edit(tour: Tour) -> None:
 def _drift(tour: Tour) -> None:
     """Somebody deletes one endpoint in the console and edits another: drift."""
     live = tour.live()
-    first, second, *_ = [webhook.url for webhook in tour.plain]
+    urls = [webhook.url for webhook in tour.plain]
+    if len(urls) < 2:  # noqa: PLR2004 (one to delete and one to edit)
+        raise InvalidInput("the tour needs two webhooks that are tested and have no overlap", hint=_LEAVE_OUT)
+    first, second, *_ = urls
     tour.servers.zof.console.delete(live[first])
     tour.servers.zof.console.edit(live[second], events=["run.started"])
     write_result(f"(deleted the endpoint of {visible(first)}, changed the events of {visible(second)})\n")

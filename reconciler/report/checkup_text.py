@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.errors import ExitCode
 from reconciler.report.escape import visible
 from reconciler.report.style import Ink, Style, pad, width
 
@@ -21,6 +22,8 @@ class Check:
     """None: it could not be checked, because something before it is not well."""
     detail: str
     hint: str | None = None
+    exit_code: ExitCode = ExitCode.OK
+    """What a run would end with for this."""
 
 
 _MARKS = {True: ("✓", Ink.GREEN), False: ("✗", Ink.RED), None: ("○", Ink.DIM)}

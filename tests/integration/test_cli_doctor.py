@@ -323,10 +323,10 @@ def test_a_tokens_life_is_told(command: CommandLine, options: dict[str, Any], wo
 )
 @pytest.mark.parametrize("value", [None, "", " "])
 def test_a_missing_variable_is_named(command: CommandLine, name: str, check: str, value: str | None) -> None:
-    """A variable that is not set: exit 1, its name and what to set it to; the other server is checked."""
+    """A variable that is not set: exit 3, its name and what to set it to; the other server is checked."""
     result = command("doctor", "--format", "json", **{name: value})
     checks = _checks(result)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert _not_well(checks) == [check]
     assert checks[check]["detail"] == f"{name} is not set"
     assert checks[check]["hint"].startswith("set it to ")
@@ -342,7 +342,7 @@ def test_a_broken_configuration_is_invalid(command: CommandLine) -> None:
 
 
 def test_each_organization_is_checked(command: CommandLine) -> None:
-    """Several organizations have a list each, and one that is not well does not hide the others: exit 1."""
+    """Several organizations have a list each, and one that lacks its key does not hide the others: exit 3."""
     config = {
         "apiVersion": "webhooks.zof.ai/v1", "kind": "Config",
         "organizations": [
@@ -352,7 +352,7 @@ def test_each_organization_is_checked(command: CommandLine) -> None:
     }  # fmt: skip
     (command.folder / "reconciler.yaml").write_text(json.dumps(config), encoding="utf-8")
     text = command("doctor", ZOF_ORGANIZATION=None, PROD_KEY=None)
-    assert text.exit_code == 1
+    assert text.exit_code == 3
     first, second = text.stdout.split("\n\n")
     assert first.startswith("acme-prod\n  ✗ API key ")
     assert "PROD_KEY is not set" in first

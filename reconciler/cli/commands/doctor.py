@@ -12,7 +12,8 @@ from reconciler.cli.options import Settings, settings
 def command(settings: Settings) -> int:
     """Check the API key and its permission, the Vault token, its capabilities, the mount and the clock.
 
-    Nothing is changed, and no secret is read. Exit codes: 0 all is well, 1 something is not.
+    Nothing is changed, and no secret is read. Exit codes: 0 all is well, 1 something is not,
+    3 a setting is missing or invalid.
 
     \b
     Examples:
