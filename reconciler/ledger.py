@@ -536,7 +536,7 @@ class Projection:
         metadata = {key: text for key, text in values.items() if text and _fits_metadata(text)}
         listable = all(_fits_metadata(i) and "," not in i for i in self.previous_ids)
         if not listable or any(values[key] and key not in metadata for key in _DECISIVE):
-            del metadata["v"]
+            metadata.pop("v", None)
         return metadata
 
     @classmethod

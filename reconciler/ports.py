@@ -34,7 +34,7 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """The endpoint is gone; a 404 says so too."""
+    """The endpoint is gone; a 404 of the API's own says so too."""
 
     request_id: str | None = None
 
@@ -111,11 +111,14 @@ class EndpointApi(Protocol):
         ...
 
     def test(self, endpoint_id: str) -> TestAnswer:
-        """Ask for a signed test delivery. A 404 comes back as `Refused`."""
+        """Ask for a signed test delivery. A 404 of the API's own comes back as `Refused`."""
         ...
 
     def delete(self, endpoint_id: str) -> DeleteAnswer:
-        """Delete the endpoint; a 404 is success. A 405 or 501 (no such operation) is `Refused`."""
+        """Delete the endpoint; a 404 of the API's own is success.
+
+        A 405 or 501 (no such operation) is `Refused`.
+        """
         ...
 
     @property

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from reconciler.vault.failures import Purpose
 
 _MAX_WORDS = 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+# A date beyond these is nobody's clock.
+_YEARS = range(1970, 9000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def interpret(response: requests.Response, purpose: Purpose) -> Answer:
         if status == HTTPStatus.NOT_FOUND:
             raise unexpected_shape(purpose)
         raise failure(status, _words(body), purpose, wait=_seconds(response.headers.get("Retry-After")))
-    data, auth = (body.get(key) or {} for key in ("data", "auth"))
+    data, auth = ({} if body.get(key) is None else body[key] for key in ("data", "auth"))
     if not isinstance(data, dict) or not isinstance(auth, dict):
         raise unexpected_shape(purpose)
     if status == HTTPStatus.NOT_FOUND and not data:
@@ -77,9 +79,9 @@ def _words(body: dict[str, Any] | None) -> str:
 def _date(response: requests.Response) -> datetime | None:
     try:
         date = parsedate_to_datetime(response.headers.get("Date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return date if date.tzinfo else None
+    return date if date.tzinfo and date.year in _YEARS else None
 
 
 def _seconds(text: str | None) -> float | None:

@@ -78,7 +78,7 @@ def mount_version(session: VaultSession, mount: str) -> int | None:
             f"there is no secrets engine at mount '{mount}' that this token may see",
             hint="`vault secrets list` shows the mounts; the token needs a policy for paths in it",
         ) from error
-    if data.get("type") not in {"kv", "generic"}:
+    if data.get("type") not in ("kv", "generic"):
         return None
     options = data.get("options")
     return 2 if isinstance(options, dict) and options.get("version") == "2" else 1

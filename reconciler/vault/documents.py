@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hvac.utils import format_url
 
 from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, StoreError
+from reconciler.ledger import is_text
 from reconciler.ports import Metadata, Stored, VersionState
 from reconciler.vault.checks import require_version_2
 from reconciler.vault.failures import (
@@ -17,6 +18,7 @@ from reconciler.vault.failures import (
     NoAnswer,
     NotFound,
     Purpose,
+    Rejected,
     Unsupported,
     retry_delay,
     unexpected_shape,
@@ -42,7 +44,7 @@ _T = TypeVar("_T")
 LOCK = "_lock"
 _READERS = 8
 _WRITE_TRIES = 3
-_UNSAFE = re.compile(r"[/\x00-\x1f\x7f-\x9f]")
+_UNSAFE = re.compile(r"[/\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class VaultDocuments:
@@ -78,6 +80,8 @@ class VaultDocuments:
         details = answer.data.get("key_info")
         if not answer.found or not isinstance(details, dict):
             return self._list_one_by_one()
+        if not is_text("".join(details)):
+            raise unexpected_shape(purpose)
         self._mount_checked = True
         now = answer.at or self._clock.now()
         return _parse(
@@ -99,7 +103,12 @@ class VaultDocuments:
     # --- DocumentStore: writing ---------------------------------------------------------------------
 
     def write(self, name: str, document: Document, *, cas: int) -> int:
-        """As the port says."""
+        """As the port says. A new path requires check-and-set before it has anything that could be lost.
+
+        Cut off in between, a path without a version is left: it counts as absent, and as free.
+        """
+        if cas == 0:
+            self._set_metadata(name, {"cas_required": True}, "create", harmless=True)
         nonce = document.ledger.nonce
         return self._check_and_set(
             name, document.to_fields(), cas, lambda fields: nonce != "" and _nonce(fields) == nonce
@@ -108,13 +117,16 @@ class VaultDocuments:
     def write_projection(self, name: str, projection: Projection) -> None:
         """As the port says.
 
-        hvac's own method is avoided: it always sends `delete_version_after`, and so would reset it.
+        Servers differ in which characters they know: where values are refused, those in ASCII are written.
         """
-        self._require_version_2()
-        purpose = self._purpose("update", "metadata", name, confidential=False)
-        body = {"custom_metadata": projection.to_metadata(), "cas_required": True}
-        path = format_url("/v1/{path}", path=purpose.path)
-        self._session.call(lambda client: client.adapter.post(path, json=body), purpose)
+        values = projection.to_metadata()
+        try:
+            self._set_metadata(name, {"custom_metadata": values, "cas_required": True}, "update")
+        except Rejected:
+            plain = {key: value for key, value in values.items() if value.isascii()}
+            if plain == values:
+                raise
+            self._set_metadata(name, {"custom_metadata": plain, "cas_required": True}, "update")
 
     def soft_delete(self, name: str, version: int) -> None:
         """As the port says."""
@@ -141,7 +153,7 @@ class VaultDocuments:
         version, fields = self._newest(LOCK)
         if not fields:
             return version, None
-        return version, {key: value for key, value in fields.items() if isinstance(value, str)}
+        return version, {key: value for key, value in fields.items() if is_text(value)}
 
     def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
         """As the port says."""
@@ -149,6 +161,19 @@ class VaultDocuments:
         return self._check_and_set(LOCK, wanted, cas, lambda found: found == wanted)
 
     # --- how it is done -----------------------------------------------------------------------------
+
+    def _set_metadata(
+        self, name: str, settings: dict[str, Any], capability: str, *, harmless: bool = False
+    ) -> None:
+        """Change settings of a path, and no others.
+
+        hvac's own method is avoided: it always sends `delete_version_after`, and so would reset it.
+        """
+        self._require_version_2()
+        path = f"{self._mount}/metadata/{self._path(name)}"
+        purpose = Purpose(capability, path, confidential=False, harmless=harmless)
+        url = format_url("/v1/{path}", path=path)
+        self._session.call(lambda client: client.adapter.post(url, json=settings), purpose)
 
     def _list_one_by_one(self) -> Mapping[str, Metadata]:
         self._require_version_2()

@@ -27,6 +27,7 @@ _BACK_OFF = (0.25, 0.5, 1.0, 2.0)
 _MAX_WAIT = 30.0
 _RETRIABLE = {412, 429, 500, 502, 503, 504}
 """412: a replica that has not caught up yet. 500 and up: see Vault's HTTP API documentation."""
+_LOOK_AT_LOG = "run again; if it stays, look at Vault's log"
 _REACH = "check the Vault address and that this machine may reach it"
 
 
@@ -114,9 +115,12 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
                 hint=f"the token's policy needs `{purpose.capability}` on `{path}`",
             )
         case HTTPStatus.NOT_FOUND:
-            return NotFound(f"Vault has nothing at {path}")
+            return NotFound(
+                f"Vault has nothing at {path}",
+                hint="check the mount, the prefix and the namespace, then run again",
+            )
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return Unsupported(f"this Vault cannot {purpose.capability} {path}{quoted}")
+            return Unsupported(f"this Vault cannot {purpose.capability} {path}{quoted}", hint=_REACH)
         case HTTPStatus.NOT_IMPLEMENTED:
             return StoreError("Vault is not initialized", hint="initialize and unseal it")
         case HTTPStatus.SERVICE_UNAVAILABLE if "sealed" in words:
@@ -124,11 +128,13 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
         case _ if status in _RETRIABLE:
             return NoAnswer(
                 f"Vault answered HTTP {status} for {path}{quoted}",
-                hint="run again; if it stays, look at Vault's log",
+                hint=_LOOK_AT_LOG,
                 wait=wait,
             )
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return NoAnswer(f"Vault answered HTTP {status} for {path}{quoted}", retriable=False)
+            return NoAnswer(
+                f"Vault answered HTTP {status} for {path}{quoted}", hint=_LOOK_AT_LOG, retriable=False
+            )
     return Rejected(
         f"Vault refused to {purpose.capability} {path} (HTTP {status}){quoted}",
         hint="Vault's audit log has the reason",
@@ -159,7 +165,9 @@ def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  
         status = _HVAC_STATUS.get(type(error))
         if status is not None:
             return failure(status, "", purpose)
-        return NoAnswer(f"hvac reports {type(error).__name__} for {purpose.path}", retriable=False)
+        return NoAnswer(
+            f"hvac reports {type(error).__name__} for {purpose.path}", hint=_LOOK_AT_LOG, retriable=False
+        )
     match error:
         case requests.exceptions.SSLError():
             return NoAnswer(

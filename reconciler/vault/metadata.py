@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,6 +11,8 @@ from reconciler.ports import Metadata, Stored, VersionState
 
 _DATE_RESOLUTION = timedelta(seconds=1)
 """Vault's time comes from a header with whole seconds, cut off."""
+_VERSION_LIMIT = 2**63
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class UnexpectedShape(ValueError):
@@ -29,10 +32,11 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
     """
     data = _mapping(value)
     number = _version(data.get("current_version"))
-    projection = parse_projection(data.get("custom_metadata"))
     if number == 0:
-        return Metadata(name, 0, VersionState.ABSENT, projection)
+        # Without a document there is nothing that its metadata could be about.
+        return Metadata(name, 0, VersionState.ABSENT, None)
     version = _mapping(_mapping(data.get("versions")).get(str(number)))
+    projection = parse_projection(data.get("custom_metadata"))
     return Metadata(name, number, _state(version, now), projection)
 
 
@@ -45,7 +49,7 @@ def parse_stored(name: str, value: object, now: datetime) -> Stored:
     """
     data = _mapping(value)
     version = _mapping(data.get("metadata"))
-    number = _version(version.get("version"))
+    number = _written_version(version.get("version"))
     projection = parse_projection(version.get("custom_metadata"))
     fields = data.get("data")
     if fields is None:
@@ -67,7 +71,7 @@ def parse_newest(value: object) -> tuple[int, dict[str, Any] | None]:
     """
     data = _mapping(value)
     fields = data.get("data")
-    number = _version(_mapping(data.get("metadata")).get("version"))
+    number = _written_version(_mapping(data.get("metadata")).get("version"))
     return number, fields if isinstance(fields, dict) else None
 
 
@@ -90,30 +94,34 @@ def undestroyed_before(value: object, version: int) -> list[int]:
         UnexpectedShape: this is no metadata.
     """
     versions = _mapping(_mapping(value).get("versions"))
-    try:
-        return sorted(
-            int(number)
-            for number, kept in versions.items()
-            if int(number) < version and _mapping(kept).get("destroyed") is not True
-        )
-    except ValueError:
-        raise UnexpectedShape from None
+    if not all(_NUMBER.fullmatch(number) for number in versions):
+        raise UnexpectedShape
+    return sorted(
+        int(number)
+        for number, kept in versions.items()
+        if int(number) < version and not _is_destroyed(_mapping(kept))
+    )
 
 
 def parse_projection(value: object) -> Projection | None:
     """Read `custom_metadata`: None where it is null, somebody else's or damaged."""
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        return None
-    return Projection.from_metadata(value)
+    return Projection.from_metadata(value) if isinstance(value, dict) else None
 
 
 def _state(version: dict[str, Any], now: datetime) -> VersionState:
-    if version.get("destroyed") is True:
+    if _is_destroyed(version):
         return VersionState.DESTROYED
     # With `delete_version_after` the time lies in the future, and the version lives until then.
     deleted = version.get("deletion_time")
-    gone = bool(deleted) and _moment(deleted) <= now + _DATE_RESOLUTION
+    gone = deleted not in (None, "") and _moment(deleted) <= now + _DATE_RESOLUTION
     return VersionState.DELETED if gone else VersionState.LIVE
+
+
+def _is_destroyed(version: dict[str, Any]) -> bool:
+    destroyed = version.get("destroyed", False)
+    if not isinstance(destroyed, bool):
+        raise UnexpectedShape
+    return destroyed
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -124,14 +132,20 @@ def _mapping(value: object) -> dict[str, Any]:
 
 def _version(value: object) -> int:
     # A JSON true is an int to Python.
-    if type(value) is not int or value < 0:
+    if type(value) is not int or not 0 <= value < _VERSION_LIMIT:
         raise UnexpectedShape
     return value
 
 
+def _written_version(value: object) -> int:
+    if value == 0:
+        raise UnexpectedShape
+    return _version(value)
+
+
 def _moment(value: object) -> datetime:
     try:
-        moment = datetime.fromisoformat(str(value))
+        moment = datetime.fromisoformat(value if isinstance(value, str) else "")
     except ValueError:
         raise UnexpectedShape from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

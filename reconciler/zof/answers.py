@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from reconciler.model import Endpoint, Secret
-from reconciler.ports import Created, Delivered, NotDelivered, Refused
+from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
 from reconciler.zof.text import clean
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ _CURSOR_LIMIT = 4096
 _MILLISECONDS = 1e11
 _MASK = re.compile(r"\*{3}|\.{3}|…|•|\A\W*(?:redacted|hidden|masked|secret)\W*\Z", re.IGNORECASE)
 _CLIENT_ERROR = 400
+_NO_SUCH_OPERATION = frozenset({405, 501})
 _REDIRECT = range(300, 400)
+_NOT_FOLLOWED = "a redirect, which is not followed since the key would go along; check the API's URL"
+# Moments beyond these are nobody's clock, and arithmetic with them ends at the calendar's edge.
+_YEARS = range(1970, 9000)
 
 
 class Nonsense(Exception):
@@ -111,14 +115,19 @@ def is_id(value: Any) -> TypeGuard[str]:
 def read_created_at(value: Any) -> datetime | None:
     """Read `created`, RFC 3339 or Unix time; None where it is absent or something else."""
     try:
-        if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
-            # Without an offset nobody knows which hour is meant.
-            return None if moment.tzinfo is None else moment.astimezone(UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return datetime.fromtimestamp(value / 1000 if value >= _MILLISECONDS else value, UTC)
+        moment = _moment(value)
     except (ValueError, OverflowError, OSError):
-        pass
+        return None
+    return moment if moment is not None and moment.year in _YEARS else None
+
+
+def _moment(value: Any) -> datetime | None:
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        # Without an offset nobody knows which hour is meant.
+        return None if moment.tzinfo is None else moment.astimezone(UTC)
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return datetime.fromtimestamp(value / 1000 if value >= _MILLISECONDS else value, UTC)
     return None
 
 
@@ -149,14 +158,16 @@ def read_secret(value: Any) -> Secret | None:
 
 
 def read_test(answer: Answer, secrets: Sequence[Secret]) -> Delivered | NotDelivered:
-    """Read the answer to a test. What it looks like is undocumented: only a clear "no" is a failure."""
-    try:
-        value = _read_object(answer.body)
-    except Nonsense:
-        return Delivered(answer.request_id)
+    """Read the answer to a test. What it looks like is undocumented: only a clear "no" is a failure.
+
+    Raises:
+        Nonsense: it is neither empty nor JSON, or an error object.
+    """
+    value = _read_anything(answer.body)
     status = value.get("status_code")
     failed_status = isinstance(status, int) and status >= _CLIENT_ERROR
     if value.get("delivered") is not False and value.get("success") is not False and not failed_status:
+        _refuse_error(value)
         return Delivered(answer.request_id)
     words = [f"the receiver answered {status}"] if failed_status else []
     words += [_words(value.get(name), secrets) for name in ("error", "message", "reason")]
@@ -164,12 +175,44 @@ def read_test(answer: Answer, secrets: Sequence[Secret]) -> Delivered | NotDeliv
     return NotDelivered(reason, answer.request_id)
 
 
+def read_deletion(answer: Answer) -> Deleted:
+    """Read the answer to a deletion. What it looks like is undocumented, but it is no web page.
+
+    Raises:
+        Nonsense: it is neither empty nor JSON, or says itself that nothing was deleted.
+    """
+    value = _read_anything(answer.body)
+    _refuse_error(value)
+    if value.get("deleted") is False:
+        raise Nonsense("it says that nothing was deleted")
+    return Deleted(answer.request_id)
+
+
+def check_refusal(answer: Answer, method: str) -> None:
+    """Make sure that an answer that is no success is the API's own: a proxy in between says "404", too.
+
+    That there is no deletion may be said by whatever serves the API: nobody acts on it but a person.
+
+    Raises:
+        Nonsense: it holds no error object.
+    """
+    if method == "DELETE" and answer.status in _NO_SUCH_OPERATION:
+        return
+    try:
+        error = _read_object(answer.body).get("error")
+    except Nonsense:
+        if answer.status in _REDIRECT:
+            raise Nonsense(_NOT_FOLLOWED) from None
+        raise
+    if not _is_error(error):
+        raise Nonsense(_NOT_FOLLOWED if answer.status in _REDIRECT else "it holds no error object")
+
+
 def read_refusal(answer: Answer, secrets: Sequence[Secret]) -> Refused:
     """Read an answer that is no success. It may be anything: a proxy's web page is one, too."""
     status, request_id = answer.status, answer.request_id
     if status in _REDIRECT:
-        message = "a redirect, which is not followed since the key would go along; check the API's URL"
-        return Refused(status, "redirect", message, request_id=request_id)
+        return Refused(status, "redirect", _NOT_FOLLOWED, request_id=request_id)
     try:
         value = _read_object(answer.body).get("error")
     except Nonsense:
@@ -207,14 +250,34 @@ def _is_text(value: Any) -> TypeGuard[str]:
         return False
 
 
+def _is_error(value: Any) -> bool:
+    """Whether `value` is what the API says under `error`."""
+    return isinstance(value, dict) and any(isinstance(value.get(key), str) for key in ("code", "message"))
+
+
+def _refuse_error(value: dict[str, Any]) -> None:
+    if _is_error(value.get("error")):
+        raise Nonsense("it is an error object with the status of a success")
+
+
+def _read_anything(body: bytes) -> dict[str, Any]:
+    """Read an answer of undocumented shape: an object's fields; none where it is empty or another JSON."""
+    value = _read_json(body) if body.strip() else None
+    return value if isinstance(value, dict) else {}
+
+
 def _read_object(body: bytes) -> dict[str, Any]:
+    value = _read_json(body)
+    if not isinstance(value, dict):
+        raise Nonsense("it is no JSON object")
+    return value
+
+
+def _read_json(body: bytes) -> Any:
     try:
-        value = json.loads(body)
+        return json.loads(body)
     except (ValueError, RecursionError):
         # The cause quotes the answer, which may hold a signing secret.
         start = body[:256].lstrip().lower()
         is_page = start.startswith((b"<!doctype", b"<html"))
         raise Nonsense("it is a web page, not the API's JSON" if is_page else "it is no JSON") from None
-    if not isinstance(value, dict):
-        raise Nonsense("it is no JSON object")
-    return value

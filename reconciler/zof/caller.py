@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from reconciler.zof.answers import Nonsense
+from reconciler.zof.answers import Nonsense, check_refusal
 from reconciler.zof.pacing import Gate, read_signals
 from reconciler.zof.retry import BUDGET, Retry, decide, leaves_doubt, may_pass
 from reconciler.zof.text import clean
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _SUCCESS = range(200, 300)
+_REDIRECT = range(300, 400)
 _TOO_MANY_REQUESTS = 429
 
 
@@ -49,7 +50,7 @@ class Failure:
 
     @property
     def is_lasting(self) -> bool:
-        """Whether the last answer is the server's definitive word."""
+        """Whether the last answer is the API's definitive word."""
         return isinstance(self.last, Answer) and not may_pass(self.last.status)
 
 
@@ -76,7 +77,8 @@ class Caller:
         Args:
             request: what to send.
             read: turns a 2xx into a value, or raises `Nonsense`.
-            repeat_nonsense: whether a 2xx that cannot be read is worth another try.
+            repeat_nonsense: whether an answer that is not the API's own is worth another try: a 2xx that
+                cannot be read, or a refusal without the API's error object.
         """
         elapsed, attempt, in_doubt = 0.0, 0, False
         while True:
@@ -88,12 +90,13 @@ class Caller:
             began = self._clock.monotonic()
             last, signals = self._send(request, max(1.0, BUDGET - elapsed))
             elapsed += self._clock.monotonic() - began
-            if isinstance(last, Answer) and last.status in _SUCCESS:
+            if isinstance(last, Answer) and not may_pass(last.status):
                 try:
-                    return Success(read(last), last, in_doubt)
+                    if last.status in _SUCCESS:
+                        return Success(read(last), last, in_doubt)
+                    check_refusal(last, request.method)
                 except Nonsense as nonsense:
-                    reason = f"the answer (HTTP {last.status}) makes no sense: {nonsense}"
-                    last = NoAnswer(reason, final=not repeat_nonsense, request_id=last.request_id)
+                    last = _nonsense(last, nonsense, repeat=repeat_nonsense)
             in_doubt = in_doubt or _leaves_doubt(last)
             retry = self._decide(request.method, last, attempt, elapsed, signals)
             if retry is None:
@@ -144,6 +147,17 @@ class Caller:
         if not told:
             request = f" [request {answer.request_id}]" if answer.request_id else ""
             self._reporter.warn(f"the API announces the end of what we use for {sunset}{request}")
+
+
+def _nonsense(answer: Answer, why: Nonsense, *, repeat: bool) -> NoAnswer:
+    """Return what an answer counts as that the API cannot have given."""
+    problem = "makes no sense" if answer.status in _SUCCESS else "is not the API's own"
+    return NoAnswer(
+        f"the answer (HTTP {answer.status}) {problem}: {why}",
+        final=not repeat or answer.status in _REDIRECT,
+        request_id=answer.request_id,
+        status=answer.status,
+    )
 
 
 def _leaves_doubt(last: Answer | NoAnswer) -> bool:

@@ -13,6 +13,7 @@ from reconciler.zof.answers import (
     Page,
     is_id,
     read_creation,
+    read_deletion,
     read_page,
     read_refusal,
     read_test,
@@ -164,19 +165,25 @@ class ZofApi:
         return settled
 
     def test(self, endpoint_id: str) -> TestAnswer:
-        """Ask for a signed test delivery. A 404 comes back as `Refused`."""
+        """Ask for a signed test delivery. A 404 of the API's own comes back as `Refused`."""
         if not is_id(endpoint_id):
             return _unsendable_id()
         result: Success[Delivered | NotDelivered] | Failure = self._caller.call(
-            Request("POST", f"/webhooks/{endpoint_id}/test"), lambda answer: read_test(answer, [self._key])
+            Request("POST", f"/webhooks/{endpoint_id}/test"),
+            lambda answer: read_test(answer, [self._key]),
+            repeat_nonsense=True,
         )
         return self._settle(result) if isinstance(result, Failure) else result.value
 
     def delete(self, endpoint_id: str) -> DeleteAnswer:
-        """Delete the endpoint; a 404 is success. A 405 or 501 (no such operation) is `Refused`."""
+        """Delete the endpoint; a 404 or 410 of the API's own is success.
+
+        A 405 or 501 (no such operation) is `Refused`; a proxy's page, whatever its status, is `Unanswered`.
+        """
         if not is_id(endpoint_id):
             return _unsendable_id()
-        result = self._caller.call(Request("DELETE", f"/webhooks/{endpoint_id}"), _read_deletion)
+        request = Request("DELETE", f"/webhooks/{endpoint_id}")
+        result = self._caller.call(request, read_deletion, repeat_nonsense=True)
         if not isinstance(result, Failure):
             return result.value
         if isinstance(result.last, Answer) and result.status in {_NOT_FOUND, _GONE}:
@@ -221,17 +228,16 @@ class ZofApi:
 
     def _explain(self, failure: Failure) -> ApiError:
         """Say in a sentence why the endpoints could not be listed, and what to check."""
-        settled = self._settle(failure)
-        if isinstance(settled, Unanswered):
-            return ApiError(
-                f"the Zof API gave no usable answer: {settled}",
-                hint="check ZOF_API_URL, the network and the API's status, then try again",
-                status=failure.status,
-            )
-        message, hint = _REASONS.get(settled.status, _OTHER_REASON)
-        if settled.status in _REDIRECT:
+        settled, status = self._settle(failure), failure.last.status
+        if status in _REDIRECT:
             message, hint = _REDIRECTED
-        return ApiError(f"{message}: {settled}", hint=hint, status=settled.status)
+        elif status == _NOT_FOUND:
+            message, hint = _NO_API
+        elif isinstance(settled, Unanswered):
+            message, hint = _NO_ANSWER
+        else:
+            message, hint = _REASONS.get(settled.status, _OTHER_REASON)
+        return ApiError(f"{message}: {settled}", hint=hint, status=failure.status)
 
 
 _REASONS = {
@@ -243,11 +249,13 @@ _REASONS = {
         "the API key lacks the permission `webhooks:manage`",
         "grant it in Admin Center > Developer, or use another key in ZOF_API_KEY (or what `keyEnv` names)",
     ),
-    _NOT_FOUND: (
-        "there is no webhooks API at this URL",
-        "check ZOF_API_URL, for example https://api.zof.ai/v1",
-    ),
 }
+# Whoever says so, the API or what stands at a URL that is not the API's.
+_NO_API = ("there is no webhooks API at this URL", "check ZOF_API_URL, for example https://api.zof.ai/v1")
+_NO_ANSWER = (
+    "the Zof API gave no usable answer",
+    "check ZOF_API_URL, the network and the API's status, then try again",
+)
 _REDIRECTED = ("the Zof API's URL leads elsewhere", "check ZOF_API_URL: name the API itself")
 _OTHER_REASON = ("the Zof API refused to list the endpoints", "the server's words say what it did not like")
 
@@ -258,10 +266,6 @@ def _incomplete(why: str, request_id: str | None) -> ApiError:
         f"the API's listing cannot be complete: {why}{request}",
         hint="nothing is done on half a listing; try again, and quote the request id to the API's support",
     )
-
-
-def _read_deletion(answer: Answer) -> Deleted:
-    return Deleted(answer.request_id)
 
 
 def _unsendable_id() -> Refused:

@@ -92,6 +92,8 @@ class NoAnswer:
     final: bool = False
     """Whether there is no sense in another try."""
     request_id: str | None = None
+    status: int | None = None
+    """The status of an answer that came and could not be used."""
 
 
 class Wire:

@@ -316,11 +316,19 @@ class TestMetadata:
         assert bench.store.list_metadata()["ci"].projection is None
         assert bench.store.read("ci").projection is None
 
-    def test_metadata_without_a_version_is_absent(self, bench: Bench) -> None:
-        """A path that has metadata only is absent, and free to be written with version 0."""
-        bench.put_metadata("ci", {"team": "platform"})
+    @pytest.mark.parametrize("values", [{"team": "platform"}, projection(1).to_metadata()])
+    def test_metadata_without_a_version_is_absent(self, bench: Bench, values: dict[str, str]) -> None:
+        """A path that has metadata only is absent, whatever it says, and free for a first version."""
+        bench.put_metadata("ci", values)
+        listed, stored = bench.store.list_metadata()["ci"], bench.store.read("ci")
+        assert (listed.version, listed.state, listed.projection) == (0, VersionState.ABSENT, None)
+        assert (stored.version, stored.state, stored.projection) == (0, VersionState.ABSENT, None)
+        bench.store.destroy_before("ci", 1)
+        with pytest.raises(CasConflict):
+            bench.store.write("ci", document(), cas=1)
         assert bench.store.list_metadata()["ci"].state is VersionState.ABSENT
         assert bench.store.write("ci", document(), cas=0) == 1
+        assert bench.store.list_metadata()["ci"].state is VersionState.LIVE
 
     def test_the_lock_is_no_document(self, store: Store) -> None:
         """Names that begin with an underscore are not listed."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.errors import CasConflict, InvalidInput, ReconcilerError, StoreError
 from reconciler.ledger import Document, Ledger, Projection
-from reconciler.model import Secret
+from reconciler.model import Run, Secret
 from reconciler.ports import VersionState
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.documents import VaultDocuments
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 
 CANARY = "whsec_canary"
 PROJECTION = Projection(1, "acme", "https://api.zof.ai/v1", 1, "active", endpoint_id="we_1")
+# A tab, a line end, NUL, DEL, a control, hidden and odd spaces, hidden signs, marks of order, private, none.
+ODD_CHARACTERS = tuple(
+    "\t\n\0\x7f\x80\xa0\xad\u1680\u2003\u200b\u200d\u2028\u202e\u2066\u3000\ufeff\ue000\uffff"
+)
 UNSUPPORTED = Reply(404, '{"errors":["1 error occurred:\\n\\t* unsupported path\\n\\n"]}')
 NO_OPERATION = Reply(405, '{"errors":["unsupported operation"]}')
 MISSING = Reply(404, '{"errors":[]}')
@@ -77,6 +83,29 @@ def documents(connect: Callable[..., VaultDocuments]) -> VaultDocuments:
 def behind_proxy(connect: Callable[..., VaultDocuments], proxy: Proxy) -> VaultDocuments:
     """Give the documents through the proxy."""
     return connect(proxy.address)
+
+
+def is_write(request: Request) -> bool:
+    """Whether this is the write of a document's version."""
+    return request.method == "POST" and "/data/" in request.path
+
+
+def writes(proxy: Proxy) -> list[Request]:
+    """Return the writes of versions that came."""
+    return [request for request in proxy.requests if is_write(request)]
+
+
+def befall(proxy: Proxy, fate: Fate | Reply, *, times: int = 1) -> None:
+    """Let `fate` befall the next `times` writes of a version."""
+    left = [times]
+
+    def script(request: Request) -> Fate | Reply:
+        if not is_write(request) or not left[0]:
+            return Fate.FORWARD
+        left[0] -= 1
+        return fate
+
+    proxy.script = script
 
 
 def metadata_settings(openbao: OpenBaoServer, settings: VaultSettings, name: str) -> dict[str, Any]:
@@ -231,31 +260,132 @@ class TestMetadata:
         assert settings["cas_required"] is True
         assert settings["custom_metadata"] == PROJECTION.to_metadata()
 
+    def test_a_new_path_requires_check_and_set_from_the_start(
+        self,
+        openbao: OpenBaoServer,
+        vault_settings: VaultSettings,
+        behind_proxy: VaultDocuments,
+        proxy: Proxy,
+    ) -> None:
+        """A first version lies where nobody can write over it unawares; later ones cost no request more."""
+        behind_proxy.write("ci", document("a"), cas=0)
+        assert metadata_settings(openbao, vault_settings, "ci")["cas_required"] is True
+        path = f"{vault_settings.mount}/data/{vault_settings.prefix}/ci"
+        with pytest.raises(ReconcilerError, match="400"):
+            openbao.request("POST", path, {"data": {"by": "hand"}})
+        before = proxy.sent("POST")
+        behind_proxy.write("ci", document("b"), cas=1)
+        assert proxy.sent("POST") == before + 1
+
+    def test_cut_off_before_the_first_version(
+        self, behind_proxy: VaultDocuments, proxy: Proxy, documents: VaultDocuments
+    ) -> None:
+        """A path that was made ready and got no version is absent everywhere, and free."""
+        befall(proxy, Fate.DROP, times=99)
+        with pytest.raises(NoAnswer):
+            behind_proxy.write("ci", document(), cas=0)
+        listed, stored = documents.list_metadata()["ci"], documents.read("ci")
+        assert (listed.version, listed.state, listed.projection) == (0, VersionState.ABSENT, None)
+        assert (stored.version, stored.state) == (0, VersionState.ABSENT)
+        proxy.script = lambda r: UNSUPPORTED if "detailed-metadata" in r.path else Fate.FORWARD
+        assert behind_proxy.list_metadata() == documents.list_metadata()
+        documents.destroy_before("ci", 1)
+        assert documents.write("ci", document(), cas=0) == 1
+
+    @pytest.mark.parametrize("fate", [Fate.DROP, Fate.LOSE, Reply(503)])
+    def test_making_ready_is_repeated(
+        self, behind_proxy: VaultDocuments, proxy: Proxy, fate: Fate | Reply
+    ) -> None:
+        """Requiring check-and-set twice is the same as once, so a lost answer is no failure."""
+        proxy.once("POST", fate, times=2)
+        assert behind_proxy.write("ci", document(), cas=0) == 1
+        assert (proxy.sent("POST"), len(writes(proxy))) == (4, 1)
+
+    def test_a_token_that_may_not_make_ready_writes_nothing(
+        self,
+        openbao: OpenBaoServer,
+        vault_settings: VaultSettings,
+        documents: VaultDocuments,
+        connect: Callable[..., VaultDocuments],
+    ) -> None:
+        """Where the policy does not allow metadata, it is named before anything is written."""
+        mount, prefix = vault_settings.mount, vault_settings.prefix
+        policy = f"data-{prefix}".replace("/", "-")
+        rules = f'path "{mount}/data/{prefix}/*" {{ capabilities = ["create", "read", "update"] }}'
+        openbao.write_policy(policy, rules)
+        with pytest.raises(Denied) as refused:
+            connect(token=openbao.create_token(policy)).write("ci", document(), cas=0)
+        assert refused.value.hint == f"the token's policy needs `create` on `{mount}/metadata/{prefix}/ci`"
+        assert documents.list_metadata() == {}
+
+    def test_every_printable_text_is_taken(
+        self, documents: VaultDocuments, openbao: OpenBaoServer, vault_settings: VaultSettings
+    ) -> None:
+        """Whatever printable characters an owner, a path or an actor has, the metadata is written."""
+        printable = [c for c in map(chr, range(1, sys.maxunicode, 7)) if c.isprintable()]
+        values = ["".join(printable[i : i + 100]) for i in range(0, len(printable), 100)]
+        documents.write("ci", document(), cas=0)
+        for owner, manifest, *run in zip(*[iter(values)] * 5, strict=False):
+            written = replace(PROJECTION, owner=owner, manifest=manifest, run=Run(*run))
+            documents.write_projection("ci", written)
+            custom = metadata_settings(openbao, vault_settings, "ci")["custom_metadata"]
+            assert custom["endpoint_id"] == "we_1"
+            # What is printable to us is so to this server, or left out.
+            assert custom.items() <= written.to_metadata().items()
+
+    @pytest.mark.parametrize("odd", ODD_CHARACTERS)
+    def test_what_the_server_refuses_is_left_out(
+        self, documents: VaultDocuments, openbao: OpenBaoServer, vault_settings: VaultSettings, odd: str
+    ) -> None:
+        """A value that the server would refuse, and all metadata with it, is not sent."""
+        documents.write("ci", document(), cas=0)
+        path = f"{vault_settings.mount}/metadata/{vault_settings.prefix}/ci"
+        with pytest.raises(ReconcilerError, match="400"):
+            openbao.request("POST", path, {"custom_metadata": {"owner": f"a{odd}b"}})
+        run = Run(f"a{odd}b", odd, odd)
+        documents.write_projection("ci", replace(PROJECTION, owner=f"a{odd}b", manifest=odd, run=run))
+        assert documents.read("ci").projection == PROJECTION
+
+    def test_a_server_that_knows_fewer_characters(
+        self, behind_proxy: VaultDocuments, proxy: Proxy, documents: VaultDocuments
+    ) -> None:
+        """Where the server refuses values, those in ASCII are written all the same."""
+        documents.write("ci", document(), cas=0)
+        # "Équipe", as JSON writes it.
+        proxy.script = lambda r: Reply(400, '{"errors":["no"]}') if b"quipe" in r.body else Fate.FORWARD
+        behind_proxy.write_projection("ci", replace(PROJECTION, owner="\u00c9quipe", manifest="a.yaml"))
+        assert documents.read("ci").projection == replace(PROJECTION, manifest="a.yaml")
+        proxy.script = lambda r: Reply(400, '{"errors":["no"]}') if r.method == "POST" else Fate.FORWARD
+        before = proxy.sent("POST")
+        with pytest.raises(StoreError, match="HTTP 400"):
+            behind_proxy.write_projection("ci", PROJECTION)
+        assert proxy.sent("POST") == before + 1
+
 
 class TestLostAnswers:
     """A write whose answer never comes is settled by reading back."""
 
     def test_a_write_that_was_carried_out_counts(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """The version is found by its nonce; nothing is written twice."""
-        proxy.once("POST", Fate.LOSE)
+        befall(proxy, Fate.LOSE)
         assert behind_proxy.write("ci", document(), cas=0) == 1
-        assert proxy.sent("POST") == 1
+        assert len(writes(proxy)) == 1
 
     @pytest.mark.parametrize("fate", [Fate.DROP, Reply(500), Reply(429), Reply(200, "<html>")])
     def test_a_write_that_was_not_carried_out_is_repeated(
         self, behind_proxy: VaultDocuments, proxy: Proxy, fate: Fate | Reply
     ) -> None:
         """When the version is still the expected one, the same write is sent again."""
-        proxy.once("POST", fate, times=2)
+        befall(proxy, fate, times=2)
         assert behind_proxy.write("ci", document(), cas=0) == 1
-        assert proxy.sent("POST") == 3
+        assert len(writes(proxy)) == 3
 
     def test_repeating_ends(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """After three tries the failure is told, and nothing was written."""
-        proxy.once("POST", Fate.DROP, times=99)
+        befall(proxy, Fate.DROP, times=99)
         with pytest.raises(NoAnswer, match="not reachable"):
             behind_proxy.write("ci", document(), cas=0)
-        assert proxy.sent("POST") == 3
+        assert len(writes(proxy)) == 3
         assert behind_proxy.read("ci").state is VersionState.ABSENT
 
     def test_another_writer_in_between_is_a_conflict(
@@ -264,7 +394,7 @@ class TestLostAnswers:
         """A lost answer does not hide that somebody else wrote."""
 
         def script(request: Request) -> Fate:
-            if request.method != "POST":
+            if not is_write(request):
                 return Fate.FORWARD
             documents.write("ci", document("theirs"), cas=0)
             return Fate.DROP
@@ -275,7 +405,7 @@ class TestLostAnswers:
 
     def test_a_late_duplicate_is_recognised(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """A write that arrives twice, as by a proxy that retries, makes one version."""
-        proxy.once("POST", Fate.LOSE)
+        befall(proxy, Fate.LOSE)
         assert behind_proxy.write("ci", document("x"), cas=0) == 1
         assert behind_proxy.write("ci", document("x"), cas=0) == 1
 
@@ -284,25 +414,25 @@ class TestLostAnswers:
     ) -> None:
         """A check-and-set miss is never repeated, even when the version looks right."""
         miss = Reply(400, '{"errors":["check-and-set parameter did not match the current version"]}')
-        proxy.once("POST", miss, times=99)
+        befall(proxy, miss, times=99)
         with pytest.raises(CasConflict):
             behind_proxy.write("ci", document(), cas=0)
-        assert proxy.sent("POST") == 1
+        assert len(writes(proxy)) == 1
 
     def test_a_malformed_request_is_no_conflict(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """The other kind of HTTP 400 is told as a refusal, at once, without quoting what was sent."""
-        proxy.once("POST", Reply(400, json.dumps({"errors": [f"bad value {CANARY}"]})))
+        befall(proxy, Reply(400, json.dumps({"errors": [f"bad value {CANARY}"]})))
         with pytest.raises(StoreError, match="HTTP 400") as refused:
             behind_proxy.write("ci", document(), cas=0)
         assert not isinstance(refused.value, CasConflict)
         assert CANARY not in refused.value.message
-        assert proxy.sent("POST") == 1
+        assert len(writes(proxy)) == 1
 
     def test_a_lock_is_settled_too(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """Taking and freeing the lock survive a lost answer."""
-        proxy.once("POST", Fate.LOSE)
+        befall(proxy, Fate.LOSE)
         assert behind_proxy.write_lock({"id": "1"}, cas=0) == 1
-        proxy.once("POST", Fate.LOSE)
+        befall(proxy, Fate.LOSE)
         assert behind_proxy.write_lock(None, cas=1) == 2
 
     @pytest.mark.parametrize("version", [0, 7])
@@ -310,7 +440,7 @@ class TestLostAnswers:
         self, behind_proxy: VaultDocuments, proxy: Proxy, version: int
     ) -> None:
         """An answer with a version that the write cannot have made does not count as a write."""
-        proxy.once("POST", Reply(200, json.dumps({"data": {"version": version}})), times=99)
+        befall(proxy, Reply(200, json.dumps({"data": {"version": version}})), times=99)
         with pytest.raises(StoreError, match="not one that Vault gives"):
             behind_proxy.write("ci", document(), cas=0)
 
@@ -363,6 +493,14 @@ class TestNonsense:
         with pytest.raises(StoreError, match="not one that Vault gives"):
             behind_proxy.destroy_before("ci", 3)
         assert proxy.sent("POST") == 0
+
+    def test_a_name_that_cannot_be_written_is_refused(
+        self, behind_proxy: VaultDocuments, proxy: Proxy
+    ) -> None:
+        """A listing with half a character in a name makes no sense."""
+        proxy.script = lambda _request: Reply(200, '{"data":{"key_info":{"\\ud800":{"current_version":0}}}}')
+        with pytest.raises(StoreError, match="not one that Vault gives"):
+            behind_proxy.list_metadata()
 
     def test_a_foreign_lock_is_read_as_far_as_it_goes(
         self, openbao: OpenBaoServer, vault_settings: VaultSettings, documents: VaultDocuments
@@ -420,6 +558,15 @@ class TestMounts:
         with pytest.raises(StoreError, match="there is no secrets engine"):
             use(connect(mount="nowhere"))
 
+    @pytest.mark.parametrize("kind", [["kv"], {"kv": 2}, 2, None])
+    def test_a_mount_of_no_kind_is_refused(
+        self, behind_proxy: VaultDocuments, proxy: Proxy, kind: object
+    ) -> None:
+        """A kind of engine that is no text is no KV secrets engine."""
+        proxy.script = lambda _request: Reply(200, json.dumps({"data": {"type": kind}}))
+        with pytest.raises(StoreError, match="no KV secrets engine"):
+            behind_proxy.write("ci", document(), cas=0)
+
     def test_another_engine_is_refused(
         self, connect: Callable[..., VaultDocuments], use: Callable[[VaultDocuments], object]
     ) -> None:
@@ -441,7 +588,7 @@ class TestMounts:
 class TestNames:
     """Names that could lead elsewhere."""
 
-    @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../other", "a\nb", "a\x7f"])
+    @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../other", "a\nb", "a\x7f", "\ud800"])
     def test_a_name_cannot_leave_the_prefix(self, documents: VaultDocuments, name: str) -> None:
         """A name that would address another path is refused before anything is sent."""
         with pytest.raises(StoreError, match="cannot be the name of a document"):

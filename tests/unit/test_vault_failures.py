@@ -56,6 +56,7 @@ def test_every_hvac_error_becomes_ours(kind: type[hvac_exceptions.VaultError]) -
     assert isinstance(error, StoreError)
     assert CANARY not in f"{error.message}{error.hint}"
     assert error.message
+    assert error.hint
     assert "\n" not in error.message
 
 
@@ -121,6 +122,7 @@ def test_each_status_has_its_meaning(status: int, words: str, kind: type[StoreEr
     error = failure(status, words, READ)
     assert type(error) is kind
     assert says in error.message
+    assert error.hint
 
 
 def test_a_denial_names_the_policy_that_is_missing() -> None:

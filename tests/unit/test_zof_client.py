@@ -381,8 +381,15 @@ OPERATIONS: dict[str, Callable[[ZofApi], Any]] = {
 }
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 501])
+@pytest.mark.parametrize(
+    ("operation", "status"),
+    [
+        (operation, status)
+        for operation in OPERATIONS
+        for status in (400, 401, 403, 404, 405, 409, 410, 501)
+        if operation != "delete" or status not in {405, 501}
+    ],
+)
 @pytest.mark.parametrize("body", [INGRESS, GATEWAY, b""])
 def test_a_refusal_that_is_not_the_apis(operation: str, status: int, body: bytes) -> None:
     """A proxy's 404 is neither a deleted endpoint nor a refusal: it is tried again, and then unknown."""
@@ -393,6 +400,17 @@ def test_a_refusal_that_is_not_the_apis(operation: str, status: int, body: bytes
     assert f"the answer (HTTP {status}) is not the API's own" in answer.reason
     assert "[request req_7]" in str(answer)
     assert len(server.requests) == MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("status", [405, 501])
+@pytest.mark.parametrize("body", [INGRESS, GATEWAY, b""])
+def test_whoever_says_that_there_is_no_deletion(status: int, body: bytes) -> None:
+    """Where DELETE does not exist nothing is tried again: a person removes the endpoint."""
+    server = Server(ok(body, status))
+    answer = server.api.delete("we_1")
+    assert isinstance(answer, Refused)
+    assert answer.status == status
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
