@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Change
     from reconciler.ports import Metadata
 
+_REREADS = 3
+"""How often a plan that looks wrong is made anew while another run is at work."""
 _STALE_SECONDS = 60.0
 """How old a plan may be when it is carried out: somebody may have thought about it for an hour."""
 
@@ -83,6 +85,26 @@ def plan(
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
+    planned, metadata = _plan_once(world, desired, limits, requests_per_minute)
+    for _ in range(_REREADS):
+        # What looks wrong may be another run's work, seen half: then the documents have moved on.
+        if not _looks_wrong(planned) or _versions(_metadata(world)) == _versions(metadata):
+            break
+        planned, metadata = _plan_once(world, desired, limits, requests_per_minute)
+    return planned
+
+
+def _looks_wrong(planned: Planned) -> bool:
+    return bool(planned.verdicts or planned.plan.problems or planned.comparison.facts.missing)
+
+
+def _versions(metadata: Mapping[str, Metadata]) -> dict[str, int]:
+    return {name: entry.version for name, entry in metadata.items()}
+
+
+def _plan_once(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int
+) -> tuple[Planned, Mapping[str, Metadata]]:
     # Vault first: absence from a listing counts only against documents read before it began.
     metadata = _metadata(world)
     began = world.clock.now()
@@ -98,7 +120,10 @@ def plan(
         listing_requests=pages,
     )
     verdicts = judge(comparison.plan, comparison.facts, limits)
-    return Planned(comparison.plan, verdicts, comparison, tuple(desired), limits, requests_per_minute, began)
+    planned = Planned(
+        comparison.plan, verdicts, comparison, tuple(desired), limits, requests_per_minute, began
+    )
+    return planned, metadata
 
 
 def drift(

@@ -12,12 +12,15 @@ want to know what the run that was cut off had done, had in hand and had not beg
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from reconciler.errors import ReconcilerError
 from reconciler.ledger import from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
@@ -51,15 +54,21 @@ class Journal:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if self._path.exists():
                 self._path.replace(self._path.with_suffix(".previous.jsonl"))
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             self._give_up(error)
+            return self
+        # As long as it is locked, its run is at work and was not cut off.
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._file = file
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
+        # An error that is told comes to an end of its own.
+        if kind is None or issubclass(kind, ReconcilerError):
             self._append("over")
         with self._mutex:
             if self._file is not None:
@@ -136,11 +145,11 @@ class CutOff:
 
 
 def read_cut_off(path: Path) -> CutOff | None:
-    """Return what the journal's last run left; None where it came to its end, or nothing can be told."""
+    """Return what the journal's last run left; None where it ended, is at work, or nothing can be told."""
     try:
-        if path.stat().st_size > _SIZE_MAX:
-            return None
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        with path.open(encoding="utf-8", errors="replace") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lines = file.read(_SIZE_MAX).splitlines()
     except (OSError, ValueError):
         return None
     return _cut_off(list(_events(lines)))

@@ -211,8 +211,11 @@ class Lock:
             version, fields = self._store.read_lock()
             verdict = may_take(fields, self._holder, self._clock.now(), self._alive)
             still = watch.unchanged(version, self._clock.monotonic()) >= LEASE.total_seconds()
-            if (verdict is not Verdict.HELD or still) and self._take(version):
-                return waited
+            if verdict is not Verdict.HELD or still:
+                if self._take(version):
+                    return waited
+                # Another run was faster: this is about that one.
+                _, fields = self._store.read_lock()
             waited = True
             if self._clock.monotonic() - started >= self._timeout:
                 raise _held(fields or {})

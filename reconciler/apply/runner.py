@@ -43,7 +43,7 @@ from reconciler.plan.steps import (
     WriteProjection,
 )
 from reconciler.plan.sweep import sweep_step
-from reconciler.ports import Created, Deleted, Refused, Stored, VersionState
+from reconciler.ports import Created, Deleted, Refused, Stored, Unanswered, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,11 +52,20 @@ if TYPE_CHECKING:
     from reconciler.ledger import Document
     from reconciler.model import Organization, Run, Webhook
     from reconciler.plan.live import LiveIndex
-    from reconciler.ports import Clock, DocumentStore, EndpointApi, FreshSource, Reporter
+    from reconciler.ports import (
+        Clock,
+        CreateAnswer,
+        DeleteAnswer,
+        DocumentStore,
+        EndpointApi,
+        FreshSource,
+        Reporter,
+        TestAnswer,
+    )
 
 # A change takes at most about 30 steps; three attempts and a few lost races stay far below this.
 _MAX_STEPS = 200
-_MAX_STORE_SILENCE = 3
+_MAX_SILENCE = 3
 _LAST = (Action.DELETE, Action.RELEASE)
 
 
@@ -114,6 +123,8 @@ class Runner:
         self._on_hold: set[str] = set()
         """The changes that wait for another webhook to take over a URL."""
         self._store_failures: list[StoreError] = []
+        self._api_silence = 0
+        """How many API requests in a row got no usable answer, each retried for its whole budget."""
         self._store_silence = 0
         """How many changes in a row failed because Vault does not answer."""
         self._acted = False
@@ -157,16 +168,13 @@ class Runner:
     def _change(self, change: Change) -> ChangeOutcome:
         if self._halted:
             return ChangeOutcome(change, Result.NOT_ATTEMPTED, hint="run `reconciler apply` again")
-        if change.problem is not None:
-            outcome = ChangeOutcome(change, Result.FAILED, detail=change.problem, hint=change.hint)
-        else:
-            try:
-                outcome = self._carry_out(change)
-                self._store_silence = 0
-            except ReconcilerError as error:
-                self._note_failure(change, error)
-                hint = error.hint or "run `reconciler apply` again"
-                outcome = ChangeOutcome(change, Result.FAILED, detail=error.message, hint=hint)
+        try:
+            outcome = self._carry_out(change)
+            self._store_silence = 0
+        except ReconcilerError as error:
+            self._note_failure(change, error)
+            hint = error.hint or "run `reconciler apply` again"
+            outcome = ChangeOutcome(change, Result.FAILED, detail=error.message, hint=hint)
         ok = outcome.result in {Result.DONE, Result.WAITING}
         self._world.reporter.finished(change.name, change.action.value, ok=ok, detail=outcome.detail)
         return outcome
@@ -181,7 +189,7 @@ class Runner:
                 self._store_failures.append(error)
             if isinstance(error, StoreUnavailable):
                 self._store_silence += 1
-                if self._store_silence >= _MAX_STORE_SILENCE:
+                if self._store_silence >= _MAX_SILENCE:
                     self._abort.set()
 
     def _carry_out(self, change: Change) -> ChangeOutcome:
@@ -193,7 +201,13 @@ class Runner:
             stored,
             listing_current=stored.version == (known.version if known else change.version),
         )
+        if change.problem is not None and hand.listing_current:
+            return ChangeOutcome(change, Result.FAILED, detail=change.problem, hint=change.hint)
         self._own(stored.document)
+        return self._walk(change, hand)
+
+    def _walk(self, change: Change, hand: _Hand) -> ChangeOutcome:
+        """Take step after step to the end."""
         for _ in range(_MAX_STEPS):
             step = next_step(self._situation(hand))
             match step:
@@ -251,11 +265,13 @@ class Runner:
             case CreateEndpoint(key=key, body=body, baseline_ids=baseline_ids):
                 self._acted = True
                 created = api.create(key, body)
+                self._listen(created)
                 if isinstance(created, Created):
                     self._add(created)
                 hand.progress = replace(hand.progress, key=key, created=created, baseline_ids=baseline_ids)
             case TestEndpoint(endpoint_id=endpoint_id):
                 tested = api.test(endpoint_id)
+                self._listen(tested)
                 if isinstance(tested, Refused) and tested.status == 404:  # noqa: PLR2004 - HTTP's number for not found
                     # Only another listing can tell whether it is gone.
                     hand.listing_current = False
@@ -282,6 +298,13 @@ class Runner:
                 hand.progress = replace(hand.progress, purged=True)
             case Done() | Wait() | Hold() | Failed():
                 pass
+
+    def _listen(self, answer: CreateAnswer | TestAnswer | DeleteAnswer) -> None:
+        """Stop the run when the API has fallen silent: each further request would take its whole budget."""
+        with self._mutex:
+            self._api_silence = self._api_silence + 1 if isinstance(answer, Unanswered) else 0
+            if self._api_silence >= _MAX_SILENCE:
+                self._abort.set()
 
     def _write(self, hand: _Hand, step: WriteDocument) -> None:
         try:
@@ -310,6 +333,7 @@ class Runner:
     def _delete(self, hand: _Hand, endpoint_id: str) -> None:
         self._acted = True
         answer = self._world.api.delete(endpoint_id)
+        self._listen(answer)
         if isinstance(answer, Deleted):
             self._remove(endpoint_id)
             hand.progress = replace(hand.progress, deleted=hand.progress.deleted | {endpoint_id})

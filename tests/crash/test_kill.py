@@ -16,20 +16,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
-from reconciler.sandbox.zof_server import ZofServer
-from tests.fixtures.command import CommandLine, environment_of
-from tests.fixtures.openbao import settings_for
-from tests.fixtures.processes import Running
-from tests.fixtures.proxy import Fate, Proxy
+from tests.fixtures.proxy import Fate
+from tests.fixtures.world import UNLIMITED, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from reconciler.sandbox.openbao import OpenBaoServer
+    from tests.fixtures.processes import Running
     from tests.fixtures.proxy import Request
 
-UNLIMITED = 1_000_000
 BEHAVIORS = {
     "secrets of the server's own": Behavior(
         honour_client_secret=False, secret_field="signing_secret", rate_limit=UNLIMITED
@@ -39,8 +36,6 @@ BEHAVIORS = {
 }
 SHARES = 4
 """Each case takes every fourth moment, so that several processes can share the work."""
-WANTED = ("added", "edited", "kept")
-BYSTANDER = "https://legacy.example.com/"
 
 
 class Killer:
@@ -55,8 +50,10 @@ class Killer:
         self._known.set()
 
     @contextlib.contextmanager
-    def aim(self, point: int | None) -> Iterator[None]:
+    def aim(self, world: World, point: int | None) -> Iterator[None]:
         """Let the process that is started inside die at moment `point` (None: let it live)."""
+        for proxy in (world.api, world.vault):
+            proxy.script, proxy.carried_out = self.arrives, self.carried_out
         self.moments, self._point = 0, point
         self._known.clear()
         yield
@@ -85,77 +82,14 @@ class Killer:
         return True
 
 
-class World:
-    """One organization on real servers, each behind a proxy that tells the killer."""
-
-    def __init__(self, command: CommandLine, killer: Killer, proxies: tuple[Proxy, ...]) -> None:
-        self.command = command
-        self.killer = killer
-        self._proxies = proxies
-
-    @classmethod
-    @contextlib.contextmanager
-    def begin(cls, folder: Path, openbao: OpenBaoServer, behavior: Behavior) -> Iterator[World]:
-        """Three webhooks are live, and so is somebody else's endpoint; then manifests are changed."""
-        folder.mkdir()
-        vault_settings = settings_for(openbao)
-        with (
-            contextlib.chdir(folder),
-            ZofServer(behavior) as zof,
-            Proxy(zof.origin) as api,
-            Proxy(openbao.address) as vault,
-        ):
-            killer = Killer()
-            for proxy in (api, vault):
-                proxy.script, proxy.carried_out = killer.arrives, killer.carried_out
-            environment = environment_of(zof, vault_settings)
-            environment |= {"VAULT_ADDR": vault.address, "ZOF_API_URL": f"{api.address}/v1"}
-            command = CommandLine(folder, environment, zof, openbao, vault_settings.prefix)
-            for name in ("edited", "removed", "kept"):
-                command.write(name)
-            assert command("apply", "--yes").exit_code == 0
-            zof.console.create(BYSTANDER, ["run.completed"])
-            command.write("edited", ["run.started"])
-            (folder / "manifests/removed.yaml").unlink()
-            command.write("added")
-            yield cls(command, killer, (api, vault))
-
-    def run(self, point: int | None) -> int:
-        """Run `apply` as a process that dies at moment `point`, or lives; return how many moments it had."""
-        args = ("apply", "--yes", "--no-progress")
-        with self.killer.aim(point):
-            running = Running(
-                args, self.command.folder, self.command.environment, self.command.folder / "log"
-            )
-            self.killer.watch(running)
-            ended = running.wait()
-        self.command.outputs += [ended.stdout, ended.stderr]
-        assert ended.code == (0 if point is None else -signal.SIGKILL), ended
-        return self.killer.moments
-
-    def check(self) -> None:
-        """At most two further runs converge, nothing is lost, and a third writes nothing."""
-        command = self.command
-        codes = [command("apply", "--yes", "--lock-timeout", "0").exit_code for _ in range(2)]
-        assert codes[1] == 0, command.outputs
-        assert len(command.zof.console.list()) == len(WANTED) + 1, "a duplicate or an orphan"
-        live = command.live
-        assert live.pop(BYSTANDER)[1] == ("run.completed",)
-        for name in WANTED:
-            document = command.document(name)
-            endpoint_id, events = live[f"https://hooks.example.com/{name}"]
-            assert events == (("run.started",) if name == "edited" else ("run.completed",))
-            assert document["endpoint_id"] == endpoint_id
-            assert document["signing_secret"] == command.zof.secret_of(endpoint_id).reveal(), "a lost secret"
-            assert "pending_signing_secret" not in document, "an intent is left"
-        assert command("plan", "--exit-code").exit_code == 0
-        sent = len(self._requests)
-        assert command("apply", "--yes").exit_code == 0
-        assert {request.method for request in self._requests[sent:]} <= {"GET", "LIST"}, "a third run writes"
-
-    @property
-    def _requests(self) -> list[Request]:
-        return [request for proxy in self._proxies for request in proxy.requests]
+def run(world: World, killer: Killer, point: int | None) -> int:
+    """Run `apply` as a process that dies at moment `point`, or lives; return how many moments it had."""
+    with killer.aim(world, point):
+        running = world.start("apply", "--yes", "--no-progress")
+        killer.watch(running)
+        ended = world.end(running)
+    assert ended.code == (0 if point is None else -signal.SIGKILL), ended
+    return killer.moments
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -165,12 +99,12 @@ def test_killed_before_and_after_every_request(
 ) -> None:
     """Whatever request a run dies at, the next ones converge with nothing lost, orphaned or doubled."""
     with World.begin(tmp_path / "calm", openbao, behavior) as world:
-        moments = world.run(None)
+        moments = run(world, Killer(), None)
         world.check()
     assert moments > 2 * 20, "fewer requests than the changes need"
     for point in range(share, moments, SHARES):
         with World.begin(tmp_path / f"{point}", openbao, behavior) as world:
-            world.run(point)
+            run(world, Killer(), point)
             try:
                 world.check()
             except AssertionError as error:
@@ -181,9 +115,9 @@ def test_killed_before_and_after_every_request(
 def test_the_next_run_tells_what_was_cut_off(tmp_path: Path, openbao: OpenBaoServer) -> None:
     """The next commands first name what was done, in hand and not attempted; the one after is quiet."""
     with World.begin(tmp_path / "world", openbao, BEHAVIORS["hidden on replay"]) as world:
-        moments = world.run(None)
+        moments = run(world, Killer(), None)
     with World.begin(tmp_path / "again", openbao, BEHAVIORS["hidden on replay"]) as world:
-        world.run(moments // 2)
+        run(world, Killer(), moments // 2)
         for args in (["status"], ["apply", "--yes"]):
             told = world.command(*args).stderr
             assert told.startswith("The last run by ada was cut off at ")

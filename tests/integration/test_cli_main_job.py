@@ -197,7 +197,7 @@ def test_the_record_says_who_ran_it(command: CommandLine) -> None:
 
 
 def test_a_secret_is_rotated_by_name(command: CommandLine) -> None:
-    """`rotate` replaces one secret and nothing else; both count until the overlap ends, with --now only one."""
+    """`rotate` replaces one secret and nothing else; with --now the old one is of no use at once."""
     command.write("ci", secret={"overlap": "1h"})
     command.write("other")
     assert command("apply", "--yes").exit_code == 0

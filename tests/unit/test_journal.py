@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.apply.journal import Journal, read_cut_off
+from reconciler.errors import StoreError
 from reconciler.plan.plan import Action, Cause, Change, Plan
 from tests.fakes.clock import FakeClock
 
@@ -25,23 +27,32 @@ def open_journal(path: Path) -> tuple[Journal, list[str]]:
     return Journal(path, FakeClock(), warnings.append), warnings
 
 
-def write(journal: Journal, *names: str) -> None:
-    """Write the beginning of a run, as a process leaves it that dies then."""
+def begin(journal: Journal, *names: str) -> None:
+    """Begin a run."""
     journal.__enter__()
     journal.began(planned(*names), "ada")
+
+
+def die(journal: Journal) -> None:
+    """Leave the file as a process does that is killed."""
+    assert journal._file is not None
+    os.close(journal._file)
+    journal._file = None
 
 
 def test_a_run_that_was_cut_off_is_told_apart(tmp_path: Path) -> None:
     """Done, failed, in hand with its step, and not attempted: each change is in one of them."""
     path = tmp_path / "state" / "acme.jsonl"
     journal, warnings = open_journal(path)
-    write(journal, "a", "b", "c", "d")
+    begin(journal, "a", "b", "c", "d")
     journal.step("a", "create the endpoint")
     journal.ended("a", "create", ok=True, detail=None)
     journal.step("b", "create the endpoint")
     journal.ended("b", "create", ok=False, detail="refused")
     journal.step("c", "record the intent")
     journal.step("c", "create the endpoint")
+    assert read_cut_off(path) is None, "it is still at work"
+    die(journal)
     left = read_cut_off(path)
     assert left is not None
     assert (left.actor, left.done, left.failed) == ("ada", ("a",), ("b",))
@@ -90,11 +101,21 @@ def test_a_last_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     """The process may have died in the middle of a line."""
     path = tmp_path / "acme.jsonl"
     journal, _ = open_journal(path)
-    write(journal, "a")
+    begin(journal, "a")
+    die(journal)
     path.write_text(path.read_text(encoding="utf-8") + '{"event": "st', encoding="utf-8")
     left = read_cut_off(path)
     assert left is not None
     assert left.not_attempted == ("a",)
+
+
+def test_a_run_that_ended_with_an_error_was_not_cut_off(tmp_path: Path) -> None:
+    """What ends with a sentence to the user has come to its end."""
+    path = tmp_path / "acme.jsonl"
+    journal, _ = open_journal(path)
+    begin(journal, "a")
+    journal.__exit__(StoreError, StoreError("Vault is sealed"), None)
+    assert read_cut_off(path) is None
 
 
 def test_a_journal_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
