@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.apply.journal import Recorder
-from reconciler.apply.runner import Runner, World
+from reconciler.apply.runner import Runner
+from reconciler.apply.taker import World
 from reconciler.errors import ForeignDocument, GuardRefused, InvalidInput
 from reconciler.plan.diff import Comparison, compare
 from reconciler.plan.guards import GuardLimits, Verdict, judge

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-INTENT, RUNNER, NEED, SITUATION = "plan/intent.py", "apply/runner.py", "plan/need.py", "plan/situation.py"
+INTENT, NEED, SITUATION = "plan/intent.py", "plan/need.py", "plan/situation.py"
+RUNNER, TAKER = "apply/runner.py", "apply/taker.py"
 CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
 
 
@@ -34,7 +35,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "no write-ahead",
-        RUNNER,
+        TAKER,
         "version = self._world.store.write(hand.name, step.document, cas=step.cas)",
         "version = step.cas if step.begins_attempt else "
         "self._world.store.write(hand.name, step.document, cas=step.cas)",
@@ -60,7 +61,7 @@ MUTANTS = (
     ),
     Mutant(
         "a new key on each retry",
-        RUNNER,
+        TAKER,
         "created = api.create(key, body)",
         "created = api.create(key + self._world.fresh().key_suffix, body)",
     ),
@@ -118,7 +119,7 @@ MUTANTS = (
     ),
     Mutant(
         "a promotion without check-and-set",
-        RUNNER,
+        TAKER,
         "version = self._world.store.write(hand.name, step.document, cas=step.cas)",
         "cas = self._world.store.read(hand.name).version\n"
         "            version = self._world.store.write(hand.name, step.document, cas=cas)",
