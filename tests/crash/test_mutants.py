@@ -45,6 +45,7 @@ MUTANTS = (
         INTENT,
         'idempotency_key=f"{s.name}-g{generation}-a{attempt}-{s.fresh.key_suffix}"',
         "idempotency_key=s.name",
+        caught_by=f"{CRASHES} and gap and one",
     ),
     Mutant(
         "a replay past the window",
@@ -76,7 +77,7 @@ MUTANTS = (
         INTENT,
         "            # It is never assumed that",
         "            if step := delete(s, endpoint.id, ''):\n                return step\n            #",
-        caught_by=RIVALS,
+        caught_by=f"{RIVALS} and hides and stranger",
     ),
     Mutant(
         "no sweep of abandoned attempts",
@@ -89,6 +90,7 @@ MUTANTS = (
         NEED,
         "known = endpoint.id in attempt.baseline_ids or",
         "known =",
+        caught_by=f"{CRASHES} and stranger",
     ),
     Mutant(
         "a sweep before pendings are resolved",
