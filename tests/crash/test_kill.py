@@ -20,7 +20,7 @@ from tests.fixtures.proxy import Fate
 from tests.fixtures.world import UNLIMITED, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from reconciler.sandbox.openbao import OpenBaoServer
@@ -95,14 +95,20 @@ def run(world: World, killer: Killer, point: int | None) -> int:
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("behavior", BEHAVIORS.values(), ids=BEHAVIORS.keys())
 def test_killed_before_and_after_every_request(
-    tmp_path: Path, openbao: OpenBaoServer, behavior: Behavior, share: int
+    tmp_path: Path,
+    openbao: OpenBaoServer,
+    behavior: Behavior,
+    share: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Whatever request a run dies at, the next ones converge with nothing lost, orphaned or doubled."""
     with World.begin(tmp_path / "calm", openbao, behavior) as world:
         moments = run(world, Killer(), None)
         world.check()
     assert moments > 2 * 20, "fewer requests than the changes need"
-    for point in range(share, moments, SHARES):
+    points = range(share, moments, SHARES)
+    record_property("cases", len(points))
+    for point in points:
         with World.begin(tmp_path / f"{point}", openbao, behavior) as world:
             run(world, Killer(), point)
             try:

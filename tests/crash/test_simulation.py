@@ -22,9 +22,13 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from reconciler.model import Webhook
+    from reconciler.ports import Clock
+
+    Record = Callable[[str, object], None]
 
 
 class Crash(BaseException):
@@ -91,6 +95,15 @@ BEHAVIORS = {
     "keys forgotten at once": ApiBehavior(key_lifetime=0),
     "one endpoint a URL": ApiBehavior(unique_urls=True),
     "one endpoint a URL, keys forgotten at once": ApiBehavior(unique_urls=True, key_lifetime=0),
+    "a listing that lags": ApiBehavior(listing_lag=20),
+}
+SILENCE, ERROR = Unanswered("no answer"), Unanswered("HTTP 500", stored_error=True)
+FAULTY = {
+    "no answer": (ApiBehavior(), SILENCE),
+    "no answer, server makes the secret": (ApiBehavior(honours_client_secret=False), SILENCE),
+    "no answer, replay hides the secret": (BEHAVIORS["replay hides the secret"], SILENCE),
+    "500": (ApiBehavior(), ERROR),
+    "500, stored and replayed": (ApiBehavior(stores_server_errors=True), ERROR),
 }
 # How long the next run lets wait: a retry at once, after the sweep's patience, after the replay window.
 PAUSES = (timedelta(seconds=1), timedelta(minutes=6), timedelta(hours=30))
@@ -130,6 +143,8 @@ def prepared(shape: Shape, behavior: ApiBehavior) -> Org:
     org.clock.advance(hours=1)
     if shape.twin is not None:
         org.unmanaged.add(org.api.console_create(shape.twin.url, shape.twin.events).id)
+        # Nobody can tell a stranger that is not listed yet from what a request of ours has made.
+        org.clock.advance(seconds=behavior.listing_lag)
     return org
 
 
@@ -154,7 +169,8 @@ def applicable(shape: Shape, behavior: ApiBehavior) -> bool:
 def cases() -> Iterator[object]:
     """Yield every shape with every behaviour and pause."""
     for shape, (title, behavior), pause in itertools.product(SHAPES, BEHAVIORS.items(), PAUSES):
-        if applicable(shape, behavior):
+        # What is not listed yet counts as gone: a run within the lag replaces it.
+        if applicable(shape, behavior) and pause.total_seconds() > behavior.listing_lag:
             yield pytest.param(shape, behavior, pause, id=f"{shape.name}, {title}, {pause}")
 
 
@@ -189,10 +205,13 @@ def settle(org: Org, shape: Shape) -> None:
 
 
 @pytest.mark.parametrize(("shape", "behavior", "pause"), list(cases()))
-def test_every_crash_point(shape: Shape, behavior: ApiBehavior, pause: timedelta) -> None:
+def test_every_crash_point(
+    shape: Shape, behavior: ApiBehavior, pause: timedelta, record_property: Record
+) -> None:
     """Whatever moment a run dies at, the next runs converge and nothing is lost, orphaned or doubled."""
     moments = run(prepared(shape, behavior), shape, None)
     assert moments > 5
+    record_property("cases", moments)
     for point in range(moments):
         org = prepared(shape, behavior)
         run(org, shape, point)
@@ -204,11 +223,13 @@ def test_every_crash_point(shape: Shape, behavior: ApiBehavior, pause: timedelta
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-def test_double_crashes(shape: Shape) -> None:
+def test_double_crashes(shape: Shape, record_property: Record) -> None:
     """A run that dies while it picks up after another dead run loses nothing either."""
     behavior = ApiBehavior(honours_client_secret=False)
     moments = run(prepared(shape, behavior), shape, None)
-    for first, second in itertools.product(range(0, moments, 2), range(0, moments + 6, 3)):
+    points = list(itertools.product(range(0, moments, 2), range(0, moments + 6, 3)))
+    record_property("cases", len(points))
+    for first, second in points:
         org = prepared(shape, behavior)
         run(org, shape, first)
         org.clock.advance(minutes=1)
@@ -220,11 +241,12 @@ def test_double_crashes(shape: Shape) -> None:
 @pytest.mark.parametrize(
     "title", ["faithful", "server makes the secret", "keys forgotten at once", "replay hides the secret"]
 )
-def test_a_rival_at_every_moment(shape: Shape, title: str) -> None:
+def test_a_rival_at_every_moment(shape: Shape, title: str, record_property: Record) -> None:
     """Another run that does the whole work in the middle of ours leaves no duplicate and no lost secret."""
     behavior = BEHAVIORS[title]
     calm = prepared(shape, behavior)
     moments = run(calm, shape, None)
+    record_property("cases", moments)
     for point in range(moments):
         org = prepared(shape, behavior)
         count = 0
@@ -250,11 +272,12 @@ def test_a_rival_at_every_moment(shape: Shape, title: str) -> None:
             assert org.api.ever_made == calm.api.ever_made, f"made twice: the rival came at moment {point}"
 
 
-def test_a_faithful_api_is_never_asked_twice() -> None:
+def test_a_faithful_api_is_never_asked_twice(record_property: Record) -> None:
     """Where keys are remembered, no crash makes one endpoint more than a run without a crash."""
     for shape in SHAPES:
         calm = prepared(shape, ApiBehavior())
         moments = run(calm, shape, None)
+        record_property("cases", moments)
         for point in range(moments):
             org = prepared(shape, ApiBehavior())
             run(org, shape, point)
@@ -262,17 +285,77 @@ def test_a_faithful_api_is_never_asked_twice() -> None:
             assert org.api.ever_made == calm.api.ever_made, f"{shape.name}: killed at moment {point}"
 
 
+class Ahead:
+    """This machine's clock, which differs from the servers'."""
+
+    def __init__(self, clock: Clock, by: timedelta) -> None:
+        """Be ahead of `clock`."""
+        self._clock = clock
+        self._by = by
+        self.monotonic = clock.monotonic
+        self.sleep = clock.sleep
+
+    def now(self) -> datetime:
+        """Return the time as this machine sees it."""
+        return self._clock.now() + self._by
+
+
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-@pytest.mark.parametrize("title", ["faithful", "server makes the secret", "replay hides the secret"])
-def test_a_fault_at_every_request(shape: Shape, title: str) -> None:
+@pytest.mark.parametrize("minutes", [(4, 4), (-4, -4), (4, -4), (-4, 4)])
+@pytest.mark.parametrize("title", ["faithful", "keys forgotten at once"])
+def test_clocks_that_differ_and_jump(
+    shape: Shape, minutes: tuple[int, int], title: str, record_property: Record
+) -> None:
+    """A clock that is minutes off, or jumps between a run that dies and the next, changes nothing."""
+    before, after = (timedelta(minutes=each) for each in minutes)
+    moments = run(prepared(shape, BEHAVIORS[title]), shape, None)
+    record_property("cases", moments)
+    for point in range(moments):
+        org = prepared(shape, BEHAVIORS[title])
+        org.world = replace(org.world, clock=Ahead(org.clock, before))
+        run(org, shape, point)
+        org.world = replace(org.world, clock=Ahead(org.clock, after))
+        try:
+            converge(org, shape, PAUSES[0])
+        except AssertionError as error:
+            message = f"killed at moment {point} of {moments}: {error}"
+            raise AssertionError(message) from error
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_an_api_that_cannot_delete(shape: Shape, record_property: Record) -> None:
+    """Each endpoint that is to go is named until somebody has removed it; nothing else has to be done."""
+    behavior = ApiBehavior(can_delete=False)
+    moments = run(prepared(shape, behavior), shape, None)
+    record_property("cases", moments)
+    for point in range(moments):
+        org = prepared(shape, behavior)
+        run(org, shape, point)
+        outcome = org.apply(*shape.after)
+        for _ in range(4):
+            named = {word for each in outcome.changes for word in (each.detail or "").split()}
+            for endpoint_id in named & org.api.endpoints.keys():
+                assert endpoint_id not in org.unmanaged, "a stranger's endpoint is to go"
+                org.api.console_delete(endpoint_id)
+            org.clock.advance(hours=30)
+            outcome = org.apply(*shape.after)
+        assert outcome.complete, f"killed at moment {point}: {outcome}"
+        converge(org, shape, PAUSES[0])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+@pytest.mark.parametrize("title", [*FAULTY])
+def test_a_fault_at_every_request(shape: Shape, title: str, record_property: Record) -> None:
     """One request of either server that fails, before or after it was carried out, is made up for later.
 
     Unlike a crash, a fault lets the run go on: with the other changes, and with the sweep.
     """
-    moments = run(prepared(shape, BEHAVIORS[title]), shape, None)
+    behavior, answer = FAULTY[title]
+    moments = run(prepared(shape, behavior), shape, None)
+    record_property("cases", moments)
     for point in range(moments):
-        org = prepared(shape, BEHAVIORS[title])
-        faults = Faults(org, point)
+        org = prepared(shape, behavior)
+        faults = Faults(org, point, answer)
         with contextlib.suppress(ReconcilerError):
             org.apply(*shape.after)
         faults.end()
@@ -284,10 +367,11 @@ def test_a_fault_at_every_request(shape: Shape, title: str) -> None:
 
 
 @pytest.mark.parametrize("title", ["faithful", "replay hides the secret", "keys forgotten at once"])
-def test_an_operator_between_the_runs(title: str) -> None:
+def test_an_operator_between_the_runs(title: str, record_property: Record) -> None:
     """What somebody makes in the console long after a run died is never taken for that run's leftover."""
     shape = next(shape for shape in SHAPES if shape.name == "create")
     moments = run(prepared(shape, BEHAVIORS[title]), shape, None)
+    record_property("cases", moments)
     for point in range(moments):
         org = prepared(shape, BEHAVIORS[title])
         run(org, shape, point)
@@ -323,10 +407,11 @@ def test_one_webhooks_leftover_may_be_anothers_intent() -> None:
 class Faults:
     """Lets one moment of a run fail: the n-th before or after a request of either server."""
 
-    def __init__(self, org: Org, point: int) -> None:
-        """Lay it."""
+    def __init__(self, org: Org, point: int, answer: Unanswered) -> None:
+        """Lay it; `answer` is what the API is heard to say."""
         self._org = org
         self._left = point
+        self._answer = answer
         org.store.before = lambda _operation, _name: self._store()
         watch = org.store.after
 
@@ -347,7 +432,7 @@ class Faults:
             return None
         if request == "list":
             raise ApiError("the listing broke off")
-        return Unanswered("no answer")
+        return self._answer
 
     def _strikes(self) -> bool:
         self._left -= 1
