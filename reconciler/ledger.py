@@ -137,6 +137,8 @@ class Previous:
     deleted_at: datetime | None = None
     expire_at: datetime | None = None
     """From then on the secret is dropped and destroyed."""
+    url: str = ""
+    """Where it stood; empty where that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +293,7 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
                 "retire_after": to_timestamp(p.retire_after),
                 "deleted_at": to_timestamp(p.deleted_at),
                 "expire_at": to_timestamp(p.expire_at),
+                "url": p.url,
             }
             for p in ledger.previous
         ],
@@ -425,6 +428,7 @@ def _ledger_from_json(value: object) -> Ledger:
                 retire_after=_moment(p["retire_after"]),
                 deleted_at=from_timestamp(p["deleted_at"]),
                 expire_at=from_timestamp(p["expire_at"]),
+                url=_text(p["url"]),
             )
             for p in map(_record, _list(value["previous"]))
         ),

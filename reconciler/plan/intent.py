@@ -167,7 +167,8 @@ def _forget(s: Situation, document: Document, pending: Pending, failed: Failed) 
     current = ledger.current
     if pending.gap and current is not None and current.endpoint_id in s.progress.deleted:
         # It made room for one that did not come: recorded as gone, it is not missed as if lost.
-        gone = Previous(current.endpoint_id, current.generation, s.now, s.now, s.now + DELIVERY_RETRIES)
+        expire_at = s.now + DELIVERY_RETRIES
+        gone = Previous(current.endpoint_id, current.generation, s.now, s.now, expire_at, url=current.url)
         ledger = replace(ledger, current=None, previous=(*ledger.previous, gone))
         if document.signing_secret is not None:
             secrets[current.endpoint_id] = document.signing_secret
@@ -260,6 +261,6 @@ def _promote(s: Situation, document: Document, pending: Pending, made: Created, 
 def _replaced(s: Situation, old: Current, pending: Pending) -> Previous:
     """Return how long the replaced endpoint and its secret stay valid."""
     if pending.revoke:
-        return Previous(old.endpoint_id, old.generation, retire_after=s.now, expire_at=s.now)
+        return Previous(old.endpoint_id, old.generation, s.now, expire_at=s.now, url=old.url)
     overlap = s.desired.overlap if s.desired else NO_OVERLAP
-    return Previous(old.endpoint_id, old.generation, s.now + overlap)
+    return Previous(old.endpoint_id, old.generation, s.now + overlap, url=old.url)

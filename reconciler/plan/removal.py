@@ -54,8 +54,11 @@ def remove(s: Situation, document: Document) -> Step:
     if (ledger.current or ledger.previous) and not ledger.removing:
         removing = replace(ledger, removing=True, run=s.run)
         return write(s, replace(document, ledger=removing), "record the removal")
+    urls = {p.endpoint_id: p.url for p in ledger.previous}
+    if ledger.current is not None:
+        urls[ledger.current.endpoint_id] = ledger.current.url
     for endpoint_id in sorted(ledger.recorded_ids):
-        if step := delete(s, endpoint_id, "delete the endpoint"):
+        if step := delete(s, endpoint_id, "delete the endpoint", url=urls[endpoint_id]):
             return step
     if ledger.abandoned and not s.listing_current:
         return ListAgain()

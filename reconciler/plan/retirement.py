@@ -32,7 +32,7 @@ def retire(
         and not _stands_at(s, p.endpoint_id, except_at)
     ]
     for previous in due:
-        if step := delete(s, previous.endpoint_id, "delete the replaced endpoint"):
+        if step := delete(s, previous.endpoint_id, "delete the replaced endpoint", url=previous.url):
             return step
     if not due:
         return None

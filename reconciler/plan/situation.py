@@ -25,6 +25,7 @@ from reconciler.ports import (
     Stored,
     TestAnswer,
 )
+from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,11 +98,11 @@ def write(
     return WriteDocument(document, s.stored.version, description, begins_attempt, then)
 
 
-def delete(s: Situation, endpoint_id: str, description: str) -> Step | None:
+def delete(s: Situation, endpoint_id: str, description: str, *, url: str = "") -> Step | None:
     """Return the deletion; why it cannot be done, where this run has tried; None once it is gone.
 
     An endpoint at a URL that another manifest is about to take over stays until that one serves it: in
-    between, events would have no endpoint.
+    between, events would have no endpoint. `url` says where it stood, if the listing does not show it yet.
     """
     answer = s.progress.undeleted.get(endpoint_id)
     if endpoint_id in s.progress.deleted or (_is_unsupported(answer) and _is_gone(s, endpoint_id)):
@@ -109,9 +110,10 @@ def delete(s: Situation, endpoint_id: str, description: str) -> Step | None:
     if answer is not None:
         return _give_up_on(endpoint_id, answer)
     endpoint = s.live.get(endpoint_id)
-    taker = s.awaited.get(endpoint.normalized_url, s.name) if endpoint is not None else s.name
-    if endpoint is not None and taker != s.name:
-        return Hold(taker, endpoint.url)
+    url = endpoint.url if endpoint is not None else url
+    taker = s.awaited.get(normalize_url(url), s.name)
+    if taker != s.name:
+        return Hold(taker, url)
     return DeleteEndpoint(endpoint_id, description)
 
 

@@ -137,8 +137,8 @@ MUTANTS = (
     Mutant(
         "an endpoint goes before its URL is taken over",
         SITUATION,
-        "    if endpoint is not None and taker != s.name:",
-        "    if False:",
+        "    if taker != s.name:",
+        "    if not taker:",
         caught_by=FAULTS,
     ),
 )
