@@ -10,7 +10,7 @@ from reconciler.plan.intent import begin
 from reconciler.plan.need import CLOCK_TOLERANCE
 from reconciler.plan.project import next_due, project
 from reconciler.plan.retirement import drop_expired, retire
-from reconciler.plan.situation import Situation, delete, record, write
+from reconciler.plan.situation import Situation, let_go, record, write
 from reconciler.plan.steps import (
     Done,
     Failed,
@@ -58,7 +58,7 @@ def remove(s: Situation, document: Document) -> Step:
     if ledger.current is not None:
         urls[ledger.current.endpoint_id] = ledger.current.url
     for endpoint_id in sorted(ledger.recorded_ids):
-        if step := delete(s, endpoint_id, "delete the endpoint", url=urls[endpoint_id]):
+        if step := let_go(s, endpoint_id, urls[endpoint_id], "delete the endpoint"):
             return step
     if ledger.abandoned and not s.listing_current:
         return ListAgain()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.plan.intent import DELIVERY_RETRIES
-from reconciler.plan.situation import Situation, delete, record, write
+from reconciler.plan.situation import Situation, let_go, record, write
 from reconciler.plan.steps import DestroyBefore, Step
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def retire(
         and not _stands_at(s, p.endpoint_id, except_at)
     ]
     for previous in due:
-        if step := delete(s, previous.endpoint_id, "delete the replaced endpoint", url=previous.url):
+        if step := let_go(s, previous.endpoint_id, previous.url, "delete the replaced endpoint"):
             return step
     if not due:
         return None

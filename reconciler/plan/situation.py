@@ -98,23 +98,25 @@ def write(
     return WriteDocument(document, s.stored.version, description, begins_attempt, then)
 
 
-def delete(s: Situation, endpoint_id: str, description: str, *, url: str = "") -> Step | None:
-    """Return the deletion; why it cannot be done, where this run has tried; None once it is gone.
-
-    An endpoint at a URL that another manifest is about to take over stays until that one serves it: in
-    between, events would have no endpoint. `url` says where it stood, if the listing does not show it yet.
-    """
+def delete(s: Situation, endpoint_id: str, description: str) -> Step | None:
+    """Return the deletion; why it cannot be done, where this run has tried; None once it is gone."""
     answer = s.progress.undeleted.get(endpoint_id)
     if endpoint_id in s.progress.deleted or (_is_unsupported(answer) and _is_gone(s, endpoint_id)):
         return None
-    if answer is not None:
-        return _give_up_on(endpoint_id, answer)
+    return DeleteEndpoint(endpoint_id, description) if answer is None else _give_up_on(endpoint_id, answer)
+
+
+def let_go(s: Situation, endpoint_id: str, url: str, description: str) -> Step | None:
+    """Return the deletion of an endpoint that has served `url`, or what it waits for.
+
+    At a URL that another manifest is about to take over it stays until that one serves it: in between,
+    events would have no endpoint.
+    """
     endpoint = s.live.get(endpoint_id)
     url = endpoint.url if endpoint is not None else url
     taker = s.awaited.get(normalize_url(url), s.name)
-    if taker != s.name:
-        return Hold(taker, url)
-    return DeleteEndpoint(endpoint_id, description)
+    step = delete(s, endpoint_id, description)
+    return Hold(taker, url) if taker != s.name and isinstance(step, DeleteEndpoint) else step
 
 
 def _is_unsupported(answer: DeleteAnswer | None) -> bool:

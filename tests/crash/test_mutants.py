@@ -96,8 +96,7 @@ MUTANTS = (
         "a sweep before pendings are resolved",
         RUNNER,
         "if any(s.document and s.document.ledger.pending for s in self._stored.values()):",
-        # Either of two rules would do: the open intent, and that its URL is waited for.
-        "if self._awaited.clear():",
+        "if False:",
         caught_by="leftover",
     ),
     Mutant(
@@ -137,8 +136,8 @@ MUTANTS = (
     Mutant(
         "an endpoint goes before its URL is taken over",
         SITUATION,
-        "    if taker != s.name:",
-        "    if not taker:",
+        "Hold(taker, url) if taker != s.name and",
+        "Hold(taker, url) if not taker and",
         caught_by=FAULTS,
     ),
 )
