@@ -43,8 +43,8 @@ _LONGEST_URL = 2048
 """Characters, as in the schema."""
 # Where addresses of the internet are. The rest, such as NAT64, leads to the inside of some network.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# Python learns of new reservations with its releases only.
-_DOCUMENTATION = ipaddress.ip_network("3fff::/20")
+# What releases of Python do not agree on: protocol assignments, 6to4 (deprecated by RFC 7526), documentation.
+_RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "2001::/23", "2002::/16", "3fff::/20")))
 
 Finding = tuple[rules.Rule, str, str | None]
 """A rule, a sentence, a hint. The sentence never quotes the URL: it may hold a password or token."""
@@ -123,12 +123,13 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Return whether the internet leads to an address, and to the IPv4 address that it may carry inside."""
+    """Return whether the internet leads to an address, or to the IPv4 address that it stands for."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return _is_public(address.ipv4_mapped)
-        if address not in _GLOBAL_UNICAST or address in _DOCUMENTATION:
+        if address not in _GLOBAL_UNICAST:
             return False
-        if address.sixtofour and not _is_public(address.sixtofour):
-            return False
+    # Networks of the other version hold nothing of this one.
+    if any(address in network for network in _RESERVED):
+        return False
     return address.is_global and not address.is_multicast

@@ -21,7 +21,6 @@ GOOD = (
     "https://8.8.8.8/",
     "https://[2606:4700:4700::1111]:8443/",
     "https://[::ffff:8.8.8.8]/",
-    "https://[2002:808:808::1]/",
     "https://" + ".".join(["a" * 63] * 3) + ".example/",
 )
 BAD = {
@@ -130,6 +129,9 @@ BAD = {
     "https://[64:ff9b::7f00:1]/": [NOT_PUBLIC],
     "https://[64:ff9b:1::a00:1]/": [NOT_PUBLIC],
     "https://[2002:7f00:1::]/": [NOT_PUBLIC],
+    "https://[2002:808:808::1]/": [NOT_PUBLIC],
+    "https://[2001:1::1]/": [NOT_PUBLIC],
+    "https://192.0.0.9/": [NOT_PUBLIC],
     "https://[fe80::1%25eth0]/": [MALFORMED],
     "https://[2606:4700::1111%25eth0]/": [MALFORMED],
     "https://[v1.example.com]/": [MALFORMED],
