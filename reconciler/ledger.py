@@ -492,11 +492,16 @@ class Projection:
     run: Run = field(default_factory=Run)
 
     @property
-    def owned_ids(self) -> frozenset[str]:
-        """The live endpoints that are ours: as `Ledger.owned_ids`."""
-        if self.state in {"released", "deleted"}:
+    def recorded_ids(self) -> frozenset[str]:
+        """The endpoints that the ledger accounts for: as `Ledger.recorded_ids`."""
+        if self.state == "deleted":
             return frozenset()
         return frozenset(self.previous_ids) | ({self.endpoint_id} if self.endpoint_id else frozenset())
+
+    @property
+    def owned_ids(self) -> frozenset[str]:
+        """The recorded endpoints that are ours: as `Ledger.owned_ids`."""
+        return frozenset() if self.state == "released" else self.recorded_ids
 
     def at(self, version: int) -> Projection:
         """Return this projection, made from document version `version`."""

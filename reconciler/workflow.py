@@ -211,12 +211,16 @@ def apply(
             journal.began(planned.plan, world.run.actor)
             world = replace(world, reporter=Recorder(journal, world.reporter))
         world.reporter.planned(planned.plan.cost.api_requests)
+        desired = {webhook.name: webhook for webhook in planned.desired}
+        # Of everything that is pending, also of what this run is not about.
+        pending = [w for c in planned.comparison.plan.changes if (w := desired.get(c.name)) is not None]
         runner = Runner(
             world,
             planned.comparison.live,
-            {webhook.name: webhook for webhook in planned.desired},
+            desired,
             planned.listing_began,
             stop or threading.Event(),
+            {webhook.normalized_url: webhook.name for webhook in pending},
         )
         return runner.run(planned.plan.changes, jobs, planned.comparison.abandoning)
 

@@ -26,9 +26,10 @@ from reconciler.plan.protocol import next_step
 from reconciler.plan.situation import Situation
 from reconciler.plan.steps import Done, Failed, Failure, Hold, Wait
 from reconciler.plan.sweep import sweep_step
+from reconciler.ports import VersionState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.model import Webhook
@@ -50,8 +51,12 @@ class Runner:
         desired: dict[str, Webhook],
         listing_began: datetime,
         stop: threading.Event,
+        awaited: Mapping[str, str],
     ) -> None:
-        """Start from a complete listing that began at `listing_began`."""
+        """Start from a complete listing that began at `listing_began`.
+
+        `awaited` are the normalised URLs that manifests want and do not have yet, and their names.
+        """
         self._world = world
         self._taker = StepTaker(world, live, listing_began)
         self._desired = desired
@@ -61,8 +66,7 @@ class Runner:
         """The documents of this run's changes, as they ended."""
         self._unknown: set[str] = set()
         """The changes whose documents are not known, since an error ended them."""
-        self._awaited: dict[str, str] = {}
-        """Normalised URLs whose webhooks are not served yet, and the names of these."""
+        self._awaited = dict(awaited)
         self._on_hold: set[str] = set()
         """The changes that wait for another webhook to take over a URL."""
         self._store_failures: list[StoreError] = []
@@ -77,8 +81,6 @@ class Runner:
         """
         clock = self._world.clock
         started = clock.monotonic()
-        wanted = [w for change in changes if (w := self._desired.get(change.name)) is not None]
-        self._awaited = {webhook.normalized_url: webhook.name for webhook in wanted}
         outcomes: dict[str, ChangeOutcome] = {}
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             for phase in _phases(changes):
@@ -260,6 +262,8 @@ class Runner:
             for attempt in (stored.document.ledger.abandoned if stored.document else ())
         ):
             self._taker.list_again()
+        if found and not self._knows_all():
+            return None
         for name, stored in sorted(found.items()):
             hand = Hand(name, self._desired.get(name), stored, listing_current=True)
             step = sweep_step(self._situation(hand))
@@ -271,6 +275,25 @@ class Runner:
             if isinstance(step, Failed):
                 return f"{name}: {step.message}"
         return None
+
+    def _knows_all(self) -> bool:
+        """Learn what every ledger records by now. False: another run is in the middle of a change.
+
+        It comes after the listing: what is listed and finished is recorded by then.
+        """
+        metadata = self._world.store.list_metadata()
+        for name, entry in metadata.items():
+            if entry.projection is not None:
+                self._taker.live.own(entry.projection.owned_ids)
+                self._taker.live.record(entry.projection.recorded_ids)
+            known = self._stored.get(name)
+            is_settled = entry.state is not VersionState.LIVE or (
+                entry.projection is not None and entry.projection.version == entry.version
+            )
+            is_ours = name in self._unknown or (known is not None and known.version == entry.version)
+            if not is_settled and not is_ours:
+                return False
+        return True
 
 
 def _phases(changes: Sequence[Change]) -> tuple[list[Change], ...]:

@@ -180,10 +180,11 @@ class StepTaker:
     # --- what is live -------------------------------------------------------------------------------
 
     def own(self, document: Document | None) -> None:
-        """Note that the endpoints of `document` are owned."""
+        """Note which endpoints `document` records, and which are ours by it."""
         if document is not None:
             with self._mutex:
                 self.live.own(document.ledger.owned_ids)
+                self.live.record(document.ledger.recorded_ids)
 
     def _add(self, created: Created) -> None:
         with self._mutex:

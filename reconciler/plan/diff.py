@@ -64,6 +64,7 @@ def compare(
     projections = [m.projection for m in metadata.values() if m.projection is not None]
     owned_ids = [endpoint_id for p in projections for endpoint_id in p.owned_ids]
     live = LiveIndex(endpoints, owned_ids)
+    live.record(endpoint_id for p in projections for endpoint_id in p.recorded_ids)
     planner = _Planner(organization, live, now, run)
     changes: list[Change] = []
     wanted = {webhook.name: webhook for webhook in desired}

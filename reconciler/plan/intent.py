@@ -22,6 +22,7 @@ from reconciler.ports import (
     Refused,
     Unanswered,
 )
+from reconciler.urls import normalize_url
 
 REPLAY_WINDOW = timedelta(hours=20)
 """How long a key is trusted to be remembered: the API is assumed to keep it for 24 hours."""
@@ -87,7 +88,8 @@ def resolve(s: Situation, document: Document, pending: Pending) -> Step:
     answer = s.progress.created if s.progress.key == pending.idempotency_key else None
     match answer:
         case None:
-            if s.stored.age >= REPLAY_WINDOW.total_seconds():
+            is_old = s.stored.age >= REPLAY_WINDOW.total_seconds()
+            if is_old or (pending.gap and not _is_wanted(s, pending)):
                 return _clean_up(s, document, pending)
             return _send(s, document, pending)
         case Created(endpoint=endpoint) if endpoint.id in pending.baseline_ids and not _is_current(
@@ -117,6 +119,11 @@ def resolve(s: Situation, document: Document, pending: Pending) -> Step:
 def _is_current(document: Document, endpoint_id: str) -> bool:
     current = document.ledger.current
     return current is not None and current.endpoint_id == endpoint_id
+
+
+def _is_wanted(s: Situation, pending: Pending) -> bool:
+    """Whether the manifest still wants the URL: else what stands there by now may be another webhook's."""
+    return s.desired is not None and s.desired.normalized_url == normalize_url(pending.url)
 
 
 def _is_ours(s: Situation, pending: Pending) -> bool:

@@ -18,10 +18,11 @@ class LiveIndex:
     """
 
     def __init__(self, endpoints: Iterable[Endpoint] = (), owned: Iterable[str] = ()) -> None:
-        """Index `endpoints`; `owned` are the ids that some ledger records."""
+        """Index `endpoints`; `owned` are the ids that are ours by some ledger."""
         self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
         self._by_url: dict[str, tuple[str, ...]] | None = None
         self._owned = set(owned)
+        self._recorded: set[str] = set()
         self._parent: LiveIndex | None = None
 
     def fork(self) -> LiveIndex:
@@ -61,12 +62,22 @@ class LiveIndex:
         self._by_id[endpoint_id] = None
 
     def own(self, endpoint_ids: Iterable[str]) -> None:
-        """Note that a ledger records these endpoints."""
+        """Note that these endpoints are ours by some ledger."""
         self._owned.update(endpoint_ids)
 
+    def record(self, endpoint_ids: Iterable[str]) -> None:
+        """Note that some ledger accounts for these endpoints: they are ours, or were released."""
+        self._recorded.update(endpoint_ids)
+
     def is_owned(self, endpoint_id: str) -> bool:
-        """Whether some ledger records this endpoint."""
+        """Whether this endpoint is ours by some ledger."""
         return endpoint_id in self._owned or (self._parent is not None and self._parent.is_owned(endpoint_id))
+
+    def is_recorded(self, endpoint_id: str) -> bool:
+        """Whether some ledger accounts for this endpoint: it is ours, or was released."""
+        if endpoint_id in self._recorded or self.is_owned(endpoint_id):
+            return True
+        return self._parent is not None and self._parent.is_recorded(endpoint_id)
 
     def _urls(self) -> dict[str, tuple[str, ...]]:
         # Built on the first question: a plan without changes never asks one.

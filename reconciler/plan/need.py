@@ -109,14 +109,14 @@ def candidates(
 ) -> Iterator[Endpoint]:
     """Yield the live endpoints that only `attempt` explains.
 
-    They have its normalised URL and exactly its events, were not there before it, are owned by nobody and
-    not among `spared` (what the attempt's own ledger records), and were made while its request may have
+    They have its normalised URL and exactly its events, were not there before it, are in no ledger (`spared`
+    is what the attempt's own ledger records), and were made while its request may have
     been on its way: not before it was written, not after it was last sent, as far as clocks agree.
     """
     events = tuple(sorted(attempt.events))
     earliest, latest = attempt.written_at - CLOCK_TOLERANCE, attempt.abandoned_at + CLOCK_TOLERANCE
     for endpoint in live.at(normalize_url(attempt.url)):
-        known = endpoint.id in attempt.baseline_ids or endpoint.id in spared or live.is_owned(endpoint.id)
+        known = endpoint.id in attempt.baseline_ids or endpoint.id in spared or live.is_recorded(endpoint.id)
         in_time = endpoint.created is None or earliest <= endpoint.created <= latest
         if endpoint.events == events and in_time and not known:
             yield endpoint

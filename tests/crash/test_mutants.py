@@ -102,7 +102,7 @@ MUTANTS = (
     Mutant(
         "a sweep that takes what its own ledger records",
         NEED,
-        "or endpoint.id in spared or live.is_owned(endpoint.id)",
+        "or endpoint.id in spared or live.is_recorded(endpoint.id)",
         "",
     ),
     Mutant(
