@@ -106,11 +106,13 @@ def compare(
 
 
 def _is_owned(metadata: Metadata) -> bool:
-    """Whether an endpoint of ours belongs to it. A live document without metadata of ours may have one."""
+    """Whether an endpoint of ours belongs to it, or may: the metadata of a live document may lag behind."""
     projection = metadata.projection
+    is_live = metadata.state is VersionState.LIVE
     if projection is None:
-        return metadata.state is VersionState.LIVE
-    return projection.endpoint_id is not None and projection.state not in {"released", "deleted"}
+        return is_live
+    may_have_one = projection.endpoint_id is not None or (is_live and projection.version != metadata.version)
+    return may_have_one and projection.state not in {"released", "deleted"}
 
 
 def _is_missing(metadata: Metadata, live: LiveIndex) -> bool:
