@@ -87,7 +87,7 @@ class Change:
     steps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     problem: str | None = None
-    """Why this change cannot be done as things are (a conflict); it is attempted by nobody."""
+    """Why this change cannot be done as things are (a conflict)."""
     hint: str | None = None
     api_requests: int = 0
     version: int = 0

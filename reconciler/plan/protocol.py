@@ -23,6 +23,7 @@ from reconciler.plan.steps import (
     Done,
     Failed,
     Failure,
+    Hold,
     ListAgain,
     Step,
     TestEndpoint,
@@ -61,7 +62,8 @@ def next_step(s: Situation) -> Step:
     if foreign := _foreign(s, document.ledger):
         return foreign
     step = _step(s, document)
-    if isinstance(step, Failed) and document.ledger.pending is None:
+    # Whatever ends the change for now, the metadata says how far it came: the next plan goes by that.
+    if isinstance(step, Failed | Hold) and document.ledger.pending is None:
         return record(s, document) or step
     return step
 
