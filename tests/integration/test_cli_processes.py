@@ -9,17 +9,18 @@ import re
 import signal
 import struct
 import termios
-import time
+import threading
 from fcntl import ioctl
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
-from reconciler.sandbox.faults import Fault, FaultKind
+from tests.fixtures.proxy import Fate, Proxy
 
 if TYPE_CHECKING:
     from tests.fixtures.command import CommandLine
+    from tests.fixtures.proxy import Request
 
 PATIENCE = 60
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -137,41 +138,54 @@ def test_an_interrupt_finishes_the_step_in_hand(command: CommandLine, number: si
     """The first signal lets the step end, lists what is left, frees the lock; the next run goes on."""
     for name in ("a", "b", "c"):
         command.write(name)
-    command.zof.fail("POST", "/v1/webhooks", Fault(FaultKind.HANG, seconds=1.0))
-    process = command.popen("apply", "--yes", "-v")
-    assert process.stderr is not None
-    # The step is told right before its request goes out.
-    for line in process.stderr:
-        if (line.startswith("a: ") and "POST" in line.upper()) or "create the endpoint" in line:
-            break
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 5, errors
-    assert "stopping: the step in hand is finished first" in errors
-    assert "Interrupted: " in output
-    assert "not attempted" in output
-    assert "Traceback" not in errors
-    assert len(command.live) <= 1
-    again = command("apply", "--yes", "--lock-timeout", "0")
-    assert again.exit_code == 0, again.stderr
-    assert len(command.live) == 3
+    arrived, told = threading.Event(), threading.Event()
 
+    def hold_back(request: Request) -> Fate:
+        if request.method == "POST":
+            arrived.set()
+            told.wait(PATIENCE)
+        return Fate.FORWARD
 
-def _wait_for_a_request(command: CommandLine) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not command.zof.requests:
-        assert time.monotonic() < deadline, "no request came"
-        time.sleep(0.01)
+    with Proxy(command.zof.origin) as proxy:
+        proxy.script = hold_back
+        command.environment["ZOF_API_URL"] = f"{proxy.address}/v1"
+        process = command.popen("apply", "--yes")
+        assert arrived.wait(PATIENCE)
+        process.send_signal(number)
+        assert process.stderr is not None
+        errors = next(line for line in process.stderr if line.strip())
+        told.set()
+        output, rest = process.communicate(timeout=PATIENCE)
+        errors += rest
+        assert process.returncode == 5, errors
+        assert "stopping: the step in hand is finished first" in errors
+        assert "Interrupted: " in output
+        assert "not attempted" in output
+        assert "Traceback" not in errors
+        assert len(command.live) == 1, "the step in hand was finished, and nothing else begun"
+        again = command("apply", "--yes", "--lock-timeout", "0")
+        assert again.exit_code == 0, again.stderr
+        assert len(command.live) == 3
 
 
 def test_an_interrupted_plan_is_quiet(command: CommandLine) -> None:
-    """Ctrl-C while a plan waits: exit 130, one word, no traceback."""
+    """Ctrl-C while a plan waits for an answer: exit 130, one word, no traceback."""
     command.write("ci")
-    command.zof.fail("GET", "/v1/webhooks", Fault(FaultKind.HANG, seconds=20.0))
-    process = command.popen("plan", "-v")
-    _wait_for_a_request(command)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=PATIENCE)
+    arrived, over = threading.Event(), threading.Event()
+
+    def hold_back(_request: Request) -> Fate:
+        arrived.set()
+        over.wait(PATIENCE)
+        return Fate.DROP
+
+    with Proxy(command.zof.origin) as proxy:
+        proxy.script = hold_back
+        command.environment["ZOF_API_URL"] = f"{proxy.address}/v1"
+        process = command.popen("plan", "-v")
+        assert arrived.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=PATIENCE)
+        over.set()
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in errors
