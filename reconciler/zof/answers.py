@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+from reconciler.ledger import is_text
 from reconciler.model import Endpoint, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
 from reconciler.zof.text import clean
@@ -66,7 +67,7 @@ class Events:
             raise Nonsense("an endpoint's `events` hold something else than texts") from None
         if known is not None:
             return known
-        if not all(_is_text(name) for name in value):
+        if not all(is_text(name) for name in value):
             raise Nonsense("an endpoint's `events` hold something else than texts")
         events = tuple(sorted(set(value)))
         events = self._tuples.setdefault(events, events)
@@ -86,7 +87,7 @@ def read_page(body: bytes, events: Events) -> Page:
         raise Nonsense("`data` is no list")
     if not isinstance(has_more, bool):
         raise Nonsense("`has_more` is neither true nor false")
-    if has_more and (not _is_text(cursor) or not 0 < len(cursor) <= _CURSOR_LIMIT):
+    if has_more and (not is_text(cursor) or not 0 < len(cursor) <= _CURSOR_LIMIT):
         raise Nonsense("there are more pages, and `next_cursor` does not say where")
     return Page([read_endpoint(item, events) for item in data], cursor if has_more else None)
 
@@ -102,7 +103,7 @@ def read_endpoint(value: Any, events: Events) -> Endpoint:
     endpoint_id, url = value.get("id"), value.get("url")
     if not is_id(endpoint_id):
         raise Nonsense("an endpoint's `id` is missing or cannot stand in a URL")
-    if not _is_text(url) or not url:
+    if not is_text(url) or not url:
         raise Nonsense("an endpoint's `url` is no text")
     return Endpoint(endpoint_id, url, events.read(value.get("events")), read_created_at(value.get("created")))
 
@@ -152,7 +153,7 @@ def read_creation(answer: Answer, asked: Secret) -> Created:
 
 def read_secret(value: Any) -> Secret | None:
     """Return a signing secret, or None where it is absent, empty or masked: those are never stored."""
-    if not _is_text(value) or not value.strip() or not value.isprintable() or _MASK.search(value):
+    if not is_text(value) or not value.strip() or not value.isprintable() or _MASK.search(value):
         return None
     return Secret(value)
 
@@ -238,16 +239,6 @@ def secrets_in(body: Secret) -> list[Secret]:
 
 def _words(value: Any, secrets: Sequence[Secret]) -> str:
     return clean(value.get("message") if isinstance(value, dict) else value, secrets)
-
-
-def _is_text(value: Any) -> TypeGuard[str]:
-    """Whether `value` is a text that can be written: JSON can escape half a surrogate pair."""
-    if not isinstance(value, str):
-        return False
-    try:
-        return value.isascii() or bool(value.encode())
-    except UnicodeEncodeError:
-        return False
 
 
 def _is_error(value: Any) -> bool:
