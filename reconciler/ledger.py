@@ -119,7 +119,7 @@ class Current:
     digest: str
     url: str
     source: str
-    """Who made the secret that counts: `client` or `server`."""
+    """Who made the secret that counts: `client` or `server`; `adopted`: a person took the endpoint over."""
     created_at: datetime
     verified_at: datetime | None = None
     live_digest: str = ""
@@ -485,6 +485,7 @@ class Projection:
     """When the next step of an overlap or a sweep is due, if one is."""
     abandoned: int = 0
     secret_created_at: datetime | None = None
+    """None where there is an endpoint and no secret: it is to be replaced."""
     verified_at: datetime | None = None
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
     owner: str | None = None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Webhook
+    from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
     from reconciler.ports import Stored
 
@@ -52,10 +53,12 @@ class Runner:
         listing_began: datetime,
         stop: threading.Event,
         awaited: Mapping[str, str],
+        adoption: Adoption | None = None,
     ) -> None:
         """Start from a complete listing that began at `listing_began`.
 
-        `awaited` are the normalised URLs that manifests want and do not have yet, and their names.
+        `awaited` are the normalised URLs that manifests want and do not have yet, and their names;
+        `adoption` is the endpoint that is to be taken over.
         """
         self._world = world
         self._taker = StepTaker(world, live, listing_began)
@@ -67,6 +70,7 @@ class Runner:
         self._unknown: set[str] = set()
         """The changes whose documents are not known, since an error ended them."""
         self._awaited = dict(awaited)
+        self._adoption = adoption
         self._on_hold: set[str] = set()
         """The changes that wait for another webhook to take over a URL."""
         self._store_failures: list[StoreError] = []
@@ -194,6 +198,7 @@ class Runner:
             run=world.run,
             progress=hand.progress,
             awaited=self._awaited,
+            adoption=self._adoption if self._adoption and self._adoption.name == hand.name else None,
         )
 
     def _failed(self, change: Change, hand: Hand, failed: Failed) -> ChangeOutcome:

@@ -19,11 +19,14 @@ _TRACEBACK_AT = 2
 _INTERRUPTED = 130
 
 _COMMANDS = {
+    "init": "Begin a repository of webhooks.",
     "validate": "Check manifests and configuration, offline.",
     "plan": "Show what would be done; change nothing.",
     "apply": "Carry the plan out.",
     "drift": "Show what changed without us; change nothing.",
     "status": "Show the fleet.",
+    "export": "Write manifests for the endpoints that are live.",
+    "adopt": "Take an unmanaged endpoint over.",
     "rotate": "Replace signing secrets.",
     "doctor": "Check key, permissions, Vault and clock.",
     "schema": "Print a JSON Schema.",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
+    from reconciler.plan.adoption import Adoption
     from reconciler.plan.guards import GuardLimits
     from reconciler.plan.outcome import Outcome
     from reconciler.workflow import Planned, World
@@ -49,6 +50,8 @@ class Options:
     """Replace the secrets of these webhooks, and do nothing else."""
     revoke: bool = False
     """The secrets that are replaced are known to others."""
+    adoption: Adoption | None = None
+    """Take this endpoint over, and do nothing else."""
 
 
 def apply(settings: Settings, options: Options) -> ExitCode:
@@ -58,16 +61,16 @@ def apply(settings: Settings, options: Options) -> ExitCode:
         UsageError: there is no terminal to ask on, and no `--yes`; nothing was read or sent.
         InvalidInput: manifests, configuration or plan file are invalid.
     """
-    if not options.yes and not _can_ask():
-        raise UsageError(
-            "there is no terminal to ask on", hint="look at `reconciler plan` first, then apply with --yes"
-        )
+    if not options.yes:
+        require_terminal()
     reviewed = read_plan_file(options.plan_file) if options.plan_file is not None else None
     sites = _chosen(load_sites(settings), reviewed)
     if options.rotate and len(sites) > 1:
         raise UsageError(
             "names go with one organization, and there are several", hint="choose one with --organization"
         )
+    if options.adoption is not None:
+        sites = (_site_of(options.adoption.name, sites),)
     application = _Application(settings, options, reviewed)
     code = for_each(sites, application.run, stop=application.stop)
     if settings.format == "json" and application.reports:
@@ -76,8 +79,31 @@ def apply(settings: Settings, options: Options) -> ExitCode:
     return code
 
 
-def _can_ask() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
+def require_terminal() -> None:
+    """See that there is somebody who can be asked.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "there is no terminal to ask on", hint="look at `reconciler plan` first, then apply with --yes"
+        )
+
+
+def _site_of(name: str, sites: tuple[Site, ...]) -> Site:
+    """Return the one organization whose manifests have `name`.
+
+    Raises:
+        UsageError: several have, or none of several.
+    """
+    having = [site for site in sites if any(webhook.name == name for webhook in site.desired)]
+    if len(having) == 1 or len(sites) == 1:
+        return (having or sites)[0]
+    raise UsageError(
+        f"{'several organizations have' if having else 'no organization has'} a manifest for {name}",
+        hint="choose one with --organization",
+    )
 
 
 def _chosen(sites: tuple[Site, ...], reviewed: Mapping[str, Any] | None) -> tuple[Site, ...]:
@@ -127,6 +153,8 @@ class _Application:
 
     def _plan(self, site: Site, world: World, limits: GuardLimits) -> Planned:
         options, desired = self._options, site.desired
+        if options.adoption is not None:
+            return workflow.adoption(world, desired, options.adoption, limits, site.requests_per_minute)
         if not options.rotate:
             return workflow.plan(world, desired, limits, site.requests_per_minute)
         now = site.place.clock.now()

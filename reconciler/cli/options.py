@@ -103,7 +103,7 @@ def settings(
         *_SCOPE,
         *(_VAULT if vault else ()),
         *(_ACTOR if actor else ()),
-        chosen,
+        *((chosen,) if formats else ()),
         *(_OUTPUT if output else ()),
         *_VIEW,
     )

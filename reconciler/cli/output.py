@@ -45,7 +45,7 @@ def write_file(path: str, text: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
                 # mkstemp makes a private file; a result has the permissions that any new file gets.
-                os.fchmod(file.fileno(), 0o666 & ~_umask())
+                os.fchmod(file.fileno(), 0o666 & ~umask())
             Path(temporary).replace(target)
         except OSError:
             Path(temporary).unlink(missing_ok=True)
@@ -96,7 +96,8 @@ def _silence(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return what new files do not get of 0o666."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -275,7 +276,12 @@ class _Planner:
         problem, hint = change.problem, change.hint
         if stranger is not None:
             problem = f"endpoint {stranger.id} is live at {stranger.url} and not in the ledger"
-            hint = f"take it over with `reconciler adopt {change.name} --id {stranger.id}`, or remove it"
+            command = f"reconciler adopt {change.name} --id {shlex.quote(stranger.id)}"
+            hint = (
+                f"take it over with `{command}`, or remove it"
+                if before is None
+                else f"remove it, or choose another URL: {change.name} has an endpoint already"
+            )
         return replace(
             change,
             before=before,
@@ -284,7 +290,7 @@ class _Planner:
             source=webhook.location if webhook else None,
             endpoint_id=projection.endpoint_id if projection else None,
             steps=tuple(step.description for step in steps),
-            warnings=_warnings(change, webhook),
+            warnings=warnings_of(change, webhook),
             problem=problem,
             hint=hint,
             api_requests=0 if problem else sum(step.api_requests for step in steps),
@@ -299,7 +305,8 @@ class _Planner:
         return None if endpoint is None else Shape(endpoint.url, endpoint.events)
 
 
-def _warnings(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
+def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
+    """Return what receivers will notice of `change`."""
     if webhook is None or change.action not in {Action.REPLACE, Action.ROTATE}:
         return ()
     if webhook.revoke:

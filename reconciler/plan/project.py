@@ -40,7 +40,8 @@ def project(document: Document, version: int, *, tested: bool, state: str | None
         previous_ids=tuple(p.endpoint_id for p in ledger.previous if p.deleted_at is None),
         next_due=next_due(ledger),
         abandoned=len(ledger.abandoned),
-        secret_created_at=current.created_at if current else None,
+        # A secret that is not there has no age: so the metadata tells that it is missing.
+        secret_created_at=current.created_at if current and document.signing_secret is not None else None,
         verified_at=current.verified_at if current else None,
         deletion_policy=ledger.deletion_policy,
         owner=ledger.owner,
@@ -65,7 +66,7 @@ def _state(ledger: Ledger, *, tested: bool) -> str:
 
 
 def document_from_projection(projection: Projection, *, secret: Secret | None = None) -> Document:
-    """Return as much of the document as the metadata tells; `secret` stands for the one not read."""
+    """Return as much of the document as the metadata tells; `secret` stands for the one not read, if any."""
     current = None
     if projection.endpoint_id is not None and projection.state != "deleted":
         current = Current(
@@ -96,5 +97,5 @@ def document_from_projection(projection: Projection, *, secret: Secret | None = 
             owner=projection.owner,
             run=projection.run,
         ),
-        signing_secret=secret,
+        signing_secret=secret if projection.secret_created_at is not None else None,
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.model import DeletionPolicy, Webhook
+from reconciler.plan.adoption import adopt
 from reconciler.plan.intent import begin, blank, resolve
 from reconciler.plan.need import needed
 from reconciler.plan.project import document_from_projection, next_due
@@ -57,10 +58,14 @@ def next_step(s: Situation) -> Step:
         document = document_from_projection(projection)
     else:
         document = None
+    if document is not None and (foreign := _foreign(s, document.ledger)):
+        return foreign
+    if s.adoption is not None and s.desired is not None:
+        taking_over = adopt(s, document, s.desired, s.adoption)
+        if taking_over is not None:
+            return taking_over
     if document is None:
         return Done() if s.desired is None else begin(s, blank(s), s.desired)
-    if foreign := _foreign(s, document.ledger):
-        return foreign
     step = _step(s, document)
     # Whatever ends the change for now, the metadata says how far it came: the next plan goes by that.
     if isinstance(step, Failed | Hold) and document.ledger.pending is None:

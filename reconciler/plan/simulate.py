@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Organization, Run, Webhook
+    from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
 
 _FRESH = Fresh(nonce="", key_suffix="", secret=Secret("simulated"))
@@ -44,6 +45,7 @@ def steps_of(
     live: LiveIndex,
     now: datetime,
     run: Run,
+    adoption: Adoption | None = None,
 ) -> tuple[Step, ...]:
     """Return the steps from what the metadata tells to the end, without the end itself."""
     live = live.fork()
@@ -51,9 +53,10 @@ def steps_of(
     progress = Progress()
     steps: list[Step] = []
     for _ in range(_MOST):
-        step = next_step(
-            Situation(name, organization, webhook, stored, live, now, True, now, _FRESH, run, progress)
+        situation = Situation(
+            name, organization, webhook, stored, live, now, True, now, _FRESH, run, progress
         )
+        step = next_step(replace(situation, adoption=adoption))
         match step:
             case Done() | Wait() | Failed():
                 break

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.ledger import Document
+    from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
 
 REMOVE_BY_HAND = "remove it in Admin Center > Developer > Webhooks, then run `reconciler apply` again"
@@ -82,6 +83,8 @@ class Situation:
     progress: Progress = field(default_factory=Progress)
     awaited: Mapping[str, str] = field(default_factory=dict)
     """Normalised URLs that manifests want and do not have yet, and the names of those manifests."""
+    adoption: Adoption | None = None
+    """The live endpoint that is to become this webhook's own."""
 
 
 def write(

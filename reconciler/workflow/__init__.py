@@ -1,0 +1,23 @@
+"""The use cases. They see ports only: what is real is decided by the command line."""
+
+from reconciler.apply.taker import World
+from reconciler.workflow.adopting import adoption
+from reconciler.workflow.applying import apply
+from reconciler.workflow.fleet import ExportRow, StatusRow, export, status
+from reconciler.workflow.planning import Planned, bounded_by, drift, only, plan, rotation
+
+__all__ = [
+    "ExportRow",
+    "Planned",
+    "StatusRow",
+    "World",
+    "adoption",
+    "apply",
+    "bounded_by",
+    "drift",
+    "export",
+    "only",
+    "plan",
+    "rotation",
+    "status",
+]
