@@ -52,11 +52,14 @@ def adopt(s: Situation, document: Document | None, webhook: Webhook, adoption: A
 
 
 def _is_done(document: Document, adoption: Adoption) -> bool:
-    ledger, endpoint_id = document.ledger, adoption.endpoint_id
-    if any(previous.endpoint_id == endpoint_id for previous in ledger.previous):
-        return True
-    is_current = _current_id(ledger) == endpoint_id and not ledger.released
-    return is_current and document.signing_secret == adoption.secret
+    ledger = document.ledger
+    is_current = _current_id(ledger) == adoption.endpoint_id and not ledger.released
+    is_as_asked = is_current and document.signing_secret == adoption.secret
+    return is_as_asked or _is_replaced(ledger, adoption.endpoint_id)
+
+
+def _is_replaced(ledger: Ledger, endpoint_id: str) -> bool:
+    return any(previous.endpoint_id == endpoint_id for previous in ledger.previous)
 
 
 def objection(
@@ -64,15 +67,14 @@ def objection(
 ) -> Failed | None:
     """Return why `webhook` must not take the endpoint over as things are; None: it may."""
     endpoint_id, name = adoption.endpoint_id, adoption.name
+    if document is not None and (failed := _occupied(document.ledger, live, adoption)):
+        return failed
     endpoint = live.get(endpoint_id)
     if endpoint is None:
         return Failed(
             f"endpoint {endpoint_id} is not live",
             hint="`reconciler status` lists the endpoints; check whose API key this is",
         )
-    ledger = document.ledger if document is not None else None
-    if ledger is not None and (failed := _occupied(ledger, live, adoption)):
-        return failed
     if document is not None and endpoint_id in document.ledger.owned_ids:
         if failed := _owned(document, adoption):
             return failed
@@ -96,6 +98,11 @@ def _occupied(ledger: Ledger, live: LiveIndex, adoption: Adoption) -> Failed | N
         return Failed(f"a new endpoint of {name} is being created", hint=_GO_ON_FIRST)
     if ledger.removing:
         return Failed(f"{name} is being removed", hint=_GO_ON_FIRST)
+    if _is_replaced(ledger, adoption.endpoint_id):
+        return Failed(
+            f"endpoint {adoption.endpoint_id} is one that {name} has replaced already",
+            hint="there is nothing left to adopt; `reconciler plan` says what is still to be done",
+        )
     current = _current_id(ledger)
     if ledger.released and current == adoption.endpoint_id:
         return Failed(
@@ -112,8 +119,7 @@ def _occupied(ledger: Ledger, live: LiveIndex, adoption: Adoption) -> Failed | N
 
 def _owned(document: Document, adoption: Adoption) -> Failed | None:
     """Return why there is nothing to adopt; None where the secret that Vault lacks is handed in."""
-    is_current = _current_id(document.ledger) == adoption.endpoint_id
-    if is_current and document.signing_secret is None:
+    if document.signing_secret is None:
         # Lost in Vault, or taken over with `--rotate` and not replaced yet.
         return None
     return Failed(

@@ -1,4 +1,4 @@
-"""Adoption: an unmanaged endpoint becomes a webhook's own, with the secret that is known or with a new one."""
+"""Adoption: an unmanaged endpoint becomes a webhook's own, with the secret that is known or a new one."""
 
 from __future__ import annotations
 
@@ -101,6 +101,8 @@ def test_a_replaced_endpoint_stays_for_the_overlap() -> None:
     assert outcome.result is Result.WAITING
     assert endpoint.id in org.api.endpoints
     assert not org.plan(a).plan.changes
+    again = refused(org, Adoption("a", endpoint.id), a)
+    assert again.message == f"endpoint {endpoint.id} is one that a has replaced already"
     org.clock.advance(hours=25)
     assert org.apply(a).complete
     assert endpoint.id not in org.api.endpoints
@@ -134,7 +136,7 @@ def test_without_a_test_no_delivery_is_sent() -> None:
 
 
 def test_a_secret_that_is_too_old_is_replaced_at_once() -> None:
-    """`createdAfter` counts from the endpoint's creation: the plan shows the rotation, and the run does it."""
+    """`createdAfter` counts from the endpoint's creation: the plan shows the rotation, the run does it."""
     org = Org()
     endpoint = made_by_hand(org)
     a = replace(A, created_after=org.clock.now() - timedelta(minutes=1))
@@ -221,7 +223,7 @@ def test_a_released_endpoint_that_is_gone_is_in_nobodys_way() -> None:
 
 
 def test_what_cannot_be_replaced_is_shown_until_it_is() -> None:
-    """Where the API refuses a second endpoint with the URL, the plan keeps saying that the secret is missing."""
+    """Where the API refuses a second endpoint with the URL, plans keep saying that the secret is missing."""
     org = Org()
     a = replace(A, test=False)
     org.api.behavior = replace(org.api.behavior, unique_urls=True)
