@@ -21,11 +21,11 @@ def create_file(root: Path, name: str, text: str) -> bool:
     """
     target = root / name
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         if not target.parent.resolve().is_relative_to(root.resolve()):
             raise ReconcilerError(
                 f"{visible(target.parent)} leads out of {visible(root)}", hint="replace the symbolic link"
             )
+        target.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(target):
             return False
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -46,7 +46,8 @@ def create_file(root: Path, name: str, text: str) -> bool:
             f"cannot write {visible(target)}: a file stands where a folder is needed",
             hint="name another folder",
         ) from None
-    except (OSError, ValueError) as error:
+    # A link that leads to itself is a RuntimeError before Python 3.13.
+    except (OSError, ValueError, RuntimeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a path"
         raise ReconcilerError(
             f"cannot write {visible(target)}: {why}", hint="name a folder that is yours"

@@ -228,12 +228,12 @@ def _token_with(command: CommandLine, policy: str) -> str:
 
 
 def test_a_plan_needs_no_secret(command: CommandLine) -> None:
-    """The example policy for plans suffices for plan, drift and status, and cannot read or write a secret."""
+    """The example policy for plans suffices for all that reads, and cannot read or write a secret."""
     command.write("ci")
     assert command("apply", "--yes").exit_code == 0
     token = _token_with(command, "plan")
     command.write("new")
-    for args in (["plan"], ["drift"], ["status"]):
+    for args in (["plan"], ["drift"], ["status"], ["export"]):
         result = command(*args, VAULT_TOKEN=token)
         assert result.exit_code == 0, result.stderr
     assert "1 to create; 1 unchanged" in command("plan", VAULT_TOKEN=token).stdout

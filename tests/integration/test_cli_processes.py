@@ -82,6 +82,23 @@ def test_on_a_terminal_apply_shows_the_plan_and_asks(command: CommandLine) -> No
     assert len(command.live) == 1
 
 
+def test_on_a_terminal_a_secret_is_asked_for_and_not_shown(command: CommandLine) -> None:
+    """`adopt --secret-stdin` asks without an echo, shows what it is going to do, and asks again."""
+    endpoint = command.zof.console.create("https://hooks.example.com/ci", ["run.completed"])
+    secret = command.zof.secret_of(endpoint.id).reveal()
+    command.write("ci")
+    for answer, code in (("n\n", 1), ("y\n", 0)):
+        terminal = Terminal(command, "adopt", "ci", "--id", endpoint.id, "--secret-stdin")
+        terminal.read_until("Signing secret: ")
+        terminal.type(f"{secret}\n")
+        terminal.read_until("Carry this plan out? [y/N]: ")
+        terminal.type(answer)
+        assert terminal.end() == code
+        assert secret not in terminal.screen
+        assert endpoint.id in terminal.screen
+    assert command.document("ci")["signing_secret"] == secret
+
+
 def test_a_terminal_gets_colours_unless_told_not_to(command: CommandLine) -> None:
     """Results are painted on a terminal; NO_COLOR and --no-color leave not one colour, nor the bar's."""
     command.write("ci")

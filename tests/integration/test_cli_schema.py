@@ -111,6 +111,15 @@ def test_the_wheel_holds_every_schema_as_it_is_here(installed: Path) -> None:
     assert there == here
 
 
+def test_the_wheel_holds_what_a_repository_begins_with(installed: Path, tmp_path: Path) -> None:
+    """Installed from the wheel, `reconciler init` writes every file, and they are valid as they are."""
+    environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    program = [sys.executable, "-m", "reconciler"]
+    wrote = _run([*program, "init"], tmp_path, environment)
+    assert wrote.count("wrote ") == 8
+    assert "No problems. 1 webhook" in _run([*program, "validate"], tmp_path, environment)
+
+
 def test_the_wheel_finds_its_own_schemas(installed: Path, tmp_path: Path) -> None:
     """Installed from the wheel, away from any checkout, `reconciler schema` prints each schema."""
     environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}

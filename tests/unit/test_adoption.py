@@ -481,7 +481,7 @@ def test_the_endpoint_goes_meanwhile() -> None:
 
 
 def test_the_other_run_creates_its_own() -> None:
-    """An apply that gets there first, once the endpoint has gone, leaves nothing to adopt."""
+    """An apply that gets there first, once the endpoint is gone, leaves nothing to adopt."""
     org = Org()
     endpoint = made_by_hand(org)
     ours = planned(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A)
@@ -493,7 +493,7 @@ def test_the_other_run_creates_its_own() -> None:
     meanwhile(org, "write", overtake)
     (outcome,) = workflow.apply(org.world, ours).changes
     assert outcome.result is Result.FAILED
-    assert outcome.detail == f"endpoint {endpoint.id} is not live"
+    assert outcome.detail == "a has endpoint we_0002 already, and it is live"
     org.check([A])
 
 

@@ -127,11 +127,14 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
     context = click.Context(reconciler)
     names = reconciler.list_commands(context)
     assert names == [
+        "init",
         "validate",
         "plan",
         "apply",
         "drift",
         "status",
+        "export",
+        "adopt",
         "rotate",
         "doctor",
         "schema",

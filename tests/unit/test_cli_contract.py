@@ -16,6 +16,11 @@ FLAGS = {
     "plan": COMMON | VAULT | {"--out", "--exit-code"},
     "apply": COMMON - {"--output"} | VAULT | {"--plan", "--yes", "--approve", "--jobs", "--lock-timeout"},
     "rotate": COMMON - {"--output"} | VAULT | {"--now", "--yes", "--approve", "--jobs", "--lock-timeout"},
+    "init": {"--organization", "--help"},
+    "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
+    "adopt": COMMON - {"--output"}
+    | VAULT
+    | {"--id", "--secret-stdin", "--rotate", "--yes", "--approve", "--jobs", "--lock-timeout"},
     "drift": COMMON | VAULT,
     "status": COMMON | VAULT,
     "doctor": COMMON | VAULT,
@@ -24,9 +29,9 @@ FLAGS = {
     "demo": {"--manifests", "--no-color", "--help"},
 }
 FORMATS = {"validate": {"text", "json", "github"}} | {
-    name: {"text", "json"} for name in ("plan", "apply", "drift", "status", "rotate", "doctor")
+    name: {"text", "json"} for name in ("plan", "apply", "drift", "status", "adopt", "rotate", "doctor")
 }
-WITH_PATHS = {"validate", "plan", "apply", "drift", "status"}
+WITH_PATHS = {"validate", "plan", "apply", "drift", "status", "adopt"}
 
 
 def _command(name: str) -> tuple[click.Context, click.Command]:
@@ -62,11 +67,11 @@ def test_a_command_has_the_formats_of_the_contract(name: str) -> None:
 def test_a_command_takes_paths(name: str) -> None:
     """Commands that read manifests take any number of paths."""
     _, command = _command(name)
-    (paths,) = (param for param in command.params if isinstance(param, click.Argument))
+    *_, paths = (param for param in command.params if isinstance(param, click.Argument))
     assert (paths.nargs, paths.required) == (-1, False)
 
 
-@pytest.mark.parametrize("name", sorted(set(FLAGS) - {"schema", "sandbox", "demo"}))
+@pytest.mark.parametrize("name", sorted(set(FLAGS) - {"init", "schema", "sandbox", "demo"}))
 def test_flags_that_repeat_do(name: str) -> None:
     """`--organization` is repeatable, and `-v` counts."""
     context, command = _command(name)
@@ -89,7 +94,7 @@ def test_an_unknown_flag_is_a_usage_error(name: str) -> None:
     assert "--nope" in result.stderr
 
 
-@pytest.mark.parametrize("name", ["schema", "sandbox", "demo", "doctor"])
+@pytest.mark.parametrize("name", ["schema", "sandbox", "demo", "doctor", "export"])
 def test_a_stray_argument_is_a_usage_error(name: str) -> None:
     """What takes no path refuses one: exit 64."""
     result = CliRunner().invoke(reconciler, [name, "manifests/"])

@@ -1,0 +1,201 @@
+"""`reconciler init`: a repository that is valid as it is, with workflows that are safe; nothing is lost."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from reconciler import __version__
+from reconciler.cli.app import reconciler
+from reconciler.cli.new_file import create_file
+from reconciler.errors import ReconcilerError
+
+WRITTEN = {
+    "reconciler.yaml",
+    "manifests/example.yaml",
+    ".pre-commit-config.yaml",
+    ".github/workflows/webhooks-plan.yml",
+    ".github/workflows/webhooks-apply.yml",
+    ".github/workflows/webhooks-drift.yml",
+    "schemas/webhook.schema.json",
+    "schemas/config.schema.json",
+}
+ZIZMOR = Path(sys.executable).with_name("zizmor")
+
+
+def files_below(folder: Path) -> set[str]:
+    """Return every file below a folder."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+
+
+def run(*args: str) -> Result:
+    """Run a command."""
+    return CliRunner().invoke(reconciler, args, env={"ZOF_ORGANIZATION": None})
+
+
+@pytest.fixture
+def scaffold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a new repository; it is the current folder."""
+    monkeypatch.chdir(tmp_path)
+    result = run("init", "--organization", "acme-prod")
+    assert (result.exit_code, result.stderr) == (0, "")
+    return tmp_path
+
+
+def test_what_is_written_is_told_with_the_next_steps(tmp_path: Path) -> None:
+    """A folder that is not there is made; each file is named, and so is what comes next."""
+    folder = tmp_path / "new/webhooks"
+    result = run("init", str(folder))
+    assert result.exit_code == 0
+    assert files_below(folder) == WRITTEN
+    assert {line.split()[1] for line in result.stdout.splitlines() if line.startswith("wrote ")} == {
+        str(folder / name) for name in WRITTEN
+    }
+    assert f"`cd {folder}`" in result.stdout
+    assert "reconciler doctor" in result.stdout
+
+
+def test_it_is_valid_as_it_is(scaffold: Path) -> None:
+    """`validate` has nothing to say, and the organization is the one that was named."""
+    assert run("validate").stdout == "No problems. 1 webhook in 1 file.\n"
+    config = yaml.safe_load((scaffold / "reconciler.yaml").read_text(encoding="utf-8"))
+    assert config["organizations"] == [{"name": "acme-prod", "manifests": ["manifests"]}]
+
+
+def test_its_commented_settings_are_the_defaults(scaffold: Path) -> None:
+    """Each commented line of the configuration, taken in, is a valid setting."""
+    file = scaffold / "reconciler.yaml"
+    text = re.sub(r"^    # (?!What)", "    ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    file.write_text(text, encoding="utf-8")
+    assert "mount: secret" in text
+    assert run("validate").stdout == "No problems. 1 webhook in 1 file.\n"
+
+
+@pytest.mark.parametrize("name", sorted(WRITTEN))
+def test_editors_find_the_schemas(scaffold: Path, name: str) -> None:
+    """The first line of a YAML file of ours names a schema that is there; no placeholder is left anywhere."""
+    text = (scaffold / name).read_text(encoding="utf-8")
+    assert "@VERSION@" not in text
+    assert "@ORGANIZATION@" not in text
+    if named := re.match(r"# yaml-language-server: \$schema=(\S+)\n", text):
+        assert ((scaffold / name).parent / named[1]).is_file()
+    else:
+        assert name.startswith((".", "schemas/"))
+
+
+def test_its_workflows_are_safe(scaffold: Path) -> None:
+    """zizmor finds nothing, even where it is strict."""
+    done = subprocess.run(
+        [ZIZMOR, "--offline", "--quiet", "--persona", "pedantic", scaffold],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [
+        ("plan", {"validate": "reconciler validate --format github", "plan": "reconciler plan"}),
+        ("apply", {"apply": "reconciler apply --yes"}),
+        ("drift", {"drift": "reconciler drift"}),
+    ],
+)
+def test_each_workflow_stands_for_itself(scaffold: Path, name: str, runs: dict[str, str]) -> None:
+    """Each job installs this version and runs its command, may read the repository, and nothing more."""
+    workflow = yaml.safe_load((scaffold / f".github/workflows/webhooks-{name}.yml").read_text())
+    assert workflow["permissions"] == {}
+    assert workflow["concurrency"]["group"].startswith(f"webhooks-{name}")
+    assert workflow["jobs"].keys() == runs.keys()
+    for job, command in runs.items():
+        given = workflow["jobs"][job]
+        assert given["permissions"] == {"contents": "read"}
+        assert [step["run"] for step in given["steps"] if "run" in step] == [
+            f'pip install "webhook-reconciler=={__version__}"',
+            command,
+        ]
+        for step in given["steps"]:
+            assert "uses" not in step or re.search(r"@[0-9a-f]{40}$", step["uses"])
+        # What needs secrets gets them from an environment, in the one step that runs the command.
+        assert ("environment" in given) is (job != "validate")
+        assert ["env" in step for step in given["steps"]].count(True) == (job != "validate")
+
+
+def test_only_an_apply_is_never_cut_off(scaffold: Path) -> None:
+    """A newer commit cancels a plan, and waits for an apply."""
+    texts = {
+        name: (scaffold / f".github/workflows/webhooks-{name}.yml").read_text() for name in ("plan", "apply")
+    }
+    cancels = {
+        name: yaml.safe_load(text)["concurrency"]["cancel-in-progress"] for name, text in texts.items()
+    }
+    assert cancels == {"plan": True, "apply": False}
+
+
+def test_nothing_is_overwritten(scaffold: Path) -> None:
+    """What is there is kept and named, and the rest is written."""
+    (scaffold / "reconciler.yaml").write_text("mine", encoding="utf-8")
+    (scaffold / "manifests/example.yaml").unlink()
+    result = run("init")
+    assert result.exit_code == 0
+    assert "kept  reconciler.yaml (it exists)\n" in result.stdout
+    assert "wrote manifests/example.yaml\n" in result.stdout
+    assert (scaffold / "reconciler.yaml").read_text(encoding="utf-8") == "mine"
+    assert files_below(scaffold) == WRITTEN
+
+
+@pytest.mark.parametrize("name", ["", "a b", "-x", "x" * 64, 'a"\n- b'])
+def test_a_name_that_no_organization_has_is_a_usage_error(tmp_path: Path, name: str) -> None:
+    """Nothing is written for it."""
+    result = run("init", str(tmp_path / "new"), "--organization", name)
+    assert (result.exit_code, result.stdout) == (64, "")
+    assert not (tmp_path / "new").exists()
+
+
+# --- new files ----------------------------------------------------------------------------------------------
+
+
+def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    """It is written in one piece, with the folders that it needs, and leaves nothing beside it."""
+    (tmp_path / "plain").touch()
+    assert create_file(tmp_path, "a/b/c.yaml", "ü\n")
+    assert (tmp_path / "a/b/c.yaml").read_bytes() == "ü\n".encode()
+    assert (tmp_path / "a/b/c.yaml").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert files_below(tmp_path) == {"plain", "a/b/c.yaml"}
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Neither one in the file's place, wherever it leads, nor one that leads out of the folder."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "file").symlink_to(outside / "file")
+    (root / "loop").symlink_to(root / "loop")
+    (root / "folder").symlink_to(outside)
+    assert not create_file(root, "file", "x")
+    assert not create_file(root, "loop", "x")
+    for name in ("folder/file", "folder/new/file"):
+        with pytest.raises(ReconcilerError, match="leads out of"):
+            create_file(root, name, "x")
+    with pytest.raises(ReconcilerError, match="cannot write"):
+        create_file(root, "loop/file", "x")
+    assert list(outside.iterdir()) == []
+    assert {path.name for path in root.iterdir()} == {"file", "loop", "folder"}
+    (tmp_path / "named").symlink_to(root)
+    assert create_file(tmp_path / "named", "inside", "x"), "a link that is named itself is followed"
+
+
+def test_a_file_in_a_folders_place_is_an_error(tmp_path: Path) -> None:
+    """The message names what cannot be written, and nothing is left behind."""
+    (tmp_path / "a").touch()
+    for name in ("a/b", "a/b/c"):
+        with pytest.raises(ReconcilerError, match=f"cannot write .*/{name}: "):
+            create_file(tmp_path, name, "x")
+    with pytest.raises(ReconcilerError, match="not a path"):
+        create_file(tmp_path, "a\0b", "x")
+    assert files_below(tmp_path) == {"a"}
