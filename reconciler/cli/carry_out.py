@@ -87,7 +87,7 @@ def require_terminal() -> None:
     """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
-            "there is no terminal to ask on", hint="look at `reconciler plan` first, then apply with --yes"
+            "there is no terminal to ask on", hint="look at `reconciler plan` first, then run it with --yes"
         )
 
 

@@ -118,9 +118,13 @@ def _occupied(ledger: Ledger, live: LiveIndex, adoption: Adoption) -> Failed | N
 
 
 def _owned(document: Document, adoption: Adoption) -> Failed | None:
-    """Return why there is nothing to adopt; None where the secret that Vault lacks is handed in."""
+    """Return why there is nothing to adopt; None where the secret may still be handed in."""
+    current = document.ledger.current
     if document.signing_secret is None:
         # Lost in Vault, or taken over with `--rotate` and not replaced yet.
+        return None
+    if current and current.source == ADOPTED and current.verified_at is None and adoption.secret is not None:
+        # Nothing has shown that what was handed in before is right.
         return None
     return Failed(
         f"{adoption.name} owns endpoint {adoption.endpoint_id} already",

@@ -28,6 +28,7 @@ from reconciler.ports import Created, Delivered, Fresh, Metadata, Stored, Versio
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from reconciler.ledger import Document
     from reconciler.model import Organization, Run, Webhook
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
@@ -46,10 +47,13 @@ def steps_of(
     now: datetime,
     run: Run,
     adoption: Adoption | None = None,
+    document: Document | None = None,
 ) -> tuple[Step, ...]:
-    """Return the steps from what the metadata tells to the end, without the end itself."""
+    """Return the steps from what the metadata, or `document`, tells to the end, without the end itself."""
     live = live.fork()
     stored = _stored(name, metadata)
+    if document is not None and stored.state is VersionState.LIVE:
+        stored = replace(stored, document=document)
     progress = Progress()
     steps: list[Step] = []
     for _ in range(_MOST):

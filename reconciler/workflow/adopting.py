@@ -58,17 +58,27 @@ def adoption(
     document = _document_of(world, planned.metadata.get(wanted.name), wanted.name)
     if failed := objection(webhook, document, planned.comparison.live, wanted):
         raise GuardRefused(failed.message, hint=failed.hint)
-    change = _change(world, planned, webhook, wanted)
-    return replace(restricted(planned, (change,)), names=frozenset({wanted.name}), adoption=wanted)
+    chosen = restricted(planned, (_change(world, planned, webhook, document, wanted),))
+    others = tuple(each for each in chosen.plan.unmanaged if each.id != wanted.endpoint_id)
+    return replace(
+        chosen,
+        plan=replace(chosen.plan, unmanaged=others),
+        names=frozenset({wanted.name}),
+        adoption=wanted,
+    )
 
 
-def _change(world: World, planned: Planned, webhook: Webhook, wanted: Adoption) -> Change:
+def _change(
+    world: World, planned: Planned, webhook: Webhook, document: Document | None, wanted: Adoption
+) -> Change:
     live = planned.comparison.live
     endpoint = live.get(wanted.endpoint_id)
     assert endpoint is not None, "what is not live was objected to"  # noqa: S101 - an invariant
     metadata = planned.metadata.get(webhook.name)
     now = world.clock.now()
-    steps = steps_of(world.organization, webhook.name, webhook, metadata, live, now, world.run, wanted)
+    steps = steps_of(
+        world.organization, webhook.name, webhook, metadata, live, now, world.run, wanted, document
+    )
     is_replaced = any(isinstance(step, CreateEndpoint) for step in steps)
     known = "its secret is handed in" if wanted.secret is not None else "nobody knows its secret"
     change = Change(

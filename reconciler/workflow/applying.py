@@ -12,7 +12,7 @@ from reconciler.apply.runner import Runner
 from reconciler.errors import GuardRefused
 from reconciler.plan.outcome import Outcome
 from reconciler.workflow.adopting import adoption
-from reconciler.workflow.planning import Planned, bounded_by, only, plan
+from reconciler.workflow.planning import Planned, bounded_by, has_moved_on, only, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,8 +49,9 @@ def apply(
         return Outcome((), world.api.requests_sent, 0.0)
     with _held(lock) as waited, journal or nullcontext():
         age = (world.clock.now() - planned.listing_began).total_seconds()
-        # No check-and-set spans two documents: who owns an endpoint is looked up under the lock.
-        if waited or age > _STALE_SECONDS or planned.adoption is not None:
+        # No check-and-set spans two documents: who owns an endpoint is looked up again under the lock.
+        is_overtaken = planned.adoption is not None and has_moved_on(world, planned)
+        if waited or age > _STALE_SECONDS or is_overtaken:
             renewed = _plan_anew(world, planned)
             _refuse(renewed)
             if bounded_by(renewed, planned.plan.to_json()):

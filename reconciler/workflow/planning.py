@@ -57,7 +57,7 @@ def plan(
     planned = _plan_once(world, desired, limits, requests_per_minute)
     for _ in range(_REREADS):
         # What looks wrong may be another run's work, seen half: then the documents have moved on.
-        if not _looks_wrong(planned) or _versions(read_metadata(world)) == _versions(planned.metadata):
+        if not _looks_wrong(planned) or not has_moved_on(world, planned):
             break
         planned = _plan_once(world, desired, limits, requests_per_minute)
     return planned
@@ -65,6 +65,11 @@ def plan(
 
 def _looks_wrong(planned: Planned) -> bool:
     return bool(planned.verdicts or planned.plan.problems or planned.comparison.facts.missing)
+
+
+def has_moved_on(world: World, planned: Planned) -> bool:
+    """Whether some document is another one than when `planned` was made."""
+    return _versions(read_metadata(world)) != _versions(planned.metadata)
 
 
 def _versions(metadata: Mapping[str, Metadata]) -> dict[str, int]:

@@ -61,10 +61,13 @@ def test_with_its_secret_an_endpoint_stays_as_it_is() -> None:
     assert (change.action, change.cause, change.endpoint_id) == (Action.UPDATE, Cause.MANIFEST, endpoint.id)
     assert change.steps[:2] == ("take the endpoint over", "send a test delivery")
     assert plan.cost.api_requests == 2
+    assert plan.unmanaged == ()
+    before = org.api.requests_sent
     outcome = adopt(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A, B)
     assert [(o.change.name, o.result, o.endpoint_id) for o in outcome.changes] == [
         ("a", Result.DONE, endpoint.id)
     ]
+    assert org.api.requests_sent == before + plan.cost.api_requests
     assert org.api.ever_made == 1
     assert org.store.fields("a")["endpoint_id"] == endpoint.id
     assert org.store.fields("a")["url"] == A.url
@@ -265,6 +268,23 @@ def test_a_secret_destroyed_in_vault_can_be_handed_in() -> None:
     assert adopt(org, Adoption("a", endpoint_id, secret), A).complete
     assert org.api.ever_made == 1
     org.check([A])
+
+
+def test_a_wrong_secret_can_be_corrected_until_it_is_verified() -> None:
+    """A slip is handed in again, as long as no delivery has shown that the secret is right."""
+    org = Org()
+    endpoint = made_by_hand(org)
+    org.api.behavior = replace(org.api.behavior, accepts_tests=False)
+    assert not adopt(org, Adoption("a", endpoint.id, Secret("whsec_a-slip")), A).complete
+    assert "reconciler rotate a" in (refused(org, Adoption("a", endpoint.id), A).hint or "")
+    org.api.behavior = replace(org.api.behavior, accepts_tests=True)
+    right = Adoption("a", endpoint.id, secret_of(org, endpoint))
+    plan = planned(org, right, A).plan
+    assert plan.changes[0].steps[:2] == ("take the endpoint over", "send a test delivery")
+    assert (plan.unmanaged, plan.cost.api_requests) == ((), 2)
+    assert adopt(org, right, A).complete
+    org.check([A])
+    assert "owns endpoint" in refused(org, Adoption("a", endpoint.id, Secret("whsec_late")), A).message
 
 
 # --- what is refused ----------------------------------------------------------------------------------------
@@ -469,15 +489,21 @@ def test_the_other_run_adopts_it_under_another_name() -> None:
     assert org.store.names == ["renamed"]
 
 
-def test_the_endpoint_goes_meanwhile() -> None:
-    """What somebody deletes while the question stands is not adopted."""
+@pytest.mark.parametrize("minutes", [0, 2])
+def test_the_endpoint_goes_meanwhile(minutes: int) -> None:
+    """What somebody deletes while the question stands is not adopted, or is made anew in the same run."""
     org = Org()
     endpoint = made_by_hand(org)
     ours = planned(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A)
     org.api.console_delete(endpoint.id)
-    with pytest.raises(GuardRefused, match="is not live"):
-        workflow.apply(org.world, ours)
-    assert org.store.names == []
+    org.clock.advance(minutes=minutes)
+    if minutes:
+        with pytest.raises(GuardRefused, match="is not live"):
+            workflow.apply(org.world, ours)
+        assert org.store.names == []
+    else:
+        assert workflow.apply(org.world, ours).complete
+        org.check([A])
 
 
 def test_the_other_run_creates_its_own() -> None:

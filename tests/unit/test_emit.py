@@ -93,8 +93,9 @@ def test_the_decisions_are_ready_to_use(tmp_path: Path) -> None:
     [
         "1e5", "0o17", "0x1f", "12", "1.5", ".inf", ".nan", "~", "null", "true", "on", "No", "2026-11-01",
         "=", "<<", "- x", "a: b", "a #b", "# c", "&a", "*a", "!t", "|", ">", "%", "@", "`", "'", '"', "{",
-        "[", "? x", "---", "...", "x\ny", "x\r\ny", "x\ty", "x\x85y", "x\u2028y", "\u202ex", "\ufeffx", "\x1b[31m",
-        " x", "x ", "ü", "😀", "\\n", "x\n# reconciler adopt evil", "x\n---\nkind: Config", "9" * 100,
+        "[", "? x", "---", "...", "x\ny", "x\r\ny", "x\ty", "x\x85y", "x\u2028y", "\u202ex", "\ufeffx",
+        "\x1b[31m", " x", "x ", "ü", "😀", "\\n", "x\n# reconciler adopt evil", "x\n---\nkind: Config",
+        "9" * 100,
     ],
 )  # fmt: skip
 def test_a_hostile_event_is_a_text_and_nothing_else(tmp_path: Path, hostile: str) -> None:
