@@ -51,9 +51,7 @@ def steps_of(
 ) -> tuple[Step, ...]:
     """Return the steps from what the metadata, or `document`, tells to the end, without the end itself."""
     live = live.fork()
-    stored = _stored(name, metadata)
-    if document is not None and stored.state is VersionState.LIVE:
-        stored = replace(stored, document=document)
+    stored = _stored(name, metadata, document)
     progress = Progress()
     steps: list[Step] = []
     for _ in range(_MOST):
@@ -94,11 +92,13 @@ def steps_of(
     return tuple(steps)
 
 
-def _stored(name: str, metadata: Metadata | None) -> Stored:
+def _stored(name: str, metadata: Metadata | None, document: Document | None) -> Stored:
     if metadata is None:
         return Stored(name, 0, VersionState.ABSENT, None)
     stored = Stored(name, metadata.version, metadata.state, None, projection=metadata.projection)
-    return _revived(stored) if metadata.state is VersionState.LIVE else stored
+    if metadata.state is not VersionState.LIVE:
+        return stored
+    return _revived(stored) if document is None else replace(stored, document=document)
 
 
 def _revived(stored: Stored) -> Stored:

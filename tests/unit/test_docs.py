@@ -12,7 +12,9 @@ import pytest
 
 from reconciler import workflow
 from reconciler.cli.app import reconciler
+from reconciler.manifest.emit import Export, manifest_text
 from reconciler.manifest.load import load_manifests
+from reconciler.model import Endpoint
 from reconciler.report.plan_text import plan_text
 from tests.fakes.world import NO_LIMITS, Org
 
@@ -50,3 +52,11 @@ def test_the_readme_has_every_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in reconciler.list_commands(click.Context(reconciler)):
         assert re.search(rf"`{name}\b", readme), name
+
+
+def test_the_page_on_adopting_shows_a_real_export() -> None:
+    """The manifest on the page is what `reconciler export` writes."""
+    endpoint = Endpoint("we_123", "https://hooks.example.com/ci", ("run.completed",))
+    exported = Export(endpoint, "hooks-example-com-ci", "acme-prod")
+    shown = (ROOT / "docs/adopting.md").read_text(encoding="utf-8").partition("```yaml\n")[2]
+    assert shown.partition("```")[0] == manifest_text(exported, "../schemas/webhook.schema.json")
