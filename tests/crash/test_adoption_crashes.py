@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.model import Endpoint, Webhook
+    from reconciler.plan.outcome import Outcome
     from tests.fakes.api import ApiBehavior
 
     Record = Callable[[str, object], None]
@@ -101,17 +102,17 @@ class Scene:
 
         self.org.api.before = check
 
-    def adopt(self, org: Org | None = None) -> None:
+    def adopt(self, org: Org | None = None) -> Outcome:
         """Adopt, as the command does."""
         world = (org or self.org).world
-        workflow.apply(world, workflow.adoption(world, self.desired, self.adoption, NO_LIMITS))
+        return workflow.apply(world, workflow.adoption(world, self.desired, self.adoption, NO_LIMITS))
 
     def run(self, point: int | None) -> int:
         """Adopt, killed at `point`; return how many moments there were."""
         bomb = Bomb(self.org, point)
         self.watch()
         with contextlib.suppress(Crash, ReconcilerError):
-            self.adopt()
+            assert self.adopt().complete, "nothing was in its way"
         moments = bomb.moments
         Bomb(self.org, None)
         return moments

@@ -17,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 INTENT, NEED, SITUATION = "plan/intent.py", "plan/need.py", "plan/situation.py"
+ADOPTION = "plan/adoption.py"
 RUNNER, TAKER = "apply/runner.py", "apply/taker.py"
 CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
 
@@ -30,6 +31,7 @@ class Mutant:
     right: str
     wrong: str
     caught_by: str = CRASHES
+    suite: str = "test_simulation.py"
 
 
 MUTANTS = (
@@ -140,6 +142,20 @@ MUTANTS = (
         "Hold(taker, url) if not taker and",
         caught_by=FAULTS,
     ),
+    Mutant(
+        "a secret is made up for an endpoint that has its own",
+        ADOPTION,
+        "signing_secret=adoption.secret, prev",
+        "signing_secret=adoption.secret or s.fresh.secret, prev",
+        suite="test_adoption_crashes.py",
+    ),
+    Mutant(
+        "an adoption forgets what it has replaced",
+        ADOPTION,
+        "return is_as_asked or _is_replaced(ledger, adoption.endpoint_id)",
+        "return is_as_asked",
+        suite="test_adoption_crashes.py",
+    ),
 )
 
 
@@ -155,7 +171,7 @@ def test_each_seeded_bug_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     text = source.read_text("utf-8")
     assert text.count(mutant.right) == 1, "the mutant does not fit the code any more"
     source.write_text(text.replace(mutant.right, mutant.wrong), "utf-8")
-    simulation = ["tests/crash/test_simulation.py", "-k", mutant.caught_by]
+    simulation = [f"tests/crash/{mutant.suite}", "-k", mutant.caught_by]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *simulation]
     # Coverage, if it is measured here, is not this copy's.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}

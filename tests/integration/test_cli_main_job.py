@@ -244,10 +244,13 @@ def test_a_plan_needs_no_secret(command: CommandLine) -> None:
 
 
 def test_the_example_policy_for_apply_suffices(command: CommandLine) -> None:
-    """With the example policy for applies a webhook is created, replaced, healed and removed."""
+    """With the example policy for applies a webhook is adopted, created, replaced, healed and removed."""
     token = _token_with(command, "apply")
     file = command.write("ci")
     command.write("stays")
+    by_hand = command.zof.console.create("https://hooks.example.com/stays", ["run.completed"])
+    adopted = command("adopt", "stays", "--id", by_hand.id, "--rotate", "--yes", VAULT_TOKEN=token)
+    assert adopted.exit_code == 0, adopted.output
     assert command("apply", "--yes", VAULT_TOKEN=token).exit_code == 0
     command.write("ci", ["run.failed"])
     assert command("apply", "--yes", VAULT_TOKEN=token).exit_code == 0

@@ -10,8 +10,9 @@ import pytest
 
 from reconciler import workflow
 from reconciler.errors import CasConflict, GuardRefused, InvalidInput, StoreUnavailable
-from reconciler.model import DeletionPolicy, Secret
-from reconciler.plan.adoption import Adoption
+from reconciler.model import DeletionPolicy, Endpoint, Secret
+from reconciler.plan.adoption import Adoption, objection
+from reconciler.plan.live import LiveIndex
 from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import Refused
@@ -19,7 +20,7 @@ from reconciler.receiver import candidate_secrets
 from tests.fakes.world import NO_LIMITS, Org, webhook
 
 if TYPE_CHECKING:
-    from reconciler.model import Endpoint, Webhook
+    from reconciler.model import Webhook
     from reconciler.plan.outcome import Outcome
 
 A, B = webhook("a"), webhook("b")
@@ -340,6 +341,17 @@ def test_another_webhooks_endpoint_is_refused() -> None:
         )
     org.apply(B)
     assert "is in the ledger of a" in refused(org, Adoption("renamed", endpoint_id), renamed, B).message
+
+
+def test_whatever_some_ledger_has_is_refused() -> None:
+    """The rule holds by itself, whoever has looked before."""
+    endpoint = Endpoint("we_1", A.url, A.events)
+    live = LiveIndex([endpoint])
+    assert objection(A, None, live, Adoption("a", "we_1")) is None
+    live.record(["we_1"])
+    failed = objection(A, None, live, Adoption("a", "we_1"))
+    assert failed is not None
+    assert failed.message == "another webhook's ledger has endpoint we_1"
 
 
 def test_what_is_owned_already_is_refused() -> None:

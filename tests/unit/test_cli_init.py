@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -167,6 +168,17 @@ def test_a_new_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     assert (tmp_path / "a/b/c.yaml").read_bytes() == "ü\n".encode()
     assert (tmp_path / "a/b/c.yaml").stat().st_mode == (tmp_path / "plain").stat().st_mode
     assert files_below(tmp_path) == {"plain", "a/b/c.yaml"}
+
+
+def test_of_many_who_write_one_file_one_has_written_it(tmp_path: Path) -> None:
+    """What somebody else has made meanwhile is never replaced."""
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(30):
+            name = f"{number}.yaml"
+            wrote = list(pool.map(lambda text, name=name: create_file(tmp_path, name, text), "abcdefgh"))
+            assert wrote.count(True) == 1
+            assert (tmp_path / name).read_text() == "abcdefgh"[wrote.index(True)]
+    assert len(list(tmp_path.iterdir())) == 30
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

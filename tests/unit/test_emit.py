@@ -110,6 +110,9 @@ def test_a_hostile_event_is_a_text_and_nothing_else(tmp_path: Path, hostile: str
     head = list(itertools.takewhile(lambda line: line.startswith("#"), text.splitlines()))
     assert text.splitlines()[len(head)] == "apiVersion: webhooks.zof.ai/v1"
     assert all(line.isprintable() for line in text.split("\n"))
+    said = text.count("WH020")
+    plain = manifest_text(export(URL, "run.completed", owner="x"), SCHEMA)
+    assert text.count("\n") == plain.count("\n") + said, "a text takes a line of its own"
 
 
 @pytest.mark.parametrize(
