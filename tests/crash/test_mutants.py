@@ -24,14 +24,14 @@ CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One bug: `right` becomes `wrong` in `file`, and the tests `caught_by` (pytest's -k) fail."""
+    """One bug: `right` becomes `wrong` in `file`, and of `tests` those `caught_by` (pytest's -k) fail."""
 
     title: str
     file: str
     right: str
     wrong: str
     caught_by: str = CRASHES
-    suite: str = "test_simulation.py"
+    tests: str = "test_simulation.py"
 
 
 MUTANTS = (
@@ -143,18 +143,52 @@ MUTANTS = (
         caught_by=FAULTS,
     ),
     Mutant(
+        "what an attempt made goes before the attempt is given up",
+        INTENT,
+        "    # Nobody sends it once it is stuck",
+        "    if not s.listing_current:\n        return ListAgain()\n"
+        "    left = replace(document.ledger, abandoned=(pending.abandon(s.now),))\n"
+        "    if step := clear_abandoned(s, left):\n        return step\n    #",
+        caught_by="only_after_it_has_won",
+        tests="test_histories.py",
+    ),
+    Mutant(
+        "what an attempt made goes before the next intent is written",
+        INTENT,
+        "    if stranger := conflicting(",
+        "    if step := clear_abandoned(s, ledger):\n        return step\n    if stranger := conflicting(",
+        caught_by="only_after_it_has_won",
+        tests="test_histories.py",
+    ),
+    Mutant(
+        "another run's intent is sent without a word",
+        INTENT,
+        "    if not _is_ours(s, pending) and not pending.resent:",
+        "    if False:",
+        caught_by="says_that_it_sends",
+        tests="test_histories.py",
+    ),
+    Mutant(
+        "no sweep for a webhook that waits to go",
+        "plan/sweep.py",
+        "    if document is None or document.ledger.pending is not None:",
+        "    if document is None or document.ledger.pending is not None or document.ledger.removing:",
+        caught_by="waits_to_go",
+        tests="test_histories.py",
+    ),
+    Mutant(
         "a secret is made up for an endpoint that has its own",
         ADOPTION,
         "signing_secret=adoption.secret, prev",
         "signing_secret=adoption.secret or s.fresh.secret, prev",
-        suite="test_adoption_crashes.py",
+        tests="test_adoption_crashes.py",
     ),
     Mutant(
         "an adoption forgets what it has replaced",
         ADOPTION,
         "return is_as_asked or _is_replaced(ledger, adoption.endpoint_id)",
         "return is_as_asked",
-        suite="test_adoption_crashes.py",
+        tests="test_adoption_crashes.py",
     ),
 )
 
@@ -171,8 +205,8 @@ def test_each_seeded_bug_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     text = source.read_text("utf-8")
     assert text.count(mutant.right) == 1, "the mutant does not fit the code any more"
     source.write_text(text.replace(mutant.right, mutant.wrong), "utf-8")
-    simulation = [f"tests/crash/{mutant.suite}", "-k", mutant.caught_by]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *simulation]
+    proof = [f"tests/crash/{mutant.tests}", "-k", mutant.caught_by]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *proof]
     # Coverage, if it is measured here, is not this copy's.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
