@@ -69,14 +69,15 @@ def _exports(organization: str, rows: Sequence[ExportRow], *, unmanaged: bool) -
     names = suggest_names(strangers, known) | {
         row.endpoint.id: row.name for row in rows if row.name is not None
     }
-    chosen = [row for row in rows if not unmanaged or row.name is None]
     # What is managed keeps its URL; of those that nobody manages, the first by name.
-    chosen.sort(key=lambda row: (row.name is None or row.released, names[row.endpoint.id]))
+    ranked = sorted(rows, key=lambda row: (row.name is None or row.released, names[row.endpoint.id]))
     first: dict[str, str] = {}
     found = []
-    for row in chosen:
+    for row in ranked:
         name = names[row.endpoint.id]
         holder = first.setdefault(row.endpoint.normalized_url, name)
+        if unmanaged and row.name is not None:
+            continue
         found.append(
             Export(
                 row.endpoint,

@@ -37,7 +37,7 @@ class Export:
     owner: str | None = None
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
     twin: str | None = None
-    """The name of another exported endpoint with the same URL."""
+    """The name of another live endpoint with the same URL."""
 
 
 def manifest_text(export: Export, schema: str) -> str:
@@ -95,7 +95,8 @@ def _problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield "`reconciler validate` refuses it: it holds half a surrogate pair, which is no text."
         return
     found: list[tuple[rules.Rule, str]] = [(rule, message) for rule, message, _ in check_endpoint_url(url)]
-    found += [(rules.UNKNOWN_EVENT, message) for _, message, _ in unknown_events(events)]
+    allow = "; --allow-unknown-events accepts it"
+    found += [(rules.UNKNOWN_EVENT, message + allow) for _, message, _ in unknown_events(events)]
     schema = packaged_schema("manifest")
     if not schema.accepts(manifest):
         found += [(each.rule, each.message) for each in schema.explain(manifest)]

@@ -20,7 +20,7 @@ from tests.fixtures.proxy import Fate
 from tests.fixtures.world import UNLIMITED, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from reconciler.sandbox.openbao import OpenBaoServer
@@ -82,10 +82,13 @@ class Killer:
         return True
 
 
-def run(world: World, killer: Killer, point: int | None) -> int:
+APPLY = ("apply", "--yes", "--no-progress")
+
+
+def run(world: World, killer: Killer, point: int | None, command: Sequence[str] = APPLY) -> int:
     """Run `apply` as a process that dies at moment `point`, or lives; return how many moments it had."""
     with killer.aim(world, point):
-        running = world.start("apply", "--yes", "--no-progress")
+        running = world.start(*command)
         killer.watch(running)
         ended = world.end(running)
     assert ended.code == (0 if point is None else -signal.SIGKILL), ended
@@ -116,6 +119,33 @@ def test_killed_before_and_after_every_request(
             except AssertionError as error:
                 message = f"killed at moment {point} of {moments}: {error}"
                 raise AssertionError(message) from error
+
+
+def test_an_adoption_killed_before_and_after_every_request(
+    tmp_path: Path, openbao: OpenBaoServer, record_property: Callable[[str, object], None]
+) -> None:
+    """Whatever request an adoption dies at, it has not happened, or the next apply finishes it."""
+    points: list[int | None] = [None]
+    for point in points:
+        with World.open(tmp_path / f"{point}", openbao, BEHAVIORS["hidden on replay"]) as world:
+            world.command.write("ci")
+            endpoint = world.command.zof.console.create("https://hooks.example.com/ci", ["run.completed"])
+            adopt = ("adopt", "ci", "--id", endpoint.id, "--rotate", *APPLY[1:])
+            moments = run(world, Killer(), point, adopt)
+            if point is None:
+                assert moments > 2 * 12, "fewer requests than an adoption needs"
+                points += range(moments)
+            elif world.command(*APPLY, "--lock-timeout", "0").exit_code == 5:
+                assert endpoint.url in world.command.live, "deleted while nobody owned it"
+                assert world.command(*adopt).exit_code == 0, world.command.outputs
+            try:
+                assert world.command(*APPLY).exit_code == 0, world.command.outputs
+                world.check_webhooks({"ci": "run.completed"})
+                world.check_calm()
+            except AssertionError as error:
+                message = f"killed at moment {point} of {moments}: {error}"
+                raise AssertionError(message) from error
+    record_property("cases", len(points))
 
 
 def test_the_next_run_tells_what_was_cut_off(tmp_path: Path, openbao: OpenBaoServer) -> None:

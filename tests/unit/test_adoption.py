@@ -329,6 +329,17 @@ def test_a_manifest_that_says_something_else_is_refused() -> None:
     assert "manifests/a.yaml:1:1" in (error.hint or "")
 
 
+def test_only_what_differs_is_told() -> None:
+    """A URL that is spelt otherwise is the same URL, and events that agree are not repeated."""
+    org = Org()
+    moved = org.api.console_create("https://hooks.example.com/other", A.events)
+    assert "endpoint lacks" not in refused(org, Adoption("a", moved.id), A).message
+    fewer = org.api.console_create("HTTPS://Hooks.example.com:443/a", A.events[:1])
+    assert refused(org, Adoption("a", fewer.id), A).message.endswith("differ: the endpoint lacks run.failed")
+    more = org.api.console_create(A.url, [*A.events, "run.started"])
+    assert refused(org, Adoption("a", more.id), A).message.endswith("differ: the manifest lacks run.started")
+
+
 def test_another_webhooks_endpoint_is_refused() -> None:
     """The message names whose it is, also where that one has only released it."""
     org = Org()

@@ -19,7 +19,7 @@ from reconciler.cli.options import Settings, carrying_out, settings
 )
 @click.option("--rotate", is_flag=True, help="Nobody knows its signing secret: replace the endpoint.")
 @carrying_out
-@settings(actor=True, output=False)
+@settings(actor=True, output=False, formats=("text", "json", "markdown"))
 def command(
     settings: Settings, name: str, endpoint_id: str, *, secret_stdin: bool, rotate: bool, **options: Any
 ) -> int:
