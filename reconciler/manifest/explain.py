@@ -16,7 +16,7 @@ from jsonschema import validators
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import key_text, shown, shown_path
 from reconciler.manifest.schema import Violation
-from reconciler.manifest.words import suggestion
+from reconciler.manifest.words import foreign, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -58,7 +58,10 @@ def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation
     validator = _Validator(schema, registry=referencing.Registry())
     found = (violation for error in validator.iter_errors(value) for violation in _translate(error))
     first = islice(found, MAX_VIOLATIONS)
-    return list({(violation.path, violation.message): violation for violation in first}.values())
+    unique = {(violation.path, violation.message): violation for violation in first}
+    # Which values are allowed says more than their type.
+    valued = {violation.path for violation in unique.values() if violation.rule is rules.WRONG_VALUE}
+    return [each for each in unique.values() if not (each.rule is rules.WRONG_TYPE and each.path in valued)]
 
 
 @lru_cache(maxsize=256)
@@ -142,7 +145,9 @@ def _unknown_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation
     """Yield the keys that a mapping must not have."""
     known = list(error.schema.get("properties", {}))
     for key in error.instance:
-        message = f"the key `{key_text(key)}` is not known" + (f" in {_name(path)}" if path else "")
+        message = f"the key `{key_text(key)}`{foreign(key)} is not known" + (
+            f" in {_name(path)}" if path else ""
+        )
         yield Violation((*path, key), rules.UNKNOWN_KEY, message, _key_hint(key, known), at_key=True)
 
 
@@ -194,15 +199,21 @@ def _scalar_kind(value: Any) -> str:
 
 def _one_of(error: Any, path: tuple[str | int, ...]) -> str:
     """Say which values are allowed."""
-    allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
-    texts = (value if isinstance(value, str) else json.dumps(value) for value in allowed)
+    texts = (value if isinstance(value, str) else json.dumps(value) for value in _allowed(error))
     return f"{_name(path)} must be {' or '.join(f'`{text}`' for text in texts)}{_but(error.instance, path)}"
+
+
+def _allowed(error: Any) -> list[Any]:
+    """Return the values that `enum` or `const` allows."""
+    return list(error.validator_value) if error.validator == "enum" else [error.validator_value]
 
 
 def _form(error: Any, path: tuple[str | int, ...]) -> str:
     """Say that a value has not the form it must have."""
     quoted = shown(error.instance, path)
-    return f"{_name(path)} does not have the required form" + (f": {quoted}" if quoted else "")
+    return f"{_name(path)} does not have the required form" + (
+        f": {quoted}{foreign(error.instance)}" if quoted else ""
+    )
 
 
 def _but(value: Any, path: tuple[str | int, ...]) -> str:
@@ -268,12 +279,23 @@ _SENTENCES: dict[str, tuple[rules.Rule, _Sentence]] = {
 
 def _hint(error: Any, rule: rules.Rule | None = None) -> str | None:
     """Return what helps: quotation marks, or the description in the schema."""
+    schema = error.schema if isinstance(error.schema, dict) else {}
     scalar = error.instance is not None and not isinstance(error.instance, dict | list | str)
     if rule is rules.WRONG_TYPE and scalar and error.validator_value == "string":
-        return "put the value in quotes to make it a string"
-    if error.validator_value == "boolean" and str(error.instance).lower() in {"yes", "no", "on", "off"}:
-        return "write `true` or `false`: in YAML 1.2 the others are strings"
-    description = error.schema.get("description") if isinstance(error.schema, dict) else None
+        # Quotes help only where the text is then right.
+        if _matcher(schema.get("pattern", ""))(str(error.instance)):
+            return "put the value in quotes to make it a string"
+    elif rule is rules.WRONG_TYPE and error.validator_value == "boolean" and isinstance(error.instance, str):
+        word = error.instance.lower()
+        if word in {"true", "false"}:
+            return f"write `{word}` without quotes"
+        if word in {"yes", "no", "on", "off"}:
+            return "write `true` or `false`: in YAML 1.2 the others are strings"
+    elif rule is rules.WRONG_VALUE and isinstance(error.instance, str):
+        known = [value for value in _allowed(error) if isinstance(value, str)]
+        if similar := suggestion(error.instance, known):
+            return f"did you mean `{similar}`?"
+    description = schema.get("description")
     return description if isinstance(description, str) else None
 
 

@@ -279,8 +279,8 @@ def _part(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _is_webhook(value: Any) -> bool:
-    """Return whether a document means to be a webhook manifest; one that does not say is one."""
-    return isinstance(value, dict) and value.get("kind", "Webhook") == "Webhook"
+    """Return whether a document means to be a webhook manifest: one that does not say is one."""
+    return isinstance(value, dict) and str(value.get("kind") or "Webhook").lower() == "webhook"
 
 
 def _minimal(name: str) -> dict[str, Any]:

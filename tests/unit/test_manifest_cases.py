@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from reconciler.cli.app import reconciler
+from reconciler.errors import ExitCode
 from reconciler.manifest.load import load_manifests
 from reconciler.report.diagnostics import diagnostics_text
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
+INVALID = CASES / "invalid"
+CANARIES = ("hunter2", "Zq8vT3nW5xY7aB2cD4eF6gH8")
+"""One where only the name beside it tells that it is a secret, one that is made like a secret."""
 
 
 def manifests_in(folder: str) -> list[Path]:
@@ -28,14 +35,48 @@ def check_golden(path: Path, actual: str) -> None:
     assert actual == path.read_text(encoding="utf-8")
 
 
+def shows(text: str, canary: str) -> bool:
+    """Whether a canary can be read in a text, also with escapes or null characters between its letters."""
+    bare = re.sub(r"\\x00|\\u0000|\0", "", text)
+    return canary in text or canary in bare
+
+
 @pytest.mark.parametrize("case", manifests_in("invalid"), ids=lambda path: path.name)
 def test_invalid_manifests_give_exactly_these_diagnostics(case: Path) -> None:
-    """An invalid case is reported as its golden file says, and shows no secret."""
+    """An invalid case is reported as its golden file says: each problem at a file and line, no secret."""
     loaded = load_manifests([case])
-    text = diagnostics_text(loaded.diagnostics).replace(f"{CASES / 'invalid'}/", "")
+    text = diagnostics_text(loaded.diagnostics).replace(f"{INVALID}/", "")
     check_golden(case.with_suffix(".txt"), text)
     assert not loaded.ok
-    assert "hunter2" not in text
+    for diagnostic in loaded.diagnostics:
+        assert diagnostic.location is not None
+        assert diagnostic.location.path.startswith(str(case))
+        assert min(diagnostic.location.line, diagnostic.location.column) >= 1
+    assert not any(shows(text, canary) for canary in CANARIES)
+
+
+@pytest.mark.parametrize("case", manifests_in("invalid"), ids=lambda path: path.name)
+@pytest.mark.parametrize("form", ["json", "github"])
+def test_validate_exits_with_3_and_shows_no_secret_in_any_format(
+    case: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command itself calls each case invalid, without a traceback, and keeps secrets in every format."""
+    monkeypatch.chdir(INVALID)
+    result = CliRunner().invoke(reconciler, ["validate", case.name, "--format", form])
+    assert result.exit_code == ExitCode.INVALID
+    assert result.exc_info is not None
+    assert result.exc_info[0] is SystemExit
+    assert case.name in result.stdout
+    assert not any(shows(result.output, canary) for canary in CANARIES)
+
+
+def test_there_are_many_invalid_cases_and_many_hold_a_secret() -> None:
+    """The corpus does not shrink, and the search for secrets has something to find."""
+    cases = manifests_in("invalid")
+    files = [path for case in cases for path in ([case] if case.is_file() else case.rglob("*.y*ml"))]
+    content = [path.read_bytes().replace(b"\0", b"") for path in files]
+    assert len(cases) >= 100
+    assert sum(any(canary.encode() in text for canary in CANARIES) for text in content) >= 25
 
 
 @pytest.mark.parametrize("case", manifests_in("valid"), ids=lambda path: path.name)
