@@ -185,7 +185,7 @@ def _explain(error: YAMLError, data: bytes) -> YamlProblem:
         return YamlProblem(rules.SYNTAX, "this is not YAML: a quoted text is never closed", *around)
     tab = words.startswith("found character that cannot start") and _char_at(data, place) == "\t"
     if tab:
-        words = "a line is indented with a tab"
+        words = "a tab stands where only spaces may"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in words), None)
     also = around if "flow" in words and around != place else None
     return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", *place, hint, also)
