@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,11 @@ def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation
     """Return every way in which `value` breaks `schema`, as jsonschema sees it, up to a limit."""
     # An empty registry: nothing is ever fetched.
     validator = _Validator(schema, registry=referencing.Registry())
-    found = (violation for error in validator.iter_errors(value) for violation in _translate(error))
+    found = (
+        _in_own_words(violation, error.schema)
+        for error in validator.iter_errors(value)
+        for violation in _translate(error)
+    )
     first = islice(found, MAX_VIOLATIONS)
     unique = {(violation.path, violation.message): violation for violation in first}
     # Which values are allowed says more than their type.
@@ -124,6 +129,15 @@ _Validator: Any = validators.extend(  # type: ignore[no-untyped-call] # the stub
         "uniqueItems": _unique_items,
     },
 )
+
+
+def _in_own_words(violation: Violation, schema: Any) -> Violation:
+    """Return a violation with the message and hint that a schema gives itself, as a policy may."""
+    words = schema.get("errorMessage") if isinstance(schema, dict) else None
+    if not isinstance(words, str):
+        return violation
+    description = schema.get("description")
+    return replace(violation, message=words, hint=description if isinstance(description, str) else None)
 
 
 def _translate(error: Any) -> Iterator[Violation]:

@@ -100,7 +100,7 @@ def json_values(text: str) -> list[Any]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_of_the_suite_has_the_verdict_and_value_of_the_reference(name: str) -> None:
-    """What is invalid is refused, what is valid has the value of the suite; each exception is listed above."""
+    """What is invalid is refused, what is valid has the suite's value; each exception is listed above."""
     case = CASES[name]
     values, problems = read(case["yaml"])
     if name in set().union(*REFUSED.values()) or _UNSUPPORTED.search(case.get("tree", "")):
@@ -118,7 +118,7 @@ def test_a_case_of_the_suite_has_the_verdict_and_value_of_the_reference(name: st
 
 
 def test_aliases_anchors_and_tags_are_refused_by_their_rule() -> None:
-    """A valid case that has one is refused for it, not for something else, but where libyaml stumbles first."""
+    """A valid case that has one is refused for it, but where libyaml stumbles over something else first."""
     others = {
         name
         for name, case in CASES.items()
