@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.manifest.load import load_manifests
 from reconciler.report.diagnostics import diagnostics_text
+
+if TYPE_CHECKING:
+    from reconciler.diagnostics import Diagnostic
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = ROOT / "tests" / "cases" / "policies"
@@ -130,7 +133,7 @@ def test_a_schemas_own_message_takes_the_place_of_ours(here: Path) -> None:
     """`errorMessage` is the message, `description` the hint; what is no text is passed over."""
     policy: dict[str, Any] = {"properties": {"kind": {"const": "x", "errorMessage": "no such kind"}}}
     (here / "m.yaml").write_text(MANIFEST.format(name="a", event="run.failed"))
-    found = []
+    found: list[Diagnostic] = []
     for words in ("no such kind", 5):
         policy["properties"]["kind"]["errorMessage"] = words
         (here / "policy.json").write_text(json.dumps(policy))
