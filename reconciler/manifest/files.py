@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ def _walk(folder: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
             yield path, read_file(path, follow=False)
             continue
         try:
+            # What was a folder when it was listed may be a link by now; the one that was named may be one.
+            if path != folder and os.path.islink(path):  # noqa: PTH114 - strings throughout
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))  # noqa: TRY301 - as opening it would
             waiting += _entries(path)
         except OSError as error:
             yield path, _unreadable(error)
