@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +59,29 @@ def test_every_example_has_its_manifests() -> None:
     """Examples and cases go together."""
     assert len(POLICIES) == 4
     assert {case_of(policy) for policy in POLICIES} == set(CASES.iterdir())
+
+
+_PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", re.findall(r"(?<=```json\n).*?(?=```)", _PAGE, re.DOTALL))
+def test_a_policy_of_the_documentation_can_be_used(here: Path, text: str) -> None:
+    """What the page shows works as it stands."""
+    (here / "policy.json").write_text(text)
+    assert load_manifests([], policy="policy.json").diagnostics == ()
+
+
+def test_the_page_shows_what_the_command_says(here: Path) -> None:
+    """The first policy of the page gives the page's diagnostic, for a manifest as the page means it."""
+    policy = re.findall(r"(?<=```json\n).*?(?=```)", _PAGE, re.DOTALL)[0]
+    (here / "policy.json").write_text(policy)
+    (here / "manifests").mkdir()
+    manifest = MANIFEST.format(name="chat", event="run.failed")
+    head, _, _ = manifest.replace("metadata: {name: chat}", "metadata:\n  name: chat").partition("spec:")
+    text = f"{head}spec:\n  url: https://hooks.example.net/in\n  events: [run.failed]\n"
+    (here / "manifests" / "chat.yaml").write_text(text)
+    loaded = load_manifests(["manifests"], policy="policy.json")
+    assert f"$ reconciler validate\n{diagnostics_text(loaded.diagnostics)}```" in _PAGE
 
 
 @pytest.fixture
