@@ -93,3 +93,36 @@ def test_every_case_has_its_golden_file_and_no_golden_file_is_left_over() -> Non
     for folder, suffix in (("invalid", ".txt"), ("valid", ".json")):
         wanted = {case.with_suffix(suffix).name for case in manifests_in(folder)}
         assert wanted == {path.name for path in (CASES / folder).glob(f"*{suffix}")}
+
+
+def test_names_of_files_steer_no_terminal_and_no_workflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Line breaks, ANSI sequences, commands, turned text and bad UTF-8 in a name are shown as what they are.
+
+    Such names cannot be checked out everywhere, so these files are made here.
+    """
+    names = [
+        b"new\nline",
+        b"\x1b[31mred",
+        b"::error file=x::",
+        "\u202egpj".encode(),
+        b"\xff",
+        b"a\rb",
+        b"%0A",
+    ]
+    folder = tmp_path / "m"
+    folder.mkdir()
+    for name in names:
+        (folder / os.fsdecode(name + b".yaml")).write_text("kind: Webhook\n")
+    monkeypatch.chdir(tmp_path)
+    text, github = (
+        CliRunner().invoke(reconciler, ["validate", "m", "--format", form]) for form in ("text", "github")
+    )
+    assert text.exit_code == github.exit_code == ExitCode.INVALID
+    assert text.stdout.replace("\n", "").isprintable()
+    for shown in (r"m/new\nline.yaml:1:1: ", r"m/\x1b[31mred.yaml:1:1: ", r"m/\u202egpj.yaml:1:1: "):
+        assert shown in text.stdout
+    commands = github.stdout.splitlines()
+    assert len(commands) == 3 * len(names)
+    assert all(command.startswith("::error file=m/") for command in commands)
