@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_VIOLATIONS = 10_000
 """Violations a document: nobody reads more."""
+_MOST_MISSPELT = 32
+"""Unknown keys of a mapping that are looked at as misspellings of missing ones."""
 _KINDS = {
     "array": "a list",
     "boolean": "true or false",
@@ -175,9 +177,17 @@ def _key_hint(key: str, known: list[str]) -> str | None:
 
 
 def _missing_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
-    """Yield every required key that a mapping lacks: each of jsonschema's errors stands for one of them."""
+    """Yield every required key that a mapping lacks: each of jsonschema's errors stands for one of them.
+
+    But for those that an unknown key is a misspelling of: that is told already.
+    """
+    meant = set()
+    if error.schema.get("additionalProperties") is False:
+        known = list(error.schema.get("properties", {}))
+        unknown = (key for key in error.instance if key not in known)
+        meant = {suggestion(key, known) for key in islice(unknown, _MOST_MISSPELT)}
     for key in error.validator_value:
-        if key not in error.instance:
+        if key not in error.instance and key not in meant:
             message = f"the key `{key}` is missing" + (f" in {_name(path)}" if path else "")
             yield Violation(path, rules.MISSING_KEY, message, at_key=True)
 
