@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from reconciler.cli.app import reconciler
 from reconciler.errors import ExitCode
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 from reconciler.report.diagnostics import diagnostics_text
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
@@ -126,3 +127,14 @@ def test_names_of_files_steer_no_terminal_and_no_workflow(
     commands = github.stdout.splitlines()
     assert len(commands) == 3 * len(names)
     assert all(command.startswith("::error file=m/") for command in commands)
+
+
+def test_every_rule_has_a_case() -> None:
+    """Whoever adds a rule adds a case that shows it, of a manifest, a configuration or a policy."""
+    shown = {
+        code
+        for golden in CASES.rglob("*.txt")
+        for code in re.findall(r"\[(WH[0-9]{3})\]", golden.read_text(encoding="utf-8"))
+    }
+    elsewhere = {"WH001", "WH041"}  # what cannot be read, and unusable policies: test_manifest_files, _load
+    assert set(RULES) - shown == elsewhere
