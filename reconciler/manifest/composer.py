@@ -182,7 +182,10 @@ def _explain(error: YAMLError, data: bytes) -> YamlProblem:
     place, around = _place(error.problem_mark), _place(error.context_mark)
     if error.problem == "found unexpected end of stream":
         # The end of the file is far from the quotation mark that was forgotten.
-        return YamlProblem(rules.SYNTAX, "this is not YAML: a quoted text is never closed", *around)
+        return YamlProblem(rules.SYNTAX, "this is not YAML: a quoted text is never closed", *around, _CLOSE)
+    if error.problem == "could not find expected ':'":
+        # Where the text begins that would have to be a key, not where that became impossible.
+        return YamlProblem(rules.SYNTAX, "this is not YAML: a key has no colon", *around, _COLON)
     tab = words.startswith("found character that cannot start") and _char_at(data, place) == "\t"
     if tab:
         words = "a tab stands where only spaces may"
@@ -210,8 +213,13 @@ def _place(mark: Mark | CMark | None) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
 
 
+_COLON = "write `key: value`, and check that brackets and quotes are closed"
+_CLOSE = "close it with the quotation mark that it begins with"
 _SYNTAX_HINTS = (
     ("tab", "indent with spaces, not with tabs"),
+    ("escape", "in double quotes a backslash begins an escape: use single quotes, or write `\\\\`"),
+    ("incompatible YAML", "remove the line, or write `%YAML 1.2`"),
+    ("expected comment or line break", "a block text begins on the line after `|` or `>`"),
     ("expected <document start>", "begin a further document with `---` on a line of its own"),
     ("mapping values are not allowed", "quote a value that holds `: `, and check the indentation"),
     ("cannot start any token", "quote a value that begins with `@`, a backtick or `%`"),

@@ -11,6 +11,7 @@ import idna
 
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import looks_secret, shown
+from reconciler.manifest.words import foreign
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Fin
         )
     if port == 0:
         yield rules.URL_MALFORMED, "the URL's port is 0", None
-    if not f"{parts.path}{parts.query}".isascii():
+    if letter := foreign(f"{parts.path}{parts.query}"):
         yield (
             rules.URL_MALFORMED,
-            "the URL's path or query holds letters outside ASCII",
+            f"the URL's path or query holds letters outside ASCII{letter}",
             "percent-encode them",
         )
     if _BAD_ESCAPE.search(url):
