@@ -5,24 +5,19 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-import jsonschema_rs
 import referencing
-from jsonschema import validators
 
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import key_text, shown, shown_path
 from reconciler.manifest.schema import Violation
+from reconciler.manifest.validator import Validator, matcher
 from reconciler.manifest.words import foreign, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from jsonschema.exceptions import ValidationError
+    from collections.abc import Callable, Iterator
 
     # An error's parts are typed as perhaps unset, which they never are after `iter_errors`: hence Any.
     _Sentence = Callable[[Any, tuple[str | int, ...]], str]
@@ -58,7 +53,7 @@ def explain(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
 def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
     """Return every way in which `value` breaks `schema`, as jsonschema sees it, up to a limit."""
     # An empty registry: nothing is ever fetched.
-    validator = _Validator(schema, registry=referencing.Registry())
+    validator = Validator(schema, registry=referencing.Registry())
     found = (
         _in_own_words(violation, error.schema)
         for error in validator.iter_errors(value)
@@ -69,68 +64,6 @@ def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation
     # Which values are allowed says more than their type.
     valued = {violation.path for violation in unique.values() if violation.rule is rules.WRONG_VALUE}
     return [each for each in unique.values() if not (each.rule is rules.WRONG_TYPE and each.path in valued)]
-
-
-@lru_cache(maxsize=256)
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Return whether a text matches a pattern of ECMA 262, in bounded time.
-
-    Python's `re` knows another language (no letters by category, another `$`), and backtracks without end.
-    """
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid
-
-
-_IS_UNIQUE = jsonschema_rs.Draft202012Validator({"uniqueItems": True}).is_valid
-
-
-def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    """Check `pattern`."""
-    if validator.is_type(instance, "string") and not _matcher(pattern)(instance):
-        yield jsonschema.ValidationError("pattern")
-
-
-def _pattern_properties(
-    validator: Any, by_pattern: Mapping[str, Any], instance: Any, _schema: object
-) -> Iterator[ValidationError]:
-    """Check `patternProperties`."""
-    if not validator.is_type(instance, "object"):
-        return
-    for pattern, schema in by_pattern.items():
-        for key in filter(_matcher(pattern), instance):
-            yield from validator.descend(instance[key], schema, path=key, schema_path=pattern)
-
-
-def _additional_properties(
-    validator: Any, additional: Any, instance: Any, schema: Mapping[str, Any]
-) -> Iterator[ValidationError]:
-    """Check `additionalProperties`; an error's instance has only the keys that are too much."""
-    if not validator.is_type(instance, "object"):
-        return
-    known = schema.get("properties", {})
-    matchers = [_matcher(pattern) for pattern in schema.get("patternProperties", {})]
-    extra = [key for key in instance if key not in known and not any(matches(key) for matches in matchers)]
-    if additional is False and extra:
-        yield jsonschema.ValidationError("keys", instance={key: instance[key] for key in extra})
-    elif additional is not False:
-        for key in extra:
-            yield from validator.descend(instance[key], additional, path=key)
-
-
-def _unique_items(validator: Any, unique: bool, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    """Check `uniqueItems`: jsonschema's own way takes a time that grows with the square of the entries."""
-    if unique and validator.is_type(instance, "array") and not _IS_UNIQUE(instance):
-        yield jsonschema.ValidationError("repeated")
-
-
-_Validator: Any = validators.extend(  # type: ignore[no-untyped-call] # the stubs lack it
-    jsonschema.Draft202012Validator,
-    {
-        "pattern": _pattern,
-        "patternProperties": _pattern_properties,
-        "additionalProperties": _additional_properties,
-        "uniqueItems": _unique_items,
-    },
-)
 
 
 def _in_own_words(violation: Violation, schema: Any) -> Violation:
@@ -307,7 +240,7 @@ def _hint(error: Any, rule: rules.Rule | None = None) -> str | None:
     scalar = error.instance is not None and not isinstance(error.instance, dict | list | str)
     if rule is rules.WRONG_TYPE and scalar and error.validator_value == "string":
         # Quotes help only where the text is then right.
-        if _matcher(schema.get("pattern", ""))(str(error.instance)):
+        if matcher(schema.get("pattern", ""))(str(error.instance)):
             return "put the value in quotes to make it a string"
     elif rule is rules.WRONG_TYPE and error.validator_value == "boolean" and isinstance(error.instance, str):
         word = error.instance.lower()
