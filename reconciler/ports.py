@@ -151,6 +151,8 @@ class Metadata:
     state: VersionState
     projection: Projection | None
     """None where `custom_metadata` is absent, or not ours."""
+    changed_at: datetime | None = None
+    """When the newest version was written, or else deleted, by Vault's clock; None where that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,17 @@ _SAFE_LEVELS = 1_000
 _INDICATOR = re.compile(rb"(?<![0-9A-Za-z=])[&*!]")
 # A tag with an escaped byte that is not ASCII.
 _ESCAPED_TAG = re.compile(rb"![^\n]*?%[89A-Fa-f]")
+# A reviewer's viewer shows the rest of the line elsewhere, or no line break where a parser sees one.
+_DECEPTIVE = re.compile("\r(?!\n)|[\x85\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+_BIDI = "a character that turns the direction of reading is not allowed"
+_BREAK = (
+    "a line break that many editors and reviews do not show is not allowed",
+    "end lines with a line feed, as Unix and Windows do",
+)
+_DECEPTIONS = {
+    **dict.fromkeys((0x0D, 0x85, 0x2028, 0x2029), _BREAK),
+    0xFEFF: ("a byte order mark is allowed at the beginning only", "remove it; it is invisible"),
+}
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 """What libyaml counts as a line break (YAML 1.1)."""
 
@@ -128,15 +139,30 @@ def _is_bounded(data: bytes) -> bool:
     )
 
 
-def require_utf8(data: bytes) -> None:
-    """Raise `YamlRefused` unless `data` is UTF-8."""
+def require_readable(data: bytes) -> None:
+    """Raise `YamlRefused` unless `data` is UTF-8 that says to a reviewer what it says to a parser."""
     try:
-        data.decode()
+        text = data.decode()
     except UnicodeDecodeError as error:
-        hint = "save the file as UTF-8"
-        raise YamlRefused(
-            _at(data, error.start, rules.ENCODING, "the file is not UTF-8 text", hint)
-        ) from None
+        found = _not_utf8(data, error.start)
+    else:
+        if "\0" in text[:4]:
+            found = _not_utf8(data, 0)
+        elif deceptive := _DECEPTIVE.search(text):
+            before = text[: deceptive.start()].encode()
+            char = ord(deceptive[0])
+            message, hint = _DECEPTIONS.get(char, (_BIDI, "remove it, or write it as an escape in quotes"))
+            found = _at(data, len(before), rules.ENCODING, f"{message}: U+{char:04X}", hint)
+        else:
+            return
+    raise YamlRefused(found)
+
+
+def _not_utf8(data: bytes, offset: int) -> YamlProblem:
+    """Return the problem of a file in another encoding, which its first bytes may tell."""
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]
+    message = "the file is not UTF-8 text" + (", but UTF-16 or UTF-32" if wide else "")
+    return _at(data, offset, rules.ENCODING, message, "save the file as UTF-8")
 
 
 def _at(data: bytes, offset: int, rule: rules.Rule, message: str, hint: str | None = None) -> YamlProblem:
@@ -153,8 +179,26 @@ def _explain(error: YAMLError, data: bytes) -> YamlProblem:
         )
     assert isinstance(error, MarkedYAMLError), "libyaml's other errors are marked"  # noqa: S101 - an invariant
     words = ", ".join(part for part in (error.problem, error.context) if part)
+    place, around = _place(error.problem_mark), _place(error.context_mark)
+    if error.problem == "found unexpected end of stream":
+        # The end of the file is far from the quotation mark that was forgotten.
+        return YamlProblem(rules.SYNTAX, "this is not YAML: a quoted text is never closed", *around, _CLOSE)
+    if error.problem == "could not find expected ':'":
+        # Where the text begins that would have to be a key, not where that became impossible.
+        return YamlProblem(rules.SYNTAX, "this is not YAML: a key has no colon", *around, _COLON)
+    tab = words.startswith("found character that cannot start") and _char_at(data, place) == "\t"
+    if tab:
+        words = "a tab stands where only spaces may"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in words), None)
-    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", *_place(error.problem_mark), hint)
+    also = around if "flow" in words and around != place else None
+    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", *place, hint, also)
+
+
+def _char_at(data: bytes, place: tuple[int, int]) -> str:
+    """Return the character at line and column (from 1), or nothing."""
+    line, column = place
+    lines = source_lines(data)
+    return lines[line - 1][column - 1 : column] if line <= len(lines) else ""
 
 
 def _undecodable_tag(data: bytes) -> YamlProblem:
@@ -169,10 +213,16 @@ def _place(mark: Mark | CMark | None) -> tuple[int, int]:
     return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
 
 
+_COLON = "write `key: value`, and check that brackets and quotes are closed"
+_CLOSE = "close it with the quotation mark that it begins with"
 _SYNTAX_HINTS = (
-    ("tab character", "indent with spaces, not with tabs"),
+    ("tab", "indent with spaces, not with tabs"),
+    ("escape", "in double quotes a backslash begins an escape: use single quotes, or write `\\\\`"),
+    ("incompatible YAML", "remove the line, or write `%YAML 1.2`"),
+    ("expected comment or line break", "a block text begins on the line after `|` or `>`"),
+    ("expected <document start>", "begin a further document with `---` on a line of its own"),
     ("mapping values are not allowed", "quote a value that holds `: `, and check the indentation"),
-    ("cannot start any token", "quote a value that begins with `@`, a backtick or `%`; indent with spaces"),
+    ("cannot start any token", "quote a value that begins with `@`, a backtick or `%`"),
     ("undefined alias", "quote a value that begins with `*`"),
     ("did not find expected", "check the indentation, and that brackets and quotes are closed"),
 )

@@ -7,8 +7,11 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+import idna
+
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import looks_secret, shown
+from reconciler.manifest.words import foreign
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
@@ -16,11 +19,12 @@ if TYPE_CHECKING:
 
 # The bulk of real fleets: a plain public host and a plain path need no closer look.
 _PLAINLY_GOOD = re.compile(
-    r"https://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,3}(?:com|net|org|io|dev|app|ai|eu|de|uk|us)"
+    r"https://(?:(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,3}(?:com|net|org|io|dev|app|ai|eu|de|uk|us)"
     r"(?:/[A-Za-z0-9._~-]{0,200}){0,20}"
 )
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\"<>^`{|}\u2028\u2029]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LOCAL = (
     "alt",
@@ -50,21 +54,39 @@ Finding = tuple[rules.Rule, str, str | None]
 """A rule, a sentence, a hint. The sentence never quotes the URL: it may hold a password or token."""
 
 
+_UNPARSABLE: Finding = (
+    rules.URL_MALFORMED,
+    "the URL cannot be parsed",
+    "check the letters of the host, brackets, and the port",
+)
+
+
 def check_endpoint_url(url: str) -> list[Finding]:
     """Return what is wrong with the URL of an endpoint; nothing where the schema refuses its length."""
     if len(url) > _LONGEST_URL or _PLAINLY_GOOD.fullmatch(url):
         return []
     if bad := _FORBIDDEN.search(url):
-        char = f"U+{ord(bad[0]):04X}" if not bad[0].isprintable() or bad[0].isspace() else f"`{bad[0]}`"
-        return [
-            (rules.URL_MALFORMED, f"the URL holds the character {char}", "percent-encode it, or remove it")
-        ]
+        return [_forbidden(bad[0])]
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return [(rules.URL_MALFORMED, "the URL cannot be parsed", "check brackets and the port")]
+        return [_UNPARSABLE]
+    # Releases of Python do not agree on text beside the brackets of an address.
+    if ("[" in parts.netloc or "]" in parts.netloc) and not _BRACKETED.fullmatch(parts.netloc):
+        return [_UNPARSABLE]
     return list(_check_parts(url, parts, port))
+
+
+def _forbidden(char: str) -> Finding:
+    """Return the finding for a character that no URL may hold."""
+    hint = "percent-encode it, or remove it"
+    if char == "\n":
+        hint = "a block text keeps its line break at the end unless it begins with `>-` or `|-`"
+    elif char in "{}":
+        hint = "nothing is expanded in a manifest: write the URL out"
+    quoted = f"`{char}`" if char.isprintable() and char not in " `" else f"U+{ord(char):04X}"
+    return rules.URL_MALFORMED, f"the URL holds the character {quoted}", hint
 
 
 def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Finding]:
@@ -82,20 +104,23 @@ def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Fin
         )
     if port == 0:
         yield rules.URL_MALFORMED, "the URL's port is 0", None
-    if not f"{parts.path}{parts.query}".isascii():
+    if letter := foreign(f"{parts.path}{parts.query}"):
         yield (
             rules.URL_MALFORMED,
-            "the URL's path or query holds letters outside ASCII",
+            f"the URL's path or query holds letters outside ASCII{letter}",
             "percent-encode them",
         )
     if _BAD_ESCAPE.search(url):
         hint = "write `%25` for a percent sign"
         yield rules.URL_MALFORMED, "the URL has a `%` that begins no escape", hint
     host = urlsplit(normalize_url(url)).hostname or ""
-    if problem := _host_problem(host, bracketed="[" in parts.netloc):
+    if not host.strip("."):
+        if parts.scheme == "https":
+            yield rules.URL_MALFORMED, "the URL names no host", "write `https://`, a host name and a path"
+    elif problem := _host_problem(host, bracketed="[" in parts.netloc):
         rule, words, help_ = problem
         # Case tells a secret from a word, and a normalised host has lost it.
-        quoted = None if not host or looks_secret(parts.netloc) else shown(host)
+        quoted = None if looks_secret(parts.netloc) else shown(host)
         yield rule, f"the URL's host {quoted} {words}" if quoted else f"the URL's host {words}", help_
 
 
@@ -107,11 +132,21 @@ def _host_problem(host: str, *, bracketed: bool) -> tuple[rules.Rule, str, str |
     labels = host.split(".")
     if bracketed or len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         return rules.URL_MALFORMED, "is no valid host name", None
+    if not all(map(_is_idna, labels)):
+        return rules.URL_MALFORMED, "has a label that begins with `xn--` and stands for no name", None
     if labels[-1].isdigit() or labels[-1].startswith("0x"):
         return rules.URL_MALFORMED, "is no valid IP address", hint
     if len(labels) == 1 or f".{host}".endswith(tuple(f".{name}" for name in _LOCAL)):
         return rules.URL_NOT_PUBLIC, "is a name in a local network", hint
     return None
+
+
+def _is_idna(label: str) -> bool:
+    """Return whether a label that says it is encoded can be decoded."""
+    try:
+        return not label.startswith("xn--") or bool(idna.ulabel(label))
+    except idna.IDNAError:
+        return False
 
 
 def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

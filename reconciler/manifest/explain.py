@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from functools import lru_cache
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import jsonschema
-import jsonschema_rs
 import referencing
-from jsonschema import validators
 
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import key_text, shown, shown_path
 from reconciler.manifest.schema import Violation
-from reconciler.manifest.words import suggestion
+from reconciler.manifest.validator import Validator, matcher
+from reconciler.manifest.words import foreign, suggestion
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from jsonschema.exceptions import ValidationError
+    from collections.abc import Callable, Iterator
 
     # An error's parts are typed as perhaps unset, which they never are after `iter_errors`: hence Any.
     _Sentence = Callable[[Any, tuple[str | int, ...]], str]
 
 MAX_VIOLATIONS = 10_000
 """Violations a document: nobody reads more."""
+_MOST_MISSPELT = 32
+"""Unknown keys of a mapping that are looked at as misspellings of missing ones."""
 _KINDS = {
     "array": "a list",
     "boolean": "true or false",
@@ -55,72 +53,26 @@ def explain(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
 def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
     """Return every way in which `value` breaks `schema`, as jsonschema sees it, up to a limit."""
     # An empty registry: nothing is ever fetched.
-    validator = _Validator(schema, registry=referencing.Registry())
-    found = (violation for error in validator.iter_errors(value) for violation in _translate(error))
+    validator = Validator(schema, registry=referencing.Registry())
+    found = (
+        _in_own_words(violation, error.schema)
+        for error in validator.iter_errors(value)
+        for violation in _translate(error)
+    )
     first = islice(found, MAX_VIOLATIONS)
-    return list({(violation.path, violation.message): violation for violation in first}.values())
+    unique = {(violation.path, violation.message): violation for violation in first}
+    # Which values are allowed says more than their type.
+    valued = {violation.path for violation in unique.values() if violation.rule is rules.WRONG_VALUE}
+    return [each for each in unique.values() if not (each.rule is rules.WRONG_TYPE and each.path in valued)]
 
 
-@lru_cache(maxsize=256)
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Return whether a text matches a pattern of ECMA 262, in bounded time.
-
-    Python's `re` knows another language (no letters by category, another `$`), and backtracks without end.
-    """
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid
-
-
-_IS_UNIQUE = jsonschema_rs.Draft202012Validator({"uniqueItems": True}).is_valid
-
-
-def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    """Check `pattern`."""
-    if validator.is_type(instance, "string") and not _matcher(pattern)(instance):
-        yield jsonschema.ValidationError("pattern")
-
-
-def _pattern_properties(
-    validator: Any, by_pattern: Mapping[str, Any], instance: Any, _schema: object
-) -> Iterator[ValidationError]:
-    """Check `patternProperties`."""
-    if not validator.is_type(instance, "object"):
-        return
-    for pattern, schema in by_pattern.items():
-        for key in filter(_matcher(pattern), instance):
-            yield from validator.descend(instance[key], schema, path=key, schema_path=pattern)
-
-
-def _additional_properties(
-    validator: Any, additional: Any, instance: Any, schema: Mapping[str, Any]
-) -> Iterator[ValidationError]:
-    """Check `additionalProperties`; an error's instance has only the keys that are too much."""
-    if not validator.is_type(instance, "object"):
-        return
-    known = schema.get("properties", {})
-    matchers = [_matcher(pattern) for pattern in schema.get("patternProperties", {})]
-    extra = [key for key in instance if key not in known and not any(matches(key) for matches in matchers)]
-    if additional is False and extra:
-        yield jsonschema.ValidationError("keys", instance={key: instance[key] for key in extra})
-    elif additional is not False:
-        for key in extra:
-            yield from validator.descend(instance[key], additional, path=key)
-
-
-def _unique_items(validator: Any, unique: bool, instance: Any, _schema: object) -> Iterator[ValidationError]:
-    """Check `uniqueItems`: jsonschema's own way takes a time that grows with the square of the entries."""
-    if unique and validator.is_type(instance, "array") and not _IS_UNIQUE(instance):
-        yield jsonschema.ValidationError("repeated")
-
-
-_Validator: Any = validators.extend(  # type: ignore[no-untyped-call] # the stubs lack it
-    jsonschema.Draft202012Validator,
-    {
-        "pattern": _pattern,
-        "patternProperties": _pattern_properties,
-        "additionalProperties": _additional_properties,
-        "uniqueItems": _unique_items,
-    },
-)
+def _in_own_words(violation: Violation, schema: Any) -> Violation:
+    """Return a violation with the message and hint that a schema gives itself, as a policy may."""
+    words = schema.get("errorMessage") if isinstance(schema, dict) else None
+    if not isinstance(words, str):
+        return violation
+    description = schema.get("description")
+    return replace(violation, message=words, hint=description if isinstance(description, str) else None)
 
 
 def _translate(error: Any) -> Iterator[Violation]:
@@ -142,7 +94,9 @@ def _unknown_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation
     """Yield the keys that a mapping must not have."""
     known = list(error.schema.get("properties", {}))
     for key in error.instance:
-        message = f"the key `{key_text(key)}` is not known" + (f" in {_name(path)}" if path else "")
+        message = f"the key `{key_text(key)}`{foreign(key)} is not known" + (
+            f" in {_name(path)}" if path else ""
+        )
         yield Violation((*path, key), rules.UNKNOWN_KEY, message, _key_hint(key, known), at_key=True)
 
 
@@ -156,9 +110,17 @@ def _key_hint(key: str, known: list[str]) -> str | None:
 
 
 def _missing_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
-    """Yield every required key that a mapping lacks: each of jsonschema's errors stands for one of them."""
+    """Yield every required key that a mapping lacks: each of jsonschema's errors stands for one of them.
+
+    But for those that an unknown key is a misspelling of: that is told already.
+    """
+    meant = set()
+    if error.schema.get("additionalProperties") is False:
+        known = list(error.schema.get("properties", {}))
+        unknown = (key for key in error.instance if key not in known)
+        meant = {suggestion(key, known) for key in islice(unknown, _MOST_MISSPELT)}
     for key in error.validator_value:
-        if key not in error.instance:
+        if key not in error.instance and key not in meant:
             message = f"the key `{key}` is missing" + (f" in {_name(path)}" if path else "")
             yield Violation(path, rules.MISSING_KEY, message, at_key=True)
 
@@ -194,15 +156,21 @@ def _scalar_kind(value: Any) -> str:
 
 def _one_of(error: Any, path: tuple[str | int, ...]) -> str:
     """Say which values are allowed."""
-    allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
-    texts = (value if isinstance(value, str) else json.dumps(value) for value in allowed)
+    texts = (value if isinstance(value, str) else json.dumps(value) for value in _allowed(error))
     return f"{_name(path)} must be {' or '.join(f'`{text}`' for text in texts)}{_but(error.instance, path)}"
+
+
+def _allowed(error: Any) -> list[Any]:
+    """Return the values that `enum` or `const` allows."""
+    return list(error.validator_value) if error.validator == "enum" else [error.validator_value]
 
 
 def _form(error: Any, path: tuple[str | int, ...]) -> str:
     """Say that a value has not the form it must have."""
     quoted = shown(error.instance, path)
-    return f"{_name(path)} does not have the required form" + (f": {quoted}" if quoted else "")
+    return f"{_name(path)} does not have the required form" + (
+        f": {quoted}{foreign(error.instance)}" if quoted else ""
+    )
 
 
 def _but(value: Any, path: tuple[str | int, ...]) -> str:
@@ -268,12 +236,23 @@ _SENTENCES: dict[str, tuple[rules.Rule, _Sentence]] = {
 
 def _hint(error: Any, rule: rules.Rule | None = None) -> str | None:
     """Return what helps: quotation marks, or the description in the schema."""
+    schema = error.schema if isinstance(error.schema, dict) else {}
     scalar = error.instance is not None and not isinstance(error.instance, dict | list | str)
     if rule is rules.WRONG_TYPE and scalar and error.validator_value == "string":
-        return "put the value in quotes to make it a string"
-    if error.validator_value == "boolean" and str(error.instance).lower() in {"yes", "no", "on", "off"}:
-        return "write `true` or `false`: in YAML 1.2 the others are strings"
-    description = error.schema.get("description") if isinstance(error.schema, dict) else None
+        # Quotes help only where the text is then right.
+        if matcher(schema.get("pattern", ""))(str(error.instance)):
+            return "put the value in quotes to make it a string"
+    elif rule is rules.WRONG_TYPE and error.validator_value == "boolean" and isinstance(error.instance, str):
+        word = error.instance.lower()
+        if word in {"true", "false"}:
+            return f"write `{word}` without quotes"
+        if word in {"yes", "no", "on", "off"}:
+            return "write `true` or `false`: in YAML 1.2 the others are strings"
+    elif rule is rules.WRONG_VALUE and isinstance(error.instance, str):
+        known = [value for value in _allowed(error) if isinstance(value, str)]
+        if similar := suggestion(error.instance, known):
+            return f"did you mean `{similar}`?"
+    description = schema.get("description")
     return description if isinstance(description, str) else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_FILES = 100_000
+"""Files and folders below one path: more are a mistake, such as the root of a disk."""
 _SUFFIXES = (".yaml", ".yml")
 _CHUNK = 65_536
 
@@ -24,14 +27,17 @@ class Unreadable:
     too_large: bool = False
 
 
-def read_all(paths: Sequence[str | os.PathLike[str]]) -> Iterator[tuple[str, bytes | Unreadable]]:
+def read_all(
+    paths: Sequence[str | os.PathLike[str]], *, most: int = MAX_FILES
+) -> Iterator[tuple[str, bytes | Unreadable]]:
     """Yield each manifest file under `paths`, as (path, content or why there is none).
 
     A folder is walked recursively in the order of names: files that end in `.yaml` or `.yml`, no
     hidden entries, no symbolic links. A file that is named itself is read whatever it is called, and
-    a link that is named itself is followed. A file that several `paths` lead to comes once.
+    a link that is named itself is followed. A file that several `paths` lead to comes once. A folder with
+    more than `most` files and folders is not walked to its end, and that is told.
     """
-    found = (pair for path in paths for pair in _find(os.fspath(path)))
+    found = (pair for path in paths for pair in _find(os.fspath(path), most))
     yield from _once(found) if len(paths) > 1 else found
 
 
@@ -64,27 +70,36 @@ def display_path(path: str) -> str:
     return path if path.isascii() else os.fsencode(path).decode(errors="replace")
 
 
-def _find(path: str) -> Iterator[tuple[str, bytes | Unreadable]]:
+def _find(path: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
     """Yield the files that one path leads to."""
     if os.path.isdir(path):  # noqa: PTH112 - strings throughout: building Path objects doubles the walk's cost
-        yield from _walk(path)
+        yield from _walk(path, most)
     else:
         yield path, read_file(path)
 
 
-def _walk(folder: str) -> Iterator[tuple[str, bytes | Unreadable]]:
+def _walk(folder: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
     """Yield the files below `folder`, sorted by name in each folder.
 
     The folders and files to come are on a stack: folders may lie deeper in each other than Python recurses.
     """
     # Path, and whether it is a folder.
     waiting = [(folder, True)]
+    seen = 0
     while waiting:
+        seen += 1
+        if seen > most + 1:
+            message = f"it has more than {most:,} manifests and folders; the rest is not read"
+            yield folder, Unreadable(message, "name the folder that holds the manifests", too_large=True)
+            return
         path, is_folder = waiting.pop()
         if not is_folder:
             yield path, read_file(path, follow=False)
             continue
         try:
+            # What was a folder when it was listed may be a link by now; the one that was named may be one.
+            if path != folder and os.path.islink(path):  # noqa: PTH114 - strings throughout
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))  # noqa: TRY301 - as opening it would
             waiting += _entries(path)
         except OSError as error:
             yield path, _unreadable(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ from reconciler.diagnostics import Diagnostic, Severity
 from reconciler.errors import InvalidInput
 from reconciler.manifest import rules
 from reconciler.manifest.endpoint_url import check_endpoint_url
-from reconciler.manifest.files import Unreadable, display_path, read_all, read_file
+from reconciler.manifest.files import Unreadable, display_path, read_all
 from reconciler.manifest.loader import parse
-from reconciler.manifest.schema import Schema, packaged_schema
+from reconciler.manifest.policy import Policy, read_policy
+from reconciler.manifest.schema import packaged_schema
 from reconciler.manifest.source import Source
 from reconciler.manifest.webhooks import BadValue, Builder, find_bad_values, unknown_events
 from reconciler.manifest.yaml_problem import YamlRefused
@@ -95,7 +95,7 @@ class _Loader:
 
     def __init__(self, *, allow_unknown_events: bool) -> None:
         self._schema = packaged_schema("manifest")
-        self._policy: Schema | None = None
+        self._policy: Policy | None = None
         self._allow_unknown_events = allow_unknown_events
         self._build = Builder()
         self._webhooks: list[Webhook] = []
@@ -134,6 +134,8 @@ class _Loader:
 
     def loaded(self) -> Loaded:
         """Return everything that was taken in."""
+        if self._policy:
+            self._diagnostics += self._policy.exceeded()
         return Loaded(
             tuple(sorted(self._webhooks, key=lambda webhook: webhook.name)),
             tuple(sorted(self._diagnostics, key=place_and_rule)),
@@ -195,10 +197,7 @@ class _Loader:
 
     def _breaks_policy(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Return how a manifest breaks the policy."""
-        if self._policy is None or self._policy.accepts(document.value):
-            return []
-        violations = self._policy.explain(document.value)
-        return [source.violation(violation, document, rules.POLICY) for violation in violations]
+        return self._policy.check(source, document) if self._policy else []
 
     def _check_events(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Return the event types of a manifest that do not exist."""
@@ -231,27 +230,6 @@ class _Loader:
         return [source.finding(rules.DUPLICATE_URL, message, document, _URL, hint, (first,))]
 
 
-def read_policy(path: str) -> Schema:
-    """Return the policy at `path`, compiled.
-
-    Raises:
-        InvalidInput: the file cannot be read, or is no JSON Schema that stands on its own.
-    """
-    content = read_file(path)
-    if isinstance(content, Unreadable):
-        raise InvalidInput(f"the policy cannot be read: {content.message}", hint=content.hint)
-    try:
-        schema = json.loads(content)
-    except json.JSONDecodeError as error:
-        at = f"line {error.lineno}, column {error.colno}"
-        raise InvalidInput(f"the policy is not JSON: {error.msg.lower()} at {at}") from None
-    except (ValueError, RecursionError):
-        raise InvalidInput("the policy is not JSON") from None
-    if not isinstance(schema, dict):
-        raise InvalidInput("the policy is no JSON object")
-    return Schema(schema)
-
-
 def unreadable(path: str, reason: Unreadable) -> Diagnostic:
     """Return the diagnostic for a path that gave no bytes."""
     rule = rules.TOO_LARGE if reason.too_large else rules.UNREADABLE
@@ -279,8 +257,8 @@ def _part(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _is_webhook(value: Any) -> bool:
-    """Return whether a document means to be a webhook manifest; one that does not say is one."""
-    return isinstance(value, dict) and value.get("kind", "Webhook") == "Webhook"
+    """Return whether a document means to be a webhook manifest: one that does not say is one."""
+    return isinstance(value, dict) and str(value.get("kind") or "Webhook").lower() == "webhook"
 
 
 def _minimal(name: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from yaml.nodes import MappingNode, ScalarNode
 
 from reconciler.manifest import rules
-from reconciler.manifest.composer import MAX_DEPTH, compose, find_unsupported, require_utf8
+from reconciler.manifest.composer import MAX_DEPTH, compose, find_unsupported, require_readable
 from reconciler.manifest.document import YamlDocument
 from reconciler.manifest.plain import parse_plain
 from reconciler.manifest.redaction import key_text
@@ -46,7 +46,7 @@ def parse(data: bytes) -> Iterator[YamlDocument]:
 
 def parse_any(data: bytes) -> Iterator[YamlDocument]:
     """Do what `parse` does, by libyaml alone: the reference."""
-    require_utf8(data)
+    require_readable(data)
     unsupported = find_unsupported(data)
     number = 0
     try:

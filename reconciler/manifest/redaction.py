@@ -112,7 +112,13 @@ def showable_line(line: str) -> str | None:
 
     The loader knows nothing of comments, so one that as much as names a secret hides its line.
     """
-    if len(line) > _LONGEST_LINE or looks_secret(line) or _SENSITIVE_KEY.search(line.partition("#")[2]):
+    # A null character is no text: in UTF-16 it stands between the letters of whatever must not be shown.
+    if (
+        "\0" in line
+        or len(line) > _LONGEST_LINE
+        or looks_secret(line)
+        or _SENSITIVE_KEY.search(line.partition("#")[2])
+    ):
         return None
     return line
 

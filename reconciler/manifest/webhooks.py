@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import shown
-from reconciler.manifest.words import suggestion
+from reconciler.manifest.words import foreign, suggestion
 from reconciler.model import NO_OVERLAP, DeletionPolicy, Webhook
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def unknown_events(events: Sequence[Any]) -> Iterator[tuple[int, str, str]]:
         if isinstance(event, str) and event not in _ACCEPTED:
             similar = suggestion(event, KNOWN_EVENTS)
             hint = f"did you mean `{similar}`?" if similar else "event types: " + ", ".join(KNOWN_EVENTS)
-            yield index, f"{shown(event) or 'this'} is no event type of the API", hint
+            name = f"{quoted}{foreign(event)}" if (quoted := shown(event)) else "this"
+            yield index, f"{name} is no event type of the API", hint
 
 
 def find_bad_values(manifest: Mapping[str, Any]) -> list[BadValue]:

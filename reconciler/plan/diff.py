@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model import DeletionPolicy, Organization, Secret
 from reconciler.plan.fields import differences
+from reconciler.plan.findings import finding_of
 from reconciler.plan.guards import Facts
 from reconciler.plan.live import LiveIndex
 from reconciler.plan.need import conflicting, needed
@@ -142,6 +143,14 @@ class _Planner:
     run: Run
 
     def change(self, name: str, webhook: Webhook | None, metadata: Metadata | None) -> Change | None:
+        change = self._change(name, webhook, metadata)
+        if change is None:
+            return None
+        recorded = metadata.projection.owner if metadata and metadata.projection else None
+        owner = (webhook.owner if webhook else None) or recorded
+        return replace(change, owner=owner, finding=finding_of(change, metadata))
+
+    def _change(self, name: str, webhook: Webhook | None, metadata: Metadata | None) -> Change | None:
         if metadata is None or metadata.state is VersionState.ABSENT:
             return None if webhook is None else self._new(webhook, metadata)
         projection = metadata.projection

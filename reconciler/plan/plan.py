@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.model import Endpoint, Location
+    from reconciler.plan.findings import Finding
 
 FORMAT_VERSION = "1"
 
@@ -89,6 +90,10 @@ class Change:
     problem: str | None = None
     """Why this change cannot be done as things are (a conflict)."""
     hint: str | None = None
+    owner: str | None = None
+    """Who answers for the webhook."""
+    finding: Finding | None = None
+    """What was found, where no manifest asks for the change."""
     api_requests: int = 0
     version: int = 0
     """The document version that the plan saw; not part of the plan's JSON."""
@@ -108,6 +113,8 @@ class Change:
             "policy": self.policy,
             "steps": list(self.steps),
             "warnings": list(self.warnings),
+            "owner": self.owner,
+            "finding": self.finding and self.finding.to_json(),
         }
         if self.problem is not None:
             value["problem"] = self.problem

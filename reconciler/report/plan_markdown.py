@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.plan.plan import Action
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, code, fenced, link
-from reconciler.report.plan_text import DEFAULT_VIEW, PLAN, counts, wait
+from reconciler.report.plan_text import DEFAULT_VIEW, PLAN, counts, findings, wait
 from reconciler.report.style import count
 
 if TYPE_CHECKING:
@@ -127,10 +127,21 @@ def _change(change: Change, *, verbose: bool) -> str:
 def _lines(change: Change, *, verbose: bool) -> Iterator[str]:
     """Yield a change in the colours of a diff: `#` is a comment, `!` asks for attention."""
     yield f"# {change.cause}: {visible(change.reason)}"
+    for line in findings(change):
+        yield f"# {line}"
     if change.problem is not None:
         yield f"! conflict: {visible(change.problem)}"
         if change.hint:
             yield f"!   hint: {visible(change.hint)}"
+    yield from _differences(change)
+    for warning in change.warnings:
+        yield f"! warning: {visible(warning)}"
+    if verbose:
+        for number, step in enumerate(change.steps, start=1):
+            yield f"# {number}. {visible(step)}"
+
+
+def _differences(change: Change) -> Iterator[str]:
     if change.fields:
         for field in change.fields:
             yield from _field(field)
@@ -138,11 +149,6 @@ def _lines(change: Change, *, verbose: bool) -> Iterator[str]:
         yield from _shape("+", change.after)
     elif change.action is Action.DELETE and change.before:
         yield from _shape("-", change.before)
-    for warning in change.warnings:
-        yield f"! warning: {visible(warning)}"
-    if verbose:
-        for number, step in enumerate(change.steps, start=1):
-            yield f"# {number}. {visible(step)}"
 
 
 def _shape(sign: str, shape: Shape) -> Iterator[str]:

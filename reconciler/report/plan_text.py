@@ -103,6 +103,8 @@ def _change(change: Change, style: Style, *, verbose: bool) -> Iterator[str]:
     """Yield one change: its headline, why, what differs, the steps, warnings, and what prevents it."""
     yield _headline(change, style)
     yield f"{_INDENT}{change.cause.value}: {visible(change.reason)}"
+    for line in findings(change):
+        yield _INDENT + line
     for line in _differences(change, style):
         yield _INDENT + line
     if verbose:
@@ -114,6 +116,17 @@ def _change(change: Change, style: Style, *, verbose: bool) -> Iterator[str]:
         yield f"{_INDENT}{style.paint('conflict:', Ink.RED, Ink.BOLD)} {visible(change.problem)}"
         if change.hint:
             yield f"{_INDENT}hint: {visible(change.hint)}"
+
+
+def findings(change: Change) -> Iterator[str]:
+    """Yield what was found and what heals it, where no manifest asks for the change."""
+    finding = change.finding
+    if finding is None:
+        return
+    since = f" since {finding.since:%Y-%m-%d %H:%M} UTC" if finding.since else ""
+    owner = f"; owner: {visible(change.owner)}" if change.owner else ""
+    yield f"found: {', '.join(finding.found)} ({finding.where}){since}{owner}"
+    yield f"heals: {finding.remedy}"
 
 
 def _headline(change: Change, style: Style) -> str:

@@ -37,7 +37,9 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
         return Metadata(name, 0, VersionState.ABSENT, None)
     version = _mapping(_mapping(data.get("versions")).get(str(number)))
     projection = parse_projection(data.get("custom_metadata"))
-    return Metadata(name, number, _state(version, now), projection)
+    state = _state(version, now)
+    moment = version.get("deletion_time" if state is VersionState.DELETED else "created_time")
+    return Metadata(name, number, state, projection, _known_moment(moment))
 
 
 def parse_stored(name: str, value: object, now: datetime) -> Stored:
@@ -141,6 +143,14 @@ def _written_version(value: object) -> int:
     if value == 0:
         raise UnexpectedShape
     return _version(value)
+
+
+def _known_moment(value: object) -> datetime | None:
+    """Return a moment that nothing depends on."""
+    try:
+        return _moment(value).astimezone(UTC)
+    except (UnexpectedShape, OverflowError):
+        return None
 
 
 def _moment(value: object) -> datetime:

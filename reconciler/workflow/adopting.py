@@ -92,6 +92,7 @@ def _change(
         endpoint_id=endpoint.id,
         policy=webhook.deletion_policy.value,
         steps=tuple(step.description for step in steps),
+        owner=webhook.owner,
         api_requests=sum(step.api_requests for step in steps),
         version=metadata.version if metadata is not None else 0,
     )

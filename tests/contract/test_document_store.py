@@ -190,6 +190,17 @@ class TestDocuments:
         assert versions == [1, 2, 3]
         assert store.read("ci").document == document("n2")
 
+    def test_the_metadata_says_when(self, store: Store) -> None:
+        """It knows when the newest version was written, and once it is deleted, when that was."""
+        store.write("ci", document(), cas=0)
+        written = store.list_metadata()["ci"].changed_at
+        store.soft_delete("ci", 1)
+        deleted = store.list_metadata()["ci"].changed_at
+        assert written is not None
+        assert deleted is not None
+        assert written.tzinfo is not None
+        assert written <= deleted
+
     @pytest.mark.parametrize("cas", [0, 2, 7])
     def test_a_wrong_version_is_refused(self, store: Store, cas: int) -> None:
         """A check-and-set on any other version than the newest changes nothing."""

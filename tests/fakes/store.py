@@ -31,14 +31,14 @@ class _Version:
     text: str
     """The fields as JSON; empty once destroyed."""
     created: datetime
-    deleted: bool = False
+    deleted_at: datetime | None = None
     destroyed: bool = False
 
     @property
     def state(self) -> VersionState:
         if self.destroyed:
             return VersionState.DESTROYED
-        return VersionState.DELETED if self.deleted else VersionState.LIVE
+        return VersionState.DELETED if self.deleted_at else VersionState.LIVE
 
 
 @dataclass(slots=True)
@@ -50,6 +50,11 @@ class _Path:
     @property
     def state(self) -> VersionState:
         return self.versions[self.newest].state if self.newest else VersionState.ABSENT
+
+    @property
+    def changed_at(self) -> datetime | None:
+        version = self.versions.get(self.newest)
+        return (version.deleted_at or version.created) if version else None
 
     @property
     def projection(self) -> Projection | None:
@@ -185,7 +190,7 @@ class FakeStore:
 
     def _list(self) -> Mapping[str, Metadata]:
         return {
-            name: Metadata(name, path.newest, path.state, path.projection)
+            name: Metadata(name, path.newest, path.state, path.projection, path.changed_at)
             for name, path in sorted(self._paths.items())
             if not name.startswith("_")
         }
@@ -218,7 +223,7 @@ class FakeStore:
     def _mark(self, name: str, number: int, *, deleted: bool) -> None:
         version = self._path(name).versions.get(number)
         if version:
-            version.deleted = deleted
+            version.deleted_at = self._clock.now() if deleted else None
 
     def _destroy_before(self, name: str, number: int) -> None:
         for known, version in self._path(name).versions.items():

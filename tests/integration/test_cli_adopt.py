@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from reconciler.manifest.schema import packaged_schema
 from reconciler.sandbox.behavior import Behavior
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ def test_the_plan_is_shown_before_it_is_done(command: CommandLine) -> None:
     value = json.loads(adopted.stdout)
     (change,) = value["plan"]["changes"]
     assert (change["action"], change["endpoint_id"]) == ("update", endpoint_id)
+    assert change["owner"] == "platform"
+    assert packaged_schema("plan").accepts(value["plan"])
     assert change["reason"] == f"endpoint {endpoint_id} is taken over, its secret is handed in"
     assert value["outcome"]["complete"] is True
     assert json.loads(command.document("a")["ledger"])["run"]["actor"] == "grace"

@@ -242,3 +242,66 @@ def test_a_name_that_is_no_utf_8_can_be_shown() -> None:
     assert problem.location.path == "m/\ufffd.yaml"
     assert display_path("m/é.yaml") == "m/é.yaml"
     assert display_path("m/a.yaml") == "m/a.yaml"
+
+
+def test_a_folder_with_too_many_files_is_not_read_to_its_end() -> None:
+    """A limit on manifests and folders is told at the folder; what was read before it counts."""
+    make(*(f"m/{name}.yaml" for name in "abc"), "m/d/e.yaml", "other/f.yaml")
+    content = dict(read_all(["m", "other"], most=4))
+    reason_of_m = content["m"]
+    assert isinstance(reason_of_m, Unreadable)
+    assert reason_of_m.message == "it has more than 4 manifests and folders; the rest is not read"
+    assert reason_of_m.too_large
+    assert list(content) == ["m/a.yaml", "m/b.yaml", "m/c.yaml", "m", "other/f.yaml"]
+    assert not isinstance(dict(read_all(["m"], most=5)).get("m"), Unreadable)
+
+
+def test_a_file_that_vanishes_while_others_are_read_is_reported() -> None:
+    """What goes between listing and reading is a problem at its path; the others are read."""
+    make("m/a.yaml", "m/b.yaml", "m/c/d.yaml", "m/e.yaml")
+    walk = read_all(["m"])
+    content = dict([next(walk)])
+    Path("m/b.yaml").unlink()
+    Path("m/c/d.yaml").unlink()
+    Path("m/c").rmdir()
+    content |= dict(walk)
+    gone = Unreadable("there is no such file or folder", "check the path and the folder you are in")
+    assert content == {"m/a.yaml": b"m/a.yaml", "m/b.yaml": gone, "m/c": gone, "m/e.yaml": b"m/e.yaml"}
+
+
+def test_a_file_that_becomes_something_else_is_never_waited_for_or_followed() -> None:
+    """A file that turns into a pipe or into a link out of the tree after it was listed is not read."""
+    make("m/a.yaml", "m/b.yaml", "m/c.yaml", "secret")
+    walk = read_all(["m"])
+    content = dict([next(walk)])
+    for name in ("m/b.yaml", "m/c.yaml"):
+        Path(name).unlink()
+    os.mkfifo("m/b.yaml")
+    Path("m/c.yaml").symlink_to("../secret")
+    content |= dict(walk)
+    assert content["m/b.yaml"] == Unreadable("it is no regular file")
+    assert content["m/c.yaml"] == Unreadable("too many levels of symbolic links")
+
+
+def test_a_folder_that_becomes_a_link_is_not_followed() -> None:
+    """A folder that turns into a link out of the tree after it was listed is not walked."""
+    make("m/a.yaml", "m/b/c.yaml", "elsewhere/secret.yaml")
+    walk = read_all(["m"])
+    content = dict([next(walk)])
+    Path("m/b/c.yaml").unlink()
+    Path("m/b").rmdir()
+    Path("m/b").symlink_to("../elsewhere")
+    content |= dict(walk)
+    assert list(content) == ["m/a.yaml", "m/b"]
+    assert isinstance(content["m/b"], Unreadable)
+
+
+def test_a_file_that_grows_while_it_is_read_stays_within_the_limit() -> None:
+    """What is read in the end is at most the limit, however the file grew meanwhile."""
+    Path("f").write_bytes(b"x" * 70_000)
+    assert read_file("f") == b"x" * 70_000
+    with Path("f").open("ab") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    content = read_file("f")
+    assert isinstance(content, Unreadable)
+    assert content.too_large

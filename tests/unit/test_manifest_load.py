@@ -386,8 +386,8 @@ HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
     ("a null character", "a: b\0", ["1:5: error[WH002]: a character is not allowed: U+0000"]),
     (
         "an escape character",
-        "a: é\r\n\u2028b: \x1b",
-        ["3:4: error[WH002]: a character is not allowed: U+001B"],
+        "a: é\r\nb: \x1b",
+        ["2:4: error[WH002]: a character is not allowed: U+001B"],
     ),
     ("half a character", b"\xef\xbb\xbfa: b\nc: \xc3", ["2:4: error[WH002]: the file is not UTF-8 text"]),
     ("a surrogate", b"a: \xed\xa0\x80", ["1:4: error[WH002]: the file is not UTF-8 text"]),
@@ -398,7 +398,11 @@ HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
             f"1:7: error[WH003]: this is not YAML: {ESCAPE}, while parsing a quoted scalar",
         ],
     ),
-    ("UTF-16", "a: b".encode("utf-16"), ["1:1: error[WH002]: the file is not UTF-8 text"]),
+    (
+        "UTF-16",
+        "a: b".encode("utf-16"),
+        ["1:1: error[WH002]: the file is not UTF-8 text, but UTF-16 or UTF-32"],
+    ),
     (
         "a directive",
         "%YAML 3.0\n---\na: b",
@@ -449,3 +453,35 @@ def test_a_file_with_endless_problems_is_not_read_to_its_end(text: str, count: i
     assert abs(len(found) - count) <= 2
     if last:
         assert last in found[-2:]
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        (
+            "urls: x, event: y",
+            {"the key `urls` is not known in `spec`", "the key `event` is not known in `spec`"},
+        ),
+        (
+            "colour: x",
+            {
+                "the key `colour` is not known in `spec`",
+                "the key `events` is missing in `spec`",
+                "the key `url` is missing in `spec`",
+            },
+        ),
+        ("", {"the key `events` is missing in `spec`", "the key `url` is missing in `spec`"}),
+    ],
+)
+def test_a_misspelt_key_is_not_also_missing(keys: str, found: set[str]) -> None:
+    """Where an unknown key is a misspelling of one that is required, one problem says all."""
+    Path("m.yaml").write_text(f"{HEAD}metadata: {{name: a}}\nspec: {{{keys}}}\n")
+    assert {each.message for each in load_manifests(["m.yaml"]).diagnostics} == found
+
+
+def test_a_policy_that_requires_a_key_says_so_whatever_other_keys_there_are() -> None:
+    """Only where other keys are forbidden can one be a misspelling."""
+    Path("p.json").write_text(json.dumps(within("metadata", "labels", schema={"required": ["teams"]})))
+    assert problems(MANIFEST, policy="p.json") == [
+        "3:21: error[WH040]: the key `teams` is missing in `metadata.labels`"
+    ]

@@ -139,6 +139,22 @@ def test_moments_at_the_calendars_edge(moment: str) -> None:
     assert state is (VersionState.DELETED if moment.startswith("0") else VersionState.LIVE)
 
 
+@pytest.mark.parametrize(
+    ("moment", "known"),
+    [
+        ("2026-11-01T14:00:00+02:00", datetime(2026, 11, 1, 12, tzinfo=UTC)),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("yesterday", None),
+        (7, None),
+        (None, None),
+    ],
+)
+def test_a_moment_that_nothing_depends_on(moment: object, known: datetime | None) -> None:
+    """When a version was written is told in UTC, or not at all."""
+    versions = {"2": {**VERSION, "created_time": moment}}
+    assert parse_metadata("ci", {**METADATA, "versions": versions}, NOW).changed_at == known
+
+
 def test_metadata_without_a_version_is_about_nothing() -> None:
     """A path that never had a version is absent, and whatever its metadata says is no projection."""
     for custom in (None, CUSTOM):
