@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from reconciler.plan.fields import differences
 from reconciler.plan.findings import finding_of
 from reconciler.plan.guards import Facts
 from reconciler.plan.live import LiveIndex
-from reconciler.plan.need import conflicting, needed
+from reconciler.plan.need import conflict_told, conflicting, needed
 from reconciler.plan.plan import Action, Cause, Change, Cost, Plan, Shape
 from reconciler.plan.project import document_from_projection
 from reconciler.plan.simulate import steps_of
@@ -284,13 +283,7 @@ class _Planner:
         )
         problem, hint = change.problem, change.hint
         if stranger is not None:
-            problem = f"endpoint {stranger.id} is live at {stranger.url} and not in the ledger"
-            command = f"reconciler adopt {change.name} --id {shlex.quote(stranger.id)}"
-            hint = (
-                f"take it over with `{command}`, or remove it"
-                if before is None
-                else f"remove it, or choose another URL: {change.name} has an endpoint already"
-            )
+            problem, hint = conflict_told(change.name, stranger, serving=before is not None)
         return replace(
             change,
             before=before,

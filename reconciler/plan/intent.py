@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from reconciler.ledger import Current, Document, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, Webhook
-from reconciler.plan.need import conflicting
+from reconciler.plan.need import conflict_told, conflicting
 from reconciler.plan.situation import Situation, delete, refuses_key, write
 from reconciler.plan.steps import (
     CreateEndpoint,
@@ -49,10 +49,9 @@ def begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = Fal
     if not s.listing_current:
         return ListAgain()
     if stranger := conflicting(webhook, document, s.live):
-        return Failed(
-            f"endpoint {stranger.id} is live at {webhook.url} and not in the ledger",
-            hint=f"take it over with `reconciler adopt {s.name} --id {stranger.id}`, or remove it",
-        )
+        serving = ledger.current is not None and s.live.get(ledger.current.endpoint_id) is not None
+        problem, hint = conflict_told(s.name, stranger, serving=serving)
+        return Failed(problem, hint=hint)
     attempt = s.progress.attempts + 1
     generation = ledger.generation + 1
     body = {"url": webhook.url, "events": list(webhook.events), "secret": s.fresh.secret.reveal()}

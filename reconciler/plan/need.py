@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -102,6 +103,18 @@ def conflicting(webhook: Webhook, document: Document | None, live: LiveIndex) ->
         if not live.is_owned(endpoint.id) and endpoint.id not in explained:
             return endpoint
     return None
+
+
+def conflict_told(name: str, stranger: Endpoint, *, serving: bool) -> tuple[str, str]:
+    """Return what is wrong and what to do where `stranger` stands in the way of the webhook `name`.
+
+    `serving` says whether the webhook has a live endpoint, which it would have to give up for adopting one.
+    """
+    problem = f"endpoint {stranger.id} is live at {stranger.url} and not in the ledger"
+    if serving:
+        return problem, f"remove it, or choose another URL: {name} has an endpoint already"
+    command = f"reconciler adopt {name} --id {shlex.quote(stranger.id)}"
+    return problem, f"take it over with `{command}`, or remove it"
 
 
 def candidates(
