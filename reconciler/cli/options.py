@@ -32,6 +32,7 @@ class Settings:
     actor: str | None = None
     format: str = "text"
     output: str | None = None
+    allow_unknown_events: bool = False
     verbose: int = 0
     no_progress: bool = False
     no_color: bool = False
@@ -77,6 +78,11 @@ _VAULT = (
         "--vault-prefix", metavar="PATH", help="The documents' folder; default: webhooks/ORGANIZATION."
     ),
 )
+_MANIFESTS = (
+    click.option(
+        "--allow-unknown-events", is_flag=True, help="Accept event types that this version does not know."
+    ),
+)
 _ACTOR = (click.option("--actor", metavar="NAME", help="Who runs this, for the record."),)
 _PATHS = (click.argument("paths", nargs=-1, metavar="[PATH]..."),)
 _OUTPUT = (click.option("--output", metavar="FILE", help="Write the result to a file instead of stdout."),)
@@ -87,6 +93,7 @@ def settings(
     paths: bool = True,
     vault: bool = True,
     actor: bool = False,
+    manifests: bool = True,
     output: bool = True,
     formats: Sequence[str] = ("text", "json"),
 ) -> Callable[[Function], Function]:
@@ -102,6 +109,7 @@ def settings(
         *(_PATHS if paths else ()),
         *_SCOPE,
         *(_VAULT if vault else ()),
+        *(_MANIFESTS if manifests else ()),
         *(_ACTOR if actor else ()),
         chosen,
         *(_OUTPUT if output else ()),

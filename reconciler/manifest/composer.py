@@ -14,11 +14,12 @@ from yaml.events import (
     CollectionStartEvent,
     DocumentStartEvent,
     NodeEvent,
+    ScalarEvent,
 )
 from yaml.reader import ReaderError
 
 from reconciler.manifest import rules
-from reconciler.manifest.yaml_problem import YamlProblem, YamlRefused
+from reconciler.manifest.yaml_problem import Span, YamlProblem, YamlRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from yaml.error import Mark
     from yaml.events import Event
     from yaml.nodes import Node
+
+    from reconciler.diagnostics import Rule
 
 MAX_DEPTH = 32
 """Levels a document."""
@@ -59,7 +62,7 @@ def compose(data: bytes) -> Iterator[Node]:
     except UnicodeDecodeError:
         raise YamlRefused(_undecodable_tag(data)) from None
     except _LimitExceeded as error:
-        raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), *_place(error.mark))) from None
+        raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), _place(error.mark))) from None
 
 
 def source_lines(data: bytes) -> list[str]:
@@ -139,10 +142,10 @@ def require_utf8(data: bytes) -> None:
         ) from None
 
 
-def _at(data: bytes, offset: int, rule: rules.Rule, message: str, hint: str | None = None) -> YamlProblem:
+def _at(data: bytes, offset: int, rule: Rule, message: str, hint: str | None = None) -> YamlProblem:
     """Return a problem at a byte of `data`."""
     lines = source_lines(data[:offset])
-    return YamlProblem(rule, message, len(lines), len(lines[-1]) + 1, hint)
+    return YamlProblem(rule, message, Span(len(lines), len(lines[-1]) + 1), hint)
 
 
 def _explain(error: YAMLError, data: bytes) -> YamlProblem:
@@ -154,7 +157,7 @@ def _explain(error: YAMLError, data: bytes) -> YamlProblem:
     assert isinstance(error, MarkedYAMLError), "libyaml's other errors are marked"  # noqa: S101 - an invariant
     words = ", ".join(part for part in (error.problem, error.context) if part)
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in words), None)
-    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", *_place(error.problem_mark), hint)
+    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", _place(error.problem_mark), hint)
 
 
 def _undecodable_tag(data: bytes) -> YamlProblem:
@@ -164,9 +167,15 @@ def _undecodable_tag(data: bytes) -> YamlProblem:
     return _at(data, found.start(), rules.UNSUPPORTED_YAML, "tags are not supported", _WRITE_OUT)
 
 
-def _place(mark: Mark | CMark | None) -> tuple[int, int]:
-    """Return line and column (from 1) of a mark."""
-    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+def _place(mark: Mark | CMark | None) -> Span:
+    """Return the place of a mark."""
+    return Span(mark.line + 1, mark.column + 1) if mark is not None else Span(1, 1)
+
+
+def span_of(node: Node) -> Span:
+    """Return where a node stands."""
+    start, end = node.start_mark, node.end_mark
+    return Span(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else None)
 
 
 _SYNTAX_HINTS = (
@@ -218,11 +227,13 @@ def find_unsupported(data: bytes) -> Unsupported:
                 place = _place(event.start_mark)
                 if not bounded and (depth > 2 * MAX_DEPTH or nodes > MAX_NODES):
                     message = _TOO_DEEP if depth > 2 * MAX_DEPTH else _TOO_MANY
-                    result.too_large = YamlRefused(YamlProblem(rules.TOO_LARGE, message, *place))
+                    result.too_large = YamlRefused(YamlProblem(rules.TOO_LARGE, message, place))
                     result.sound = number
                     break
-                if what := _unsupported_feature(event):
-                    problem = YamlProblem(rules.UNSUPPORTED_YAML, what, *place, _WRITE_OUT)
+                if found := _unsupported_feature(event):
+                    what, length = found
+                    span = place._replace(end=place.column + length)
+                    problem = YamlProblem(rules.UNSUPPORTED_YAML, what, span, _WRITE_OUT)
                     result.found.setdefault(number, []).append(problem)
     except (YAMLError, UnicodeDecodeError):
         pass  # composing meets the same error, and reports it
@@ -236,10 +247,33 @@ def _events(data: bytes) -> Iterator[Event]:
         yield cast("Event", parser.get_event())
 
 
-def _unsupported_feature(event: NodeEvent) -> str | None:
-    """Return a sentence about what an event uses that we refuse, or None."""
+def text_spans(data: bytes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return where the texts of a file begin and end, as lines and columns from 1, as far as it is sound.
+
+    What is outside of them is structure or comment.
+    """
+    spans = []
+    depth = 0
+    try:
+        for event in _events(data):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > 2 * MAX_DEPTH:
+                break
+            if isinstance(event, ScalarEvent):
+                start, end = _place(event.start_mark), _place(event.end_mark)
+                # The line on which a block begins may have a comment.
+                first = (start.line + 1, 1) if event.style in {"|", ">"} else (start.line, start.column)
+                spans.append((first, (end.line, end.column)))
+    except (YAMLError, UnicodeDecodeError):
+        pass  # composing meets the same error, and reports it
+    return spans
+
+
+def _unsupported_feature(event: NodeEvent) -> tuple[str, int] | None:
+    """Return a sentence about what an event uses that we refuse, and its length; or None."""
+    # An alias or anchor is its name behind one character; of a tag, libyaml tells what it means, not how it was written.
     if isinstance(event, AliasEvent):
-        return "aliases are not supported"
+        return "aliases are not supported", len(event.anchor or "") + 1
     if event.anchor is not None:
-        return "anchors are not supported"
-    return "tags are not supported" if getattr(event, "tag", None) is not None else None
+        return "anchors are not supported", len(event.anchor) + 1
+    return ("tags are not supported", 1) if getattr(event, "tag", None) is not None else None

@@ -20,8 +20,9 @@ from reconciler.manifest.config import (
 from reconciler.manifest.files import Unreadable, display_path, read_file
 from reconciler.manifest.load import place_and_rule, unreadable
 from reconciler.manifest.loader import parse
-from reconciler.manifest.redaction import looks_secret
+from reconciler.manifest.redaction import looks_secret, shown
 from reconciler.manifest.schema import Schema, packaged_schema
+from reconciler.manifest.selection import Selection, guarded_hint, unknown_code_hint
 from reconciler.manifest.service_url import service_url_problem
 from reconciler.manifest.source import Source
 from reconciler.manifest.yaml_problem import YamlRefused
@@ -109,6 +110,7 @@ def _problems(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
     yield from _service_urls(source, document, broken)
     yield from _repeated_names(source, document, broken)
     yield from _pasted_keys(source, document)
+    yield from _rule_codes(source, document)
 
 
 def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
@@ -121,12 +123,12 @@ def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) ->
 
 def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
     """Yield the organizations that have another's name."""
-    first: dict[str, Location] = {}
+    first: dict[str, _Path] = {}
     for path, name in _settings(document.value, "name"):
-        place = Location(source.path, *document.place(path))
-        if path not in broken and first.setdefault(name, place) is not place:
+        if path not in broken and first.setdefault(name, path) is not path:
             message = f"another organization has the name `{name}` already"
-            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=(first[name],))
+            also = (source.first_of_two(document, first[name]),)
+            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=also)
 
 
 def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
@@ -136,6 +138,22 @@ def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]
             message = "`api.keyEnv` looks like a key, not like the name of a variable"
             hint = "name the environment variable that holds the key, and revoke the key if it is one"
             yield source.finding(rules.WRONG_FORM, message, document, path, hint)
+
+
+def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+    """Yield the codes that no rule has, and those of rules that may not be ignored."""
+    settings = document.value.get("rules") if isinstance(document.value, dict) else None
+    for key in ("select", "ignore"):
+        codes = settings.get(key) if isinstance(settings, dict) else None
+        for index, code in enumerate(codes if isinstance(codes, list) else ()):
+            path = ("rules", key, index)
+            rule = rules.RULES.get(code) if isinstance(code, str) else None
+            if isinstance(code, str) and rule is None:
+                message = f"no rule has the code {shown(code, path) or 'that stands here'}"
+                yield source.finding(rules.UNKNOWN_RULE, message, document, path, unknown_code_hint(code))
+            elif rule and key == "ignore" and not rule.ignorable:
+                message = f"{code} ({rule.title[0].lower()}{rule.title[1:]}) may not be ignored"
+                yield source.finding(rules.GUARDED_RULE, message, document, path, guarded_hint())
 
 
 def _settings(value: Any, *keys: str) -> Iterator[tuple[_Path, str]]:
@@ -154,6 +172,7 @@ def _config(value: Mapping[str, Any], folder: Path) -> Config:
     return Config(
         tuple(_organization(each, folder) for each in value["organizations"]),
         None if policy is None else folder / policy,
+        Selection(*(frozenset(value.get("rules", {}).get(key, ())) for key in ("select", "ignore"))),
     )
 
 

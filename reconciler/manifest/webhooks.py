@@ -14,6 +14,7 @@ from reconciler.model import NO_OVERLAP, DeletionPolicy, Webhook
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.diagnostics import Rule
     from reconciler.model import Location
 
 KNOWN_EVENTS = (
@@ -42,7 +43,7 @@ class BadValue(Exception):
     """A value has the right form and no meaning, such as the 30th of February."""
 
     def __init__(
-        self, rule: rules.Rule, path: tuple[str, ...], message: str, hint: str | None = None
+        self, rule: Rule, path: tuple[str, ...], message: str, hint: str | None = None
     ) -> None:
         super().__init__(message)
         self.rule = rule
