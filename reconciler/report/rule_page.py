@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from reconciler.diagnostics import Severity
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reconciler.diagnostics import Rule
+
+_WIDTH = 110
 
 
 def rule_page(rule: Rule, bad: str | None = None, good: str | None = None) -> str:
@@ -20,7 +23,8 @@ def rule_page(rule: Rule, bad: str | None = None, good: str | None = None) -> st
         bad: a file that breaks it.
         good: the same file as it should be.
     """
-    parts = [f"# {rule.code}: {rule.title}", f"{_kind(rule)}. {_how_to_silence(rule)}", rule.explanation]
+    about = (rule.explanation, f"{_kind(rule)}. {_how_to_silence(rule)}")
+    parts = [f"# {rule.code}: {rule.title}", *(textwrap.fill(text, _WIDTH, break_on_hyphens=False) for text in about)]
     if bad:
         parts += ["Not accepted:" if rule.severity is Severity.ERROR else "Worth a second look:", _yaml(bad)]
     if good:
