@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.manifest import rules
 from reconciler.manifest.hosts import deceptive_host
@@ -14,10 +14,19 @@ if TYPE_CHECKING:
     from reconciler.diagnostics import Rule
     from reconciler.model import Webhook
 
-Advice = tuple["Rule", str, tuple[str, ...], str | None]
-"""A rule, a sentence, the path that it is about, a hint."""
-
 _EVERY_EVENT = frozenset(KNOWN_EVENTS)
+
+
+class Advice(NamedTuple):
+    """One warning."""
+
+    rule: Rule
+    message: str
+    path: tuple[str, ...]
+    """What it is about."""
+    hint: str
+    at_key: bool = False
+    """Whether the key at `path` is meant: on its line a comment can ignore the rule for the whole value."""
 
 
 def advice_about(webhook: Webhook, manifest: Any) -> Iterator[Advice]:
@@ -29,19 +38,19 @@ def advice_about(webhook: Webhook, manifest: Any) -> Iterator[Advice]:
     """
     if why := deceptive_host(webhook.url):
         hint = "check that it is the host that is meant"
-        yield rules.DECEPTIVE_HOST, why, ("spec", "url"), hint
+        yield Advice(rules.DECEPTIVE_HOST, why, ("spec", "url"), hint)
     if len(webhook.events) >= len(_EVERY_EVENT) and _EVERY_EVENT.issubset(webhook.events):
+        message = "the webhook subscribes to every event type"
         hint = "list the types that the receiver acts upon: each delivery costs it a request"
-        yield rules.EVERY_EVENT, "the webhook subscribes to every event type", ("spec", "events"), hint
+        yield Advice(rules.EVERY_EVENT, message, ("spec", "events"), hint, at_key=True)
     if webhook.owner is None:
         path = ("metadata", "labels") if "labels" in manifest["metadata"] else ("metadata",)
-        hint = "add the label `owner` or `team`"
-        yield rules.NO_OWNER, "nobody is named who answers for this webhook", path, hint
+        message = "nobody is named who answers for this webhook"
+        yield Advice(rules.NO_OWNER, message, path, "add the label `owner` or `team`", at_key=True)
     if webhook.overlap and webhook.created_after is None:
-        yield (
-            rules.OVERLAP_WITHOUT_ROTATION,
-            "no `createdAfter` rotates this secret: the overlap counts when URL or events change, and for "
-            "`reconciler rotate`, only",
-            ("spec", "secret", "overlap"),
-            "add `createdAfter`, or remove `overlap` where it was meant for rotations",
+        message = (
+            "no `createdAfter` rotates this secret: the overlap counts only when URL or events change, and for "
+            "`reconciler rotate`"
         )
+        hint = "add `createdAfter`, or remove `overlap` where it was meant for rotations"
+        yield Advice(rules.OVERLAP_WITHOUT_ROTATION, message, ("spec", "secret", "overlap"), hint)

@@ -54,10 +54,17 @@ _RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _PIECE = re.compile(r"[A-Za-z0-9]{16,}")
 _LEAST_CHANGES = 0.3
 """In a random text of letters and digits 44 % of the neighbours begin something new; in names, a fifth."""
+_LEAST_DIFFERENT = 0.62
+_ALPHABET = 32
+"""Of twenty random letters and digits 17 are different, of 32 there are 25; words repeat their letters."""
 
 _LETTERS = bytes(ord("x") if chr(byte).isascii() and chr(byte).isalnum() else 32 for byte in range(256))
 _RUN_OF_LETTERS = b"x" * 16
-_MARKERS = (b"PRIVATE KEY", b"whsec_", b"zof_", b"hvs.", b"hvb.", b"glpat-", b"sk-", b"eyJ", b"=", b"@", b"\\", b"slack.com/", b"/webhooks/")
+# What a secret has in which no sixteen letters and digits need to follow each other, and escapes, which hide some.
+_MARKERS = tuple(
+    b"PRIVATE KEY|whsec_|zof_|hvs.|hvb.|hvr.|glpat-|glrt-|gldt-|glptt-|xox|xapp-|github_pat_|sk-|AIza|pypi-|SG.|eyJ|"
+    b"slack.com/|/webhooks/|=|@|\\".split(b"|")
+)
 
 
 def may_hold_secret(data: bytes) -> bool:
@@ -100,7 +107,8 @@ def likely_secret(text: str, *, target: bool = False) -> str | None:
 def _is_random(piece: str) -> bool:
     """Return whether letters and digits follow each other as they do by chance, and never in names."""
     kinds = ["0" if char.isdigit() else "A" if char.isupper() else "a" for char in piece]
-    if len(set(kinds)) < len("0Aa"):
+    different = len(set(piece[:_ALPHABET]))
+    if len(set(kinds)) < len("0Aa") or different < _LEAST_DIFFERENT * min(len(piece), _ALPHABET):
         return False
     # A capital and the small letters after it are one word.
     changes = sum(one != other and (one, other) != ("A", "a") for one, other in pairwise(kinds))

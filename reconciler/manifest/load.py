@@ -222,10 +222,11 @@ class _Loader:
             bad_values = find_bad_values(value)
             problems += [source.finding(b.rule, b.message, document, b.path, b.hint) for b in bad_values]
             return None, problems
-        for rule, message, path, hint in advice_about(webhook, value):
-            if self._selection.has(rule.code):
-                key = path[0] == "metadata"
-                problems.append(source.finding(rule, message, document, path, hint, key=key))
+        problems += [
+            source.finding(each.rule, each.message, document, each.path, each.hint, key=each.at_key)
+            for each in advice_about(webhook, value)
+            if self._selection.has(each.rule.code)
+        ]
         return webhook, problems
 
     def _breaks_policy(self, source: Source, document: YamlDocument) -> list[Diagnostic]:

@@ -10,20 +10,21 @@ from reconciler.cli.app import reconciler
 from reconciler.errors import ExitCode
 
 COMMON = {"--config", "--organization", "--format", "--output", "-v", "--no-progress", "--no-color", "--help"}
+EVENTS = {"--allow-unknown-events"}
 VAULT = {"--vault-mount", "--vault-prefix"}
 FLAGS = {
-    "validate": COMMON,
-    "plan": COMMON | VAULT | {"--out", "--exit-code"},
-    "apply": COMMON - {"--output"} | VAULT | {"--plan", "--yes", "--approve", "--jobs", "--lock-timeout"},
-    "rotate": COMMON - {"--output"} | VAULT | {"--now", "--yes", "--approve", "--jobs", "--lock-timeout"},
-    "drift": COMMON | VAULT,
-    "status": COMMON | VAULT,
+    "validate": COMMON | EVENTS | {"--explain"},
+    "plan": COMMON | VAULT | EVENTS | {"--out", "--exit-code"},
+    "apply": COMMON - {"--output"} | VAULT | EVENTS | {"--plan", "--yes", "--approve", "--jobs", "--lock-timeout"},
+    "rotate": COMMON - {"--output"} | VAULT | EVENTS | {"--now", "--yes", "--approve", "--jobs", "--lock-timeout"},
+    "drift": COMMON | VAULT | EVENTS,
+    "status": COMMON | VAULT | EVENTS,
     "doctor": COMMON | VAULT,
     "schema": {"--output", "--help"},
     "sandbox": {"--path", "--help"},
     "demo": {"--manifests", "--no-color", "--help"},
 }
-FORMATS = {"validate": {"text", "json", "github"}} | {
+FORMATS = {"validate": {"text", "json", "github", "sarif"}} | {
     name: {"text", "json"} for name in ("plan", "apply", "drift", "status", "rotate", "doctor")
 }
 WITH_PATHS = {"validate", "plan", "apply", "drift", "status"}

@@ -38,6 +38,16 @@ def test_invalid_manifests_give_exactly_these_diagnostics(case: Path) -> None:
     assert "hunter2" not in text
 
 
+@pytest.mark.parametrize("case", manifests_in("warnings"), ids=lambda path: path.name)
+def test_manifests_that_are_worth_a_word_give_exactly_these_warnings(case: Path) -> None:
+    """A case with warnings is reported as its golden file says, and is valid."""
+    loaded = load_manifests([case])
+    text = diagnostics_text(loaded.diagnostics).replace(f"{CASES / 'warnings'}/", "")
+    check_golden(case.with_suffix(".txt"), text)
+    assert loaded.ok
+    assert loaded.webhooks
+
+
 @pytest.mark.parametrize("case", manifests_in("valid"), ids=lambda path: path.name)
 def test_valid_manifests_give_exactly_these_webhooks(case: Path) -> None:
     """A valid case gives the webhooks of its golden file, and no diagnostics."""
@@ -49,6 +59,6 @@ def test_valid_manifests_give_exactly_these_webhooks(case: Path) -> None:
 
 def test_every_case_has_its_golden_file_and_no_golden_file_is_left_over() -> None:
     """A case that is renamed takes its golden file along."""
-    for folder, suffix in (("invalid", ".txt"), ("valid", ".json")):
+    for folder, suffix in (("invalid", ".txt"), ("warnings", ".txt"), ("valid", ".json")):
         wanted = {case.with_suffix(suffix).name for case in manifests_in(folder)}
         assert wanted == {path.name for path in (CASES / folder).glob(f"*{suffix}")}
