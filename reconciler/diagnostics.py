@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reconciler.model import Location
 
 DOCS = "urn:webhook-reconciler:"
-"""What a page's path follows where a format asks for an absolute URI: the documentation has no address yet."""
+"""What a page's path follows in an absolute URI: the documentation has no public address yet."""
 
 
 class Severity(StrEnum):

@@ -49,8 +49,8 @@ def advice_about(webhook: Webhook, manifest: Any) -> Iterator[Advice]:
         yield Advice(rules.NO_OWNER, message, path, "add the label `owner` or `team`", at_key=True)
     if webhook.overlap and webhook.created_after is None:
         message = (
-            "no `createdAfter` rotates this secret: the overlap counts only when URL or events change, and for "
-            "`reconciler rotate`"
+            "no `createdAfter` rotates this secret: the overlap counts only when URL or events change, "
+            "and for `reconciler rotate`"
         )
         hint = "add `createdAfter`, or remove `overlap` where it was meant for rotations"
         yield Advice(rules.OVERLAP_WITHOUT_ROTATION, message, ("spec", "secret", "overlap"), hint)

@@ -17,8 +17,7 @@ from reconciler.urls import normalize_url
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconciler.diagnostics import Rule
-    from reconciler.diagnostics import Diagnostic
+    from reconciler.diagnostics import Diagnostic, Rule
     from reconciler.manifest.document import YamlDocument
 
 _PATHS = {rules.DUPLICATE_NAME.code: ("metadata", "name"), rules.DUPLICATE_URL.code: ("spec", "url")}

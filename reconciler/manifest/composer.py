@@ -271,7 +271,7 @@ def text_spans(data: bytes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
 
 def _unsupported_feature(event: NodeEvent) -> tuple[str, int] | None:
     """Return a sentence about what an event uses that we refuse, and its length; or None."""
-    # An alias or anchor is its name behind one character; of a tag, libyaml tells what it means, not how it was written.
+    # An alias or anchor is its name behind one character; of a tag, libyaml does not tell how it was written.
     if isinstance(event, AliasEvent):
         return "aliases are not supported", len(event.anchor or "") + 1
     if event.anchor is not None:

@@ -69,8 +69,9 @@ EXAMPLES: dict[str, tuple[str, str]] = {
     "WH033": _changed(
         "[run.completed, run.failed]",
         "\n"
-        "    - agent.offline\n    - integration.error\n    - release.gate_blocked\n    - remediation.approved\n"
-        "    - remediation.plan_pending\n    - run.completed\n    - run.failed\n    - run.started",
+        "    - agent.offline\n    - integration.error\n    - release.gate_blocked\n"
+        "    - remediation.approved\n    - remediation.plan_pending\n"
+        "    - run.completed\n    - run.failed\n    - run.started",
     ),
     "WH034": _changed(
         "  labels: {team: platform}\n",

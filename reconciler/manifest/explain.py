@@ -21,8 +21,9 @@ from reconciler.manifest.words import suggestion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.diagnostics import Rule
     from jsonschema.exceptions import ValidationError
+
+    from reconciler.diagnostics import Rule
 
     # An error's parts are typed as perhaps unset, which they never are after `iter_errors`: hence Any.
     _Sentence = Callable[[Any, tuple[str | int, ...]], str]

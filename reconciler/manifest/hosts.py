@@ -1,7 +1,7 @@
 """Hosts that are not what they look like: letters of several scripts, and punycode that nobody can read.
 
-In the spirit of Unicode's Technical Standard 39 (restriction level "moderately restrictive"): within one label
-Latin goes with any other script but Cyrillic and Greek, and Chinese, Japanese and Korean each mix as they do.
+In the spirit of Unicode's Technical Standard 39 (restriction level "moderately restrictive"): within one
+label Latin goes with any other script but Cyrillic and Greek; Chinese, Japanese and Korean mix as they do.
 """
 
 from __future__ import annotations
@@ -19,11 +19,22 @@ from reconciler.urls import normalize_url
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The recommended scripts of UAX 31; each is fine alone, or with Latin where it has no letters that look like it.
+# The other recommended scripts of UAX 31: their letters look like no Latin ones.
 _WITH_LATIN = (
-    "Arabic Armenian Bengali Devanagari Ethiopic Georgian Gujarati Gurmukhi Hebrew Kannada Khmer Lao Malayalam "
-    "Myanmar Oriya Sinhala Tamil Telugu Thaana Thai Tibetan"
-).split()
+    *(
+        "Arabic",
+        "Armenian",
+        "Bengali",
+        "Devanagari",
+        "Ethiopic",
+        "Georgian",
+        "Gujarati",
+        "Gurmukhi",
+        "Hebrew",
+    ),
+    *("Kannada", "Khmer", "Lao", "Malayalam", "Myanmar", "Oriya", "Sinhala", "Tamil", "Telugu", "Thaana"),
+    *("Thai", "Tibetan"),
+)
 _TOGETHER = (
     ["Latin", "Han", "Hiragana", "Katakana"],
     ["Latin", "Han", "Bopomofo"],
@@ -85,7 +96,7 @@ def _unicode_label(label: str) -> str:
 
 @cache
 def _scripts_go_together() -> Callable[[str], bool]:
-    """Return whether the scripts of a label go together: Python knows no scripts, the regular expressions of Rust do."""
+    """Return whether the scripts of a label go together: unlike Python's, Rust's patterns know them."""
     sets = ("".join(rf"\p{{scx={script}}}" for script in scripts) for scripts in _TOGETHER)
     pattern = "|".join(rf"^[\p{{Common}}\p{{Inherited}}{letters}]*$" for letters in sets)
     return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid

@@ -45,14 +45,10 @@ class Leaks:
             where = "a key of " + shown_path(path[:-1]) if is_key else shown_path(path)
             if known:
                 message = f"{where} holds what has the form of {known}"
-                yield self._source.finding(
-                    rules.KNOWN_SECRET, message, document, path, _REVOKE, key=is_key
-                )
+                yield self._source.finding(rules.KNOWN_SECRET, message, document, path, _REVOKE, key=is_key)
             elif likely := likely_secret(text, target=is_target):
                 message = f"{where} holds what looks like {likely}"
-                yield self._source.finding(
-                    rules.LIKELY_SECRET, message, document, path, _IF_NONE, key=is_key
-                )
+                yield self._source.finding(rules.LIKELY_SECRET, message, document, path, _IF_NONE, key=is_key)
 
     def beside(self) -> Iterator[Diagnostic]:
         """Yield the secrets of known form elsewhere: in comments, and in what could not be parsed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -28,6 +27,7 @@ from reconciler.manifest.yaml_problem import YamlRefused
 from reconciler.model import Location
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.manifest.document import YamlDocument

@@ -104,16 +104,16 @@ OVERLAP_TOO_LONG = Rule(
 KNOWN_SECRET = Rule(
     "WH030",
     "A file holds a secret",
-    "Something in the file, be it in a comment, has the shape of a key, token, password or private key. Whoever "
-    "can read the repository has it, now and in its history: revoke it first, then remove it. Signing secrets "
-    "are made by the reconciler and lie in Vault only. The value is never shown.",
+    "Something in the file, be it in a comment, has the shape of a key, token, password or private key. "
+    "Whoever can read the repository has it, now and in its history: revoke it first, then remove it. "
+    "Signing secrets are made by the reconciler and lie in Vault only. The value is never shown.",
 )
 LIKELY_SECRET = Rule(
     "WH031",
     "A value looks like a secret",
-    "A value is random as keys and tokens are, or stands in a parameter of a URL that is named for a secret. "
-    "Digests, commits, UUIDs and addresses of documents are no such thing. If it is a secret, revoke it, then "
-    "remove it; if it is none, say so in a comment on its line. The value is never shown.",
+    "A value is random as keys and tokens are, or stands in a parameter of a URL that is named for a "
+    "secret. Digests, commits, UUIDs and addresses of documents are no such thing. If it is a secret, "
+    "revoke it, then remove it; if it is none, say so in a comment on its line. The value is never shown.",
     ignorable=True,
 )
 DECEPTIVE_HOST = Rule(
@@ -135,8 +135,8 @@ EVERY_EVENT = Rule(
 NO_OWNER = Rule(
     "WH034",
     "A webhook has no owner",
-    "The label `owner`, else `team`, says who answers for a webhook: `reconciler status` shows it. The rule is "
-    "off until `rules: {select: [WH034]}` in the configuration turns it on.",
+    "The label `owner`, else `team`, says who answers for a webhook: `reconciler status` shows it. The "
+    "rule is off until `rules: {select: [WH034]}` in the configuration turns it on.",
     Severity.WARNING,
     ignorable=True,
     default=False,
@@ -145,9 +145,10 @@ OVERLAP_WITHOUT_ROTATION = Rule(
     "WH035",
     "An overlap without a rotation",
     "`secret.overlap` says how long a replaced endpoint and its secret stay valid. It counts whenever an "
-    "endpoint is replaced: by a later `secret.createdAfter`, by `reconciler rotate`, and by a change of URL or "
-    "events. Without `createdAfter` no manifest rotates the secret, so an overlap that was meant for "
-    "rotations waits in vain; one that is meant for changes of URL and events is fine, and a comment says so.",
+    "endpoint is replaced: by a later `secret.createdAfter`, by `reconciler rotate`, and by a change of "
+    "URL or events. Without `createdAfter` no manifest rotates the secret, so an overlap that was meant "
+    "for rotations waits in vain; one that is meant for changes of URL and events is fine, and a comment "
+    "says so.",
     Severity.WARNING,
     ignorable=True,
 )
@@ -184,18 +185,20 @@ UNKNOWN_RULE = Rule(
 GUARDED_RULE = Rule(
     "WH054",
     "The configuration ignores a rule that may not be ignored",
-    "Rules about form, safety and policy hold for everybody: a change that breaks one must not switch it off.",
+    "Rules about form, safety and policy hold for everybody: a change that breaks one must not switch it "
+    "off.",
 )
 BAD_IGNORE = Rule(
     "WH060",
     "A comment that ignores a rule cannot be understood",
-    "Write `# reconciler: ignore[WH033] why` at the end of the line with the problem; several codes are joined "
-    "by commas. Each must be the code of a rule.",
+    "Write `# reconciler: ignore[WH033] why` at the end of the line with the problem; several codes are "
+    "joined by commas. Each must be the code of a rule.",
 )
 GUARDED_IGNORE = Rule(
     "WH061",
     "A comment ignores a rule that may not be ignored",
-    "Rules about form, safety and policy hold for everybody: a change that breaks one must not switch it off.",
+    "Rules about form, safety and policy hold for everybody: a change that breaks one must not switch it "
+    "off.",
 )
 IGNORE_WITHOUT_REASON = Rule(
     "WH062",
@@ -205,7 +208,8 @@ IGNORE_WITHOUT_REASON = Rule(
 UNUSED_IGNORE = Rule(
     "WH063",
     "A comment ignores a rule that its line does not break",
-    "A comment counts for its own line only. One that is of no use any more hides the next problem: remove it.",
+    "A comment counts for its own line only. One that is of no use any more hides the next problem: "
+    "remove it.",
     Severity.WARNING,
     ignorable=True,
 )

@@ -102,9 +102,7 @@ class Source:
         """
         place = Location(self.path, span.line, span.column)
         excerpt = self._excerpt(span.line, secret)
-        return Diagnostic(
-            rule.severity, rule.code, message, place, hint, excerpt, also, self._extent(span)
-        )
+        return Diagnostic(rule.severity, rule.code, message, place, hint, excerpt, also, self._extent(span))
 
     def note(self, rule: Rule, message: str, place: Location, hint: str | None = None) -> Diagnostic:
         """Return the diagnostic for something about the file as a whole."""

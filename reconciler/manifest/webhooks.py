@@ -42,9 +42,7 @@ _NO_TEXTS: Mapping[str, str] = {}
 class BadValue(Exception):
     """A value has the right form and no meaning, such as the 30th of February."""
 
-    def __init__(
-        self, rule: Rule, path: tuple[str, ...], message: str, hint: str | None = None
-    ) -> None:
+    def __init__(self, rule: Rule, path: tuple[str, ...], message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.rule = rule
         self.path = path

@@ -57,9 +57,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _result(
-    diagnostic: Diagnostic, rule_index: int, twins: Counter[tuple[str, str, str]]
-) -> dict[str, Any]:
+def _result(diagnostic: Diagnostic, rule_index: int, twins: Counter[tuple[str, str, str]]) -> dict[str, Any]:
     """Return one result; `twins` counts those that differ in their line only."""
     hint = f"\nhelp: {diagnostic.hint}" if diagnostic.hint else ""
     result: dict[str, Any] = {
@@ -74,7 +72,11 @@ def _result(
         result["locations"] = [_location(diagnostic.location, diagnostic.extent)]
     if diagnostic.also:
         result["relatedLocations"] = [
-            {"id": number, "message": {"text": _text(other.message)}, **_location(other.location, other.extent)}
+            {
+                "id": number,
+                "message": {"text": _text(other.message)},
+                **_location(other.location, other.extent),
+            }
             for number, other in enumerate(diagnostic.also)
         ]
     twin = (diagnostic.rule, _uri(path), diagnostic.message)

@@ -1,4 +1,4 @@
-"""Diagnostics for a person: place, source line with a caret, related places, hint; and the count at the end."""
+"""Diagnostics for a person: place, source line with a caret, related places, hint; then the count."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def _block(diagnostic: Diagnostic, style: Style) -> list[str]:
     place = f"{style.paint(_place(diagnostic.location), Ink.BOLD)}: " if diagnostic.location else ""
     lines = [f"{place}{head}: {visible(diagnostic.message)}"]
     if diagnostic.location and diagnostic.excerpt is not None:
-        mark = style.paint(_mark("^", diagnostic.location, diagnostic.excerpt, diagnostic.extent), Ink.BOLD, ink)
+        mark = style.paint(
+            _mark("^", diagnostic.location, diagnostic.excerpt, diagnostic.extent), Ink.BOLD, ink
+        )
         lines += _excerpt(diagnostic.location, diagnostic.excerpt, mark, style)
     for other in diagnostic.also:
         note = style.paint("note:", Ink.BOLD)

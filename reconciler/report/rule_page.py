@@ -24,7 +24,10 @@ def rule_page(rule: Rule, bad: str | None = None, good: str | None = None) -> st
         good: the same file as it should be.
     """
     about = (rule.explanation, f"{_kind(rule)}. {_how_to_silence(rule)}")
-    parts = [f"# {rule.code}: {rule.title}", *(textwrap.fill(text, _WIDTH, break_on_hyphens=False) for text in about)]
+    parts = [
+        f"# {rule.code}: {rule.title}",
+        *(textwrap.fill(text, _WIDTH, break_on_hyphens=False) for text in about),
+    ]
     if bad:
         parts += ["Not accepted:" if rule.severity is Severity.ERROR else "Worth a second look:", _yaml(bad)]
     if good:
@@ -38,9 +41,9 @@ def rule_index(rules: Iterable[Rule]) -> str:
     head = [
         "# Rules",
         "",
-        "What manifests and configuration are held to. `reconciler validate --explain CODE` prints a rule's page.",
-        "[Manifests and configuration](../manifests.md#rules) tells how a rule is selected or ignored. These pages",
-        "are made from the code: `UPDATE_GOLDEN=1 ./script/test tests/unit/test_rule_pages.py` renews them.",
+        "What manifests and configuration are held to. `reconciler validate --explain CODE` prints a page.",
+        "[Manifests and configuration](../manifests.md#rules) tells how a rule is selected or ignored.",
+        "These pages are made from the code: `UPDATE_GOLDEN=1 ./script/test tests/unit/test_rule_pages.py`.",
         "",
         "| code | rule | |",
         "|---|---|---|",

@@ -234,7 +234,11 @@ def test_what_is_only_for_servers_does_not_matter() -> None:
     _write(reconciler=CONFIG, shared__a=BAD_EVENT)
     (Path("prod")).mkdir()
     result = _validate(
-        "--format", "json", VAULT_ADDR="http://vault.example.com", ZOF_API_URL="no url", VAULT_NAMESPACE="a//b"
+        "--format",
+        "json",
+        VAULT_ADDR="http://vault.example.com",
+        ZOF_API_URL="no url",
+        VAULT_NAMESPACE="a//b",
     )
     assert (result.exit_code, result.stderr) == (3, "")
     assert _found(result) == [("WH020", "shared/a.yaml", 6)]
@@ -283,7 +287,7 @@ def test_unknown_events_can_be_allowed() -> None:
 
 
 def test_the_configuration_selects_and_ignores_rules() -> None:
-    """`rules` turns on what is off by default and silences what may be; guards and misspelt codes are told."""
+    """`rules` turns on what is off by default and silences what may be; guards stay."""
     overlap = GOOD + "  secret: {overlap: 24h}\n"
     _write(reconciler=CONFIG + "rules: {select: [WH034], ignore: [WH035]}\n", shared__a=overlap)
     Path("prod").mkdir()

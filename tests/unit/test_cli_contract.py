@@ -15,8 +15,14 @@ VAULT = {"--vault-mount", "--vault-prefix"}
 FLAGS = {
     "validate": COMMON | EVENTS | {"--explain"},
     "plan": COMMON | VAULT | EVENTS | {"--out", "--exit-code"},
-    "apply": COMMON - {"--output"} | VAULT | EVENTS | {"--plan", "--yes", "--approve", "--jobs", "--lock-timeout"},
-    "rotate": COMMON - {"--output"} | VAULT | EVENTS | {"--now", "--yes", "--approve", "--jobs", "--lock-timeout"},
+    "apply": COMMON - {"--output"}
+    | VAULT
+    | EVENTS
+    | {"--plan", "--yes", "--approve", "--jobs", "--lock-timeout"},
+    "rotate": COMMON - {"--output"}
+    | VAULT
+    | EVENTS
+    | {"--now", "--yes", "--approve", "--jobs", "--lock-timeout"},
     "drift": COMMON | VAULT | EVENTS,
     "status": COMMON | VAULT | EVENTS,
     "doctor": COMMON | VAULT,

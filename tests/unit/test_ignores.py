@@ -1,4 +1,4 @@
-"""Which rules hold: comments that silence one on their line, and what the configuration selects or ignores."""
+"""Which rules hold: comments that silence one on their line, and what the configuration says."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ def test_no_guard_can_be_ignored(code: str) -> None:
     """A rule about form, safety or policy is held to, whatever a comment on its line says."""
     comment = f"# reconciler: ignore[{code}] we know better"
     text = f"{HEAD}  url: https://u:p@10.0.0.1/#x  {comment}\n  events: [run.failed]\n"
-    assert [each[6:11] for each in found(text)] == sorted(["WH025", "WH026", "WH027", "WH061"]) or code == "WH026"
+    assert [each[6:11] for each in found(text)] == sorted(
+        ["WH025", "WH026", "WH027", "WH061"]
+    ) or code == "WH026"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,9 @@ def test_what_stands_in_a_text_is_no_comment(text: str) -> None:
 )
 def test_a_comment_beside_a_text_is_one(text: str, expected: list[str]) -> None:
     """The line on which a block begins, and those after it, may have comments."""
-    assert [each.partition("[")[2][:5] for each in found(f"{HEAD}{URL}  events: [run.failed]\n{text}")] == expected
+    assert [
+        each.partition("[")[2][:5] for each in found(f"{HEAD}{URL}  events: [run.failed]\n{text}")
+    ] == expected
 
 
 def test_where_a_file_breaks_off_no_comment_is_called_useless() -> None:
@@ -156,7 +160,9 @@ def test_a_rule_that_is_off_holds_once_it_is_selected() -> None:
     assert found(silenced, selected) == []
     owned = OWNERLESS.replace("name: a", "name: a, labels: {owner: ada}")
     assert found(owned, selected) == []
-    labelled = OWNERLESS.replace("{name: a}", "\n  name: a\n  labels: {tier: x}  # reconciler: ignore[WH034] a test")
+    labelled = OWNERLESS.replace(
+        "{name: a}", "\n  name: a\n  labels: {tier: x}  # reconciler: ignore[WH034] a test"
+    )
     assert found(labelled, selected) == []
 
 

@@ -255,8 +255,8 @@ def test_duplicates_name_both_files(first: str, second: str, rules: list[str]) -
     assert len(loaded.diagnostics) == len(rules)
     for found, expected in zip(loaded.diagnostics, rules, strict=True):
         assert str(found).startswith(expected)
-        first = {"WH021": ["a/x.yaml:3:18"], "WH022": ["a/x.yaml:5:8"]}
-        assert [str(each.location) for each in found.also] == first.get(found.rule, [])
+        places = {"WH021": ["a/x.yaml:3:18"], "WH022": ["a/x.yaml:5:8"]}
+        assert [str(each.location) for each in found.also] == places.get(found.rule, [])
 
 
 @pytest.mark.parametrize(

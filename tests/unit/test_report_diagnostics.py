@@ -128,15 +128,16 @@ def test_json_has_every_part() -> None:
 
 def test_github_gets_one_command_a_problem() -> None:
     """A workflow command has file, line, columns and rule, and tells of related places and the hint."""
-    assert diagnostics_github([DUPLICATE, WARNING]).splitlines() == [
-        "::error file=a b/ü.yaml,line=4,col=9,endColumn=14,title=WH021::another manifest has the name `first` "
-        "already%0Anote: a/b.yaml:3:9: the first one is here%0Ahelp: a name is unique",
-        "::warning file=m.yaml,line=1,col=1,title=WH033::all of them",
-    ]
+    assert diagnostics_github([DUPLICATE, WARNING]) == (
+        "::error file=a b/ü.yaml,line=4,col=9,endColumn=14,title=WH021::"
+        "another manifest has the name `first` already"
+        "%0Anote: a/b.yaml:3:9: the first one is here%0Ahelp: a name is unique\n"
+        "::warning file=m.yaml,line=1,col=1,title=WH033::all of them\n"
+    )
 
 
 def test_sarif_has_places_related_places_and_rules() -> None:
-    """A log is valid by the schema of OASIS; results point at rules with help, and at encoded relative URIs."""
+    """A log is valid by the schema of OASIS; results point at rules with help, and at encoded URIs."""
     run = sarif(DUPLICATE, WARNING, Diagnostic(Severity.ERROR, "WH001", "no place"))
     duplicate, warning, placeless = run["results"]
     assert run["columnKind"] == "utf16CodeUnits"
@@ -207,7 +208,7 @@ def test_columns_of_sarif_count_utf_16_code_units(tmp_path: Path) -> None:
 
 
 def test_nothing_hostile_breaks_out_of_text() -> None:
-    """Control characters of paths, messages, hints and lines become visible; no line begins with a command."""
+    """Control characters of paths, messages and lines become visible; no line begins with a command."""
     text = diagnostics_text([hostile()])
     assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", text)
     assert not re.search(r"^::", text, re.MULTILINE)
