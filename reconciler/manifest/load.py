@@ -38,7 +38,7 @@ _URL = ("spec", "url")
 _EVENTS = ("spec", "events")
 _ABOUT_KIND = {("kind",), ("apiVersion",)}
 _DEFAULT = Selection()
-MAX_PROBLEMS = 10_000
+MAX_PROBLEMS = 50_000
 """Problems a file: more only bury the first."""
 
 

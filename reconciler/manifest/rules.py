@@ -30,8 +30,8 @@ UNSUPPORTED_YAML = Rule(
 TOO_LARGE = Rule(
     "WH005",
     "A limit is exceeded",
-    "A file has at most 8 MiB and 10,000 problems, a document 65,536 nodes and 32 levels, a number 64 "
-    "characters.",
+    "A file has at most 8 MiB and 50,000 problems, a document 10,000 problems, 65,536 nodes and 32 levels, "
+    "a number 64 characters. What is beyond a limit is not checked.",
 )
 DUPLICATE_KEY = Rule(
     "WH006",

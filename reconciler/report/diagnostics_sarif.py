@@ -42,7 +42,9 @@ def diagnostics_sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rul
         "columnKind": "utf16CodeUnits",
         "results": [_result(each, index[each.rule], twins) for each in diagnostics],
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
+    log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+    # Compact: a log is for machines, and may have ten thousand results.
+    return json.dumps(log, separators=(",", ":")) + "\n"
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

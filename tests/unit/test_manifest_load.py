@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.diagnostics import Severity
 from reconciler.errors import InvalidInput
-from reconciler.manifest.explain import explain, find_violations
+from reconciler.manifest.explain import MAX_VIOLATIONS, explain, find_violations
 from reconciler.manifest.load import MAX_PROBLEMS, load_manifests
 from reconciler.manifest.loader import parse
 from reconciler.manifest.schema import Schema
@@ -303,7 +303,7 @@ NODES = "the document has more than 65,536 nodes"
 TAGS = "tags are not supported"
 ANCHORS = "anchors are not supported"
 ALIASES = "aliases are not supported"
-ENOUGH = "error[WH005]: this file has more than 10,000 problems; the rest is not checked"
+ENOUGH = "error[WH005]: this file has more than 50,000 problems; the rest is not checked"
 ESCAPE = "found invalid Unicode character escape code"
 MANY = 40_000
 HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
@@ -433,18 +433,18 @@ def test_a_hostile_file_is_refused_at_its_place(text: str | bytes, expected: lis
             + ", ".join(f"k{i}: 1" for i in range(MANY // 2))
             + "}}\n"
             + SPEC,
-            MAX_PROBLEMS,
+            MAX_VIOLATIONS,
             None,
         ),
-        (MANIFEST + "".join(f"  k{i}: 1\n" for i in range(MANY // 2)), MAX_PROBLEMS, None),
+        (MANIFEST + "".join(f"  k{i}: 1\n" for i in range(MANY // 2)), MAX_VIOLATIONS, None),
         (MANIFEST.replace("run.failed", "1, " + ", ".join(f"a{i}" for i in range(MANY))), 102, None),
         (
-            "a\n--- \n" * MANY,
+            "a\n--- \n" * (MAX_PROBLEMS + 1_000),
             MAX_PROBLEMS + 2,
             f"{2 * MAX_PROBLEMS + 1}:1: {ENOUGH}",
         ),
         (
-            "--- &a b\n" * MANY,
+            "--- &a b\n" * (MAX_PROBLEMS + 1_000),
             MAX_PROBLEMS + 2,
             f"{MAX_PROBLEMS + 1}:1: {ENOUGH}",
         ),
@@ -452,7 +452,7 @@ def test_a_hostile_file_is_refused_at_its_place(text: str | bytes, expected: lis
     ids=["labels", "keys", "events", "documents", "anchors"],
 )
 def test_a_file_with_endless_problems_is_not_read_to_its_end(text: str, count: int, last: str | None) -> None:
-    """Ten thousand problems are enough: the rest of such a file costs nothing."""
+    """There is an end to the problems of a document and of a file: the rest costs nothing."""
     found = problems(text)
     assert abs(len(found) - count) <= 2
     if last:
