@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.diagnostics import Severity
+from reconciler.diagnostics import Diagnostic, Related, Severity
 from reconciler.errors import InvalidInput
+from reconciler.manifest.claims import show_firsts
 from reconciler.manifest.explain import MAX_VIOLATIONS, explain, find_violations
 from reconciler.manifest.load import MAX_PROBLEMS, load_manifests
 from reconciler.manifest.loader import parse
 from reconciler.manifest.schema import Schema
+from reconciler.model import Location
 from reconciler.report.diagnostics import diagnostics_text
 
 if TYPE_CHECKING:
@@ -457,3 +459,28 @@ def test_a_file_with_endless_problems_is_not_read_to_its_end(text: str, count: i
     assert abs(len(found) - count) <= 2
     if last:
         assert last in found[-2:]
+
+
+FIRSTS: list[tuple[str, str | None, str]] = [
+    ("unchanged", "# c\n" + OTHER, "m.yaml:4:18"),
+    ("gone", None, "m.yaml:2:1"),
+    ("broken before", "a: [\n" + OTHER, "m.yaml:2:1"),
+    ("broken after", f"# c\n{OTHER}---\na: [\n", "m.yaml:4:18"),
+    ("moved", "\n\n\n" + OTHER, "m.yaml:2:1"),
+    ("with an anchor", "# c\n" + OTHER.replace("name: b", "name: &b b"), "m.yaml:2:1"),
+    ("with a key twice", f"# c\n{OTHER}kind: x\n", "m.yaml:2:1"),
+    ("no mapping", "# c\n- a\n", "m.yaml:2:1"),
+]
+
+
+@pytest.mark.parametrize(("text", "place"), [pytest.param(*rest, id=name) for name, *rest in FIRSTS])
+def test_the_first_of_two_is_shown_where_it_still_is(text: str | None, place: str) -> None:
+    """The file of the first is read again: one that has changed meanwhile is left at its document's place."""
+    if text is not None:
+        Path("m.yaml").write_text(text)
+    first = Related(Location("m.yaml", 2, 1), "the first one is here")
+    clash = Diagnostic(Severity.ERROR, "WH021", "m", Location("n.yaml"), also=(first,))
+    (shown,) = show_firsts([clash])
+    (also,) = shown.also
+    assert str(also.location) == place
+    assert (also.excerpt is not None) is (place == "m.yaml:4:18" or text == "# c\n- a\n")

@@ -1,4 +1,4 @@
-"""Thousands of broken manifests: all are reported in one run, in memory that grows with their number alone."""
+"""Thousands of broken manifests: all are reported in one run, in memory that grows with their number."""
 
 from __future__ import annotations
 

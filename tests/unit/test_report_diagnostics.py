@@ -134,6 +134,7 @@ def test_github_gets_one_command_a_problem() -> None:
         "%0Anote: a/b.yaml:3:9: the first one is here%0Ahelp: a name is unique\n"
         "::warning file=m.yaml,line=1,col=1,title=WH033::all of them\n"
     )
+    assert diagnostics_github([Diagnostic(Severity.ERROR, "WH001", "m")]) == "::error title=WH001::m\n"
 
 
 def test_sarif_has_places_related_places_and_rules() -> None:
