@@ -269,12 +269,16 @@ _SENTENCES: dict[str, tuple[Rule, _Sentence]] = {
 
 
 def _hint(error: Any, rule: Rule | None = None) -> str | None:
-    """Return what helps: quotation marks, or the description in the schema."""
+    """Return what helps: quotation marks, the nearest allowed value, or the description in the schema."""
     scalar = error.instance is not None and not isinstance(error.instance, dict | list | str)
     if rule is rules.WRONG_TYPE and scalar and error.validator_value == "string":
         return "put the value in quotes to make it a string"
     if error.validator_value == "boolean" and str(error.instance).lower() in {"yes", "no", "on", "off"}:
         return "write `true` or `false`: in YAML 1.2 the others are strings"
+    if error.validator in {"enum", "const"} and isinstance(error.instance, str):
+        allowed = error.validator_value if error.validator == "enum" else [error.validator_value]
+        if similar := suggestion(error.instance, [value for value in allowed if isinstance(value, str)]):
+            return f"did you mean `{similar}`?"
     description = error.schema.get("description") if isinstance(error.schema, dict) else None
     return description if isinstance(description, str) else None
 

@@ -61,6 +61,7 @@ GOOD_CONFIG: dict[str, Any] = {
         }
     ],
     "policy": "p.json",
+    "rules": {"select": ["WH034"], "ignore": ["WH033", "WH035"]},
 }
 ODD = st.one_of(
     st.none(),

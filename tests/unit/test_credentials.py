@@ -138,3 +138,11 @@ def test_a_long_text_is_judged_in_bearable_time(unit: str) -> None:
     likely_secret(text)
     likely_secret(text, target=True)
     assert may_hold_secret(text.encode()) or unit in {"://", "://a:", "?token", "s.", "xox", "-----BEGIN "}
+
+
+@pytest.mark.parametrize("text", KNOWN, ids=KNOWN.values())
+def test_the_fast_search_misses_no_known_shape(text: str) -> None:
+    """Hyphens in the middle of a secret, where its shape has them, do not hide it from the fast search."""
+    broken_up = "".join("-" if number % 9 == 8 and number > 8 else char for number, char in enumerate(text))
+    if known_secret(broken_up):
+        assert may_hold_secret(broken_up.encode())
