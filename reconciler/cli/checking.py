@@ -9,7 +9,7 @@ from reconciler.cli.configuration import load_organization, read_configuration
 from reconciler.cli.output import write_result
 from reconciler.diagnostics import Severity
 from reconciler.errors import ExitCode, InvalidInput, UsageError
-from reconciler.manifest.config_file import ConfigInvalid
+from reconciler.manifest.config_file import ConfigInvalid, Salvage
 from reconciler.manifest.load import load_manifests
 from reconciler.manifest.rules import RULES
 from reconciler.manifest.selection import unknown_code_hint
@@ -47,13 +47,22 @@ def validate(settings: Settings) -> ExitCode:
         config = read_configuration(settings, environ)
         loaded = [load_organization(config, each, settings) for each in config.organizations]
     except InvalidInput as invalid:
+        salvage = Salvage()
         if isinstance(invalid, ConfigInvalid):
             found += invalid.diagnostics
+            salvage = invalid.salvage
         else:
             unusable = invalid
-        # What was named can be checked all the same: one run is to report everything.
-        if settings.paths:
-            loaded = [load_manifests(settings.paths, allow_unknown_events=settings.allow_unknown_events)]
+        # What is meant can be checked all the same: one run is to report everything.
+        loaded = [
+            load_manifests(
+                paths,
+                policy=salvage.policy,
+                allow_unknown_events=settings.allow_unknown_events,
+                selection=salvage.rules,
+            )
+            for paths in ([settings.paths] if settings.paths else salvage.manifests)
+        ]
     # Organizations may share manifests: each problem counts once.
     found = list(dict.fromkeys([*found, *(each for one in loaded for each in one.diagnostics)]))
     if loaded or not unusable:

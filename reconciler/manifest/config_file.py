@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -40,13 +41,27 @@ if TYPE_CHECKING:
     _Path = tuple[str | int, ...]
 
 
+_DEFAULT_RULES = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What an invalid configuration says all the same: enough to check the manifests that it means."""
+
+    manifests: tuple[tuple[str, ...], ...] = ()
+    """The paths of each organization that names some, or has some at the usual place."""
+    policy: Path | None = None
+    rules: Selection = _DEFAULT_RULES
+
+
 class ConfigInvalid(InvalidInput):
     """The configuration file is invalid."""
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        """Keep the `diagnostics`: at least one, sorted by place."""
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], salvage: Salvage = Salvage()) -> None:
+        """Keep the `diagnostics`: at least one, sorted by place; and the `salvage`."""
         super().__init__("the configuration is invalid", hint="`reconciler schema config` prints its schema")
         self.diagnostics = diagnostics
+        self.salvage = salvage
 
 
 def read_config(path: Path) -> Config:
@@ -64,7 +79,8 @@ def read_config(path: Path) -> Config:
     if documents:
         found += _problems(source, documents[0])
     if found:
-        raise ConfigInvalid(tuple(sorted(found, key=place_and_rule)))
+        salvage = _salvage(documents[0].value, path.parent) if documents else Salvage()
+        raise ConfigInvalid(tuple(sorted(found, key=place_and_rule)), salvage)
     return _config(documents[0].value, path.parent)
 
 
@@ -144,8 +160,7 @@ def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
     """Yield the codes that no rule has, and those of rules that may not be ignored."""
     settings = document.value.get("rules") if isinstance(document.value, dict) else None
     for key in ("select", "ignore"):
-        codes = settings.get(key) if isinstance(settings, dict) else None
-        for index, code in enumerate(codes if isinstance(codes, list) else ()):
+        for index, code in enumerate(_list(settings, key)):
             path = ("rules", key, index)
             rule = rules.RULES.get(code) if isinstance(code, str) else None
             if isinstance(code, str) and rule is None:
@@ -158,12 +173,46 @@ def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
 
 def _settings(value: Any, *keys: str) -> Iterator[tuple[_Path, str]]:
     """Yield path and value of a setting of each organization that has it, in a document of whatever form."""
-    organizations = value.get("organizations") if isinstance(value, dict) else None
-    for index, found in enumerate(organizations if isinstance(organizations, list) else ()):
+    for index, found in enumerate(_list(value, "organizations")):
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None  # noqa: PLW2901 - the way down
         if isinstance(found, str):
             yield ("organizations", index, *keys), found
+
+
+def _salvage(value: Any, folder: Path) -> Salvage:
+    """Return what can be made of a document of whatever form; its paths start at `folder`."""
+    if not isinstance(value, dict):
+        return Salvage()
+    usual = [DEFAULT_MANIFESTS] if (folder / DEFAULT_MANIFESTS).is_dir() else []
+    named = (each.get("manifests", usual) for each in _list(value, "organizations") if isinstance(each, dict))
+    manifests = (
+        tuple(str(folder / path) for path in paths if isinstance(path, str))
+        for paths in named
+        if isinstance(paths, list)
+    )
+    policy = value.get("policy")
+    return Salvage(
+        tuple(filter(None, manifests)),
+        folder / policy if isinstance(policy, str) and policy else None,
+        _selection(value),
+    )
+
+
+def _selection(value: Mapping[str, Any]) -> Selection:
+    """Return which rules a document selects and ignores; what may not be ignored is held to."""
+    settings = value.get("rules")
+    select, ignore = _list(settings, "select"), _list(settings, "ignore")
+    return Selection(
+        frozenset(code for code in rules.RULES if code in select),
+        frozenset(code for code in rules.IGNORABLE if code in ignore),
+    )
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    """Return the list under a key of what should be a mapping; an empty one where there is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _config(value: Mapping[str, Any], folder: Path) -> Config:
@@ -172,7 +221,7 @@ def _config(value: Mapping[str, Any], folder: Path) -> Config:
     return Config(
         tuple(_organization(each, folder) for each in value["organizations"]),
         None if policy is None else folder / policy,
-        Selection(*(frozenset(value.get("rules", {}).get(key, ())) for key in ("select", "ignore"))),
+        _selection(value),
     )
 
 

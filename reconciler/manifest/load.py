@@ -28,7 +28,7 @@ from reconciler.model import Location
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from reconciler.manifest.document import YamlDocument
     from reconciler.model import Webhook
@@ -201,6 +201,10 @@ class _Loader:
                 yield source.violation(each, document)
         yield from bad_url
         yield from self._check_events(source, document)
+        told = {each.path for each in violations}
+        yield from self._breaks_policy(source, document, told)
+        for bad in find_bad_values(document.value, told):
+            yield source.finding(bad.rule, bad.message, document, bad.path, bad.hint)
         name, url = _part(document.value, _NAME), _part(document.value, _URL)
         if isinstance(name, str) and self._schema.accepts(_minimal(name)):
             yield from self._claims.name(name, source, document)
@@ -229,12 +233,16 @@ class _Loader:
         ]
         return webhook, problems
 
-    def _breaks_policy(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Return how a manifest breaks the policy."""
+    def _breaks_policy(
+        self, source: Source, document: YamlDocument, told: Collection[tuple[str | int, ...]] = ()
+    ) -> list[Diagnostic]:
+        """Return how a manifest breaks the policy, but for what is `told` of already, by its path."""
         if self._policy is None or self._policy.accepts(document.value):
             return []
         violations = self._policy.explain(document.value)
-        return [source.violation(violation, document, rules.POLICY) for violation in violations]
+        return [
+            source.violation(each, document, rules.POLICY) for each in violations if each.path not in told
+        ]
 
     def _check_events(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Return the event types of a manifest that do not exist."""

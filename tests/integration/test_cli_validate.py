@@ -155,11 +155,12 @@ def test_what_clashes_in_one_organization_is_fine_in_another() -> None:
 
 
 def test_problems_of_the_configuration_are_told_like_those_of_manifests() -> None:
-    """A broken configuration: exit 3 with its places; manifests that were named are checked all the same."""
+    """A broken configuration: exit 3 with its places; the manifests that it means are checked, too."""
     _write(reconciler=CONFIG.replace("manifests: [shared]", "manifest: [shared]"), shared__a=BAD_EVENT)
+    _write(prod__b=GOOD.replace("ci", "cd"))
     alone = _validate("--format", "json")
     assert alone.exit_code == 3
-    assert _found(alone) == [("WH010", "reconciler.yaml", 7)]
+    assert _found(alone) == [("WH010", "reconciler.yaml", 7), ("WH020", "shared/a.yaml", 6)]
     both = _validate("shared", "--format", "json")
     assert both.exit_code == 3
     assert _found(both) == [("WH010", "reconciler.yaml", 7), ("WH020", "shared/a.yaml", 6)]
@@ -296,7 +297,7 @@ def test_the_configuration_selects_and_ignores_rules() -> None:
     _write(reconciler=CONFIG + "rules: {select: [WH34, 5], ignore: [WH027]}\n")
     broken = _validate("--format", "json")
     assert broken.exit_code == 3
-    assert [rule for rule, _, _ in _found(broken)] == ["WH053", "WH012", "WH054"]
+    assert [rule for rule, _, _ in _found(broken)] == ["WH053", "WH012", "WH054", "WH035"]
     assert "did you mean `WH034`?" in broken.stdout
 
 
@@ -321,3 +322,25 @@ def test_problems_of_the_policy_have_their_place(folder: Path) -> None:
     assert result.exit_code == 3
     assert "policy.json:2:11: error[WH041]" in result.stdout
     assert '  2 |   "type": "objekt"\n    |           ^^^^^^^^\n' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- a\n", []),
+        ("organizations: 5\n", []),
+        ("organizations: [5, {manifests: 5}, {manifests: [5]}, {manifests: [m/a.yaml]}]\n", ["WH020"]),
+        ("organizations: [{nam: acme}]\npolicy: p.json\n", ["WH040", "WH020"]),
+        ("organizations: [{name: acme}]\npolicy: 5\n", ["WH020"]),
+        ("a: &a b\norganizations: [{name: acme}]\n", []),
+        ("a: [\n", []),
+    ],
+)
+def test_what_a_broken_configuration_means_is_checked(folder: Path, text: str, expected: list[str]) -> None:
+    """Manifests that an organization names, or has at the usual place, and the policy are found."""
+    (folder / "p.json").write_text('{"required": ["x"]}', encoding="utf-8")
+    _write(reconciler=text, manifests__a=BAD_EVENT, m__a=BAD_EVENT)
+    result = _validate("--format", "json")
+    assert result.exit_code == 3
+    assert [rule for rule, path, _ in _found(result) if path != "reconciler.yaml"] == expected
+    assert any(path == "reconciler.yaml" for _, path, _ in _found(result))

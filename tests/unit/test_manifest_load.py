@@ -484,3 +484,17 @@ def test_the_first_of_two_is_shown_where_it_still_is(text: str | None, place: st
     (also,) = shown.also
     assert str(also.location) == place
     assert (also.excerpt is not None) is (place == "m.yaml:4:18" or text == "# c\n- a\n")
+
+
+def test_fixing_one_error_does_not_uncover_the_next() -> None:
+    """A manifest that breaks its schema is held against policy and calendar; nothing is told twice."""
+    policy = {"required": ["x"], **within("spec", "test", schema={"type": "string"})}
+    Path("p.json").write_text(json.dumps(policy))
+    text = f"{MANIFEST}  test: 5\n  secret: {{createdAfter: '2026-02-30T00:00:00Z', overlap: 91 d}}\n"
+    assert [each[each.index("[") + 1 : each.index("]")] for each in problems(text, policy="p.json")] == [
+        "WH040",
+        "WH012",
+        "WH028",
+        "WH014",
+    ]
+    assert len(problems(f"{MANIFEST}  secret: 5\n")) == 1
