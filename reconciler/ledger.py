@@ -79,6 +79,8 @@ class Pending:
     baseline_ids: frozenset[str]
     """The endpoints that had this normalised URL before: none of them can be ours."""
     written_at: datetime
+    resent: bool = False
+    """Another run than the one that wrote it may send it, too: a server that forgot the key makes two."""
     stuck: bool = False
     """The server's last word on this key was an error that it may have stored."""
     gap: bool = False
@@ -271,6 +273,7 @@ def _ledger_to_json(ledger: Ledger) -> dict[str, Any]:
             "digest": pending.digest,
             "baseline_ids": sorted(pending.baseline_ids),
             "written_at": to_timestamp(pending.written_at),
+            "resent": pending.resent,
             "stuck": pending.stuck,
             "gap": pending.gap,
             "revoke": pending.revoke,
@@ -389,6 +392,7 @@ def _pending_from_json(value: dict[str, Any]) -> Pending:
         digest=_text(value["digest"]),
         baseline_ids=frozenset(_texts(value["baseline_ids"])),
         written_at=_moment(value["written_at"]),
+        resent=_flag(value["resent"]),
         stuck=_flag(value["stuck"]),
         gap=_flag(value["gap"]),
         revoke=_flag(value["revoke"]),

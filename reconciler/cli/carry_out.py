@@ -16,12 +16,12 @@ from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.output import write_note, write_problems, write_result
 from reconciler.cli.planfile import read_plan_file
-from reconciler.cli.preview import view_of
+from reconciler.cli.preview import rendered_plan
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, GuardRefused, InvalidInput, ReconcilerError, UsageError
+from reconciler.report.outcome_markdown import outcome_markdown
 from reconciler.report.outcome_text import outcome_text, outcome_value
 from reconciler.report.plan_json import to_json_text
-from reconciler.report.plan_text import plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -123,6 +123,8 @@ class _Application:
         report["outcome"] = outcome_value(site.name, planned.plan.digest, outcome)
         if self._settings.format == "text":
             write_result("\n" + outcome_text(outcome, color=self._settings.color))
+        elif self._settings.format == "markdown":
+            write_result("\n" + outcome_markdown(site.name, outcome))
         return ExitCode.OK if outcome.complete else ExitCode.PARTIAL
 
     def _plan(self, site: Site, world: World, limits: GuardLimits) -> Planned:
@@ -138,8 +140,8 @@ class _Application:
 
     def _show(self, site: Site, planned: Planned) -> dict[str, Any]:
         """Show the plan to whoever decides; begin the report."""
-        text = plan_text(planned.plan, planned.verdicts, view=view_of(site, self._settings))
-        if self._settings.format == "text":
+        text = rendered_plan(planned, site, self._settings)
+        if self._settings.format != "json":
             write_result(text)
         elif not self._options.yes:
             # Nobody says yes to what they have not seen, and stdout is for the JSON.

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Function = Callable[..., Any]
 
+PLAN_FORMATS = ("text", "json", "markdown", "github")
+"""What a plan can be written as."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

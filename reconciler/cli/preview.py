@@ -9,8 +9,9 @@ from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.output import write_file, write_result
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, UsageError
+from reconciler.report.markdown import COMMENT_LIMIT
 from reconciler.report.plan_json import plan_json, to_json_text
-from reconciler.report.plan_text import DRIFT, View, plan_text
+from reconciler.report.plan_text import DRIFT, PLAN, View, plan_text
 from reconciler.report.status_text import status_text, status_value
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
+    from reconciler.report.plan_text import Title
+    from reconciler.workflow import Planned
 
 
 def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode:
@@ -34,9 +37,7 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
             planned = workflow.plan(world, site.desired, site.limits, site.requests_per_minute)
         if out is not None:
             write_file(out, plan_json(planned.plan))
-        results.add(
-            planned.plan.to_json(), plan_text(planned.plan, planned.verdicts, view=view_of(site, settings))
-        )
+        results.add(planned.plan.to_json(), rendered_plan(planned, site, settings, share=len(sites)))
         if planned.verdicts:
             return ExitCode.REFUSED
         return ExitCode.PENDING if pending_is_2 and planned.plan.pending else ExitCode.OK
@@ -51,9 +52,9 @@ def drift(settings: Settings) -> ExitCode:
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
-            found = workflow.drift(world, site.desired, site.limits, site.requests_per_minute).plan
-        results.add(found.to_json(), plan_text(found, title=DRIFT, view=view_of(site, settings)))
-        return ExitCode.PENDING if found.pending else ExitCode.OK
+            found = workflow.drift(world, site.desired, site.limits, site.requests_per_minute)
+        results.add(found.plan.to_json(), rendered_plan(found, site, settings, title=DRIFT, share=len(sites)))
+        return ExitCode.PENDING if found.plan.pending else ExitCode.OK
 
     return results.write_after(for_each(sites, show))
 
@@ -75,9 +76,25 @@ def status(settings: Settings) -> ExitCode:
     return results.write_after(for_each(sites, show))
 
 
-def view_of(site: Site, settings: Settings) -> View:
-    """Return how this person wants to see this organization's plan."""
-    return View(site.requests_per_minute, verbose=settings.verbose > 0, color=settings.color)
+def rendered_plan(
+    planned: Planned, site: Site, settings: Settings, *, title: Title = PLAN, share: int = 1
+) -> str:
+    """Return a plan as it was asked for; `share` plans share the length of one comment."""
+    view = View(site.requests_per_minute, verbose=settings.verbose > 0, color=settings.color)
+    match settings.format:
+        case "markdown":
+            from reconciler.report.plan_markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
+
+            limit = COMMENT_LIMIT // share
+            return plan_markdown(
+                planned.plan, planned.verdicts, title=title, view=view, page=site.run.url, limit=limit
+            )
+        case "github":
+            from reconciler.report.plan_github import plan_github  # noqa: PLC0415 (most runs want text)
+
+            return plan_github(planned.plan, planned.verdicts)
+        case _:
+            return plan_text(planned.plan, planned.verdicts, title=title, view=view)
 
 
 class Results:

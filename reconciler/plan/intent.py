@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from reconciler.ledger import Current, Document, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, Webhook
-from reconciler.plan.need import candidates, conflicting
+from reconciler.plan.need import conflicting
 from reconciler.plan.situation import Situation, delete, refuses_key, write
 from reconciler.plan.steps import (
     CreateEndpoint,
@@ -17,6 +17,7 @@ from reconciler.plan.steps import (
     ListAgain,
     Step,
 )
+from reconciler.plan.sweep import clear_abandoned
 from reconciler.ports import (
     Created,
     Refused,
@@ -84,13 +85,12 @@ def begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = Fal
 def resolve(s: Situation, document: Document, pending: Pending) -> Step:
     """Find out what became of an intent, by its own request if that can be repeated."""
     if pending.stuck:
-        return _clean_up(s, document, pending)
+        return _give_up(s, document, pending)
     answer = s.progress.created if s.progress.key == pending.idempotency_key else None
     match answer:
         case None:
-            is_old = s.stored.age >= REPLAY_WINDOW.total_seconds()
-            if is_old or (pending.gap and not _is_wanted(s, pending)):
-                return _clean_up(s, document, pending)
+            if _age(s, pending) >= REPLAY_WINDOW or (pending.gap and not _is_wanted(s, pending)):
+                return _give_up(s, document, pending)
             return _send(s, document, pending)
         case Created(endpoint=endpoint) if endpoint.id in pending.baseline_ids and not _is_current(
             document, endpoint.id
@@ -127,11 +127,23 @@ def _is_wanted(s: Situation, pending: Pending) -> bool:
 
 
 def _is_ours(s: Situation, pending: Pending) -> bool:
-    """Whether this run wrote the intent itself. Any other was sent before, and who knows what came of it."""
-    return pending.idempotency_key in s.progress.begun
+    """Whether nobody but this run can have sent the intent. Else who knows what came of it."""
+    return pending.idempotency_key in s.progress.begun and not pending.resent
+
+
+def _age(s: Situation, pending: Pending) -> timedelta:
+    """Return how long ago the intent was written, by whichever clock makes it older."""
+    return max(timedelta(seconds=s.stored.age), s.now - pending.written_at)
 
 
 def _send(s: Situation, document: Document, pending: Pending) -> Step:
+    if not _is_ours(s, pending) and not pending.resent:
+        # Whoever wrote it may be at work, and is to learn that there may be two endpoints soon.
+        ledger = replace(document.ledger, pending=replace(pending, resent=True))
+        return write(s, replace(document, ledger=ledger), "record that the intent is sent again")
+    # Whoever wrote the intent won: what its baseline shows of attempts before cannot be recorded any more.
+    if step := clear_abandoned(s, document.ledger, among=pending.baseline_ids):
+        return step
     if pending.gap:
         # Only we want this URL, so what is owned and stands here belongs to us or to a webhook that leaves.
         for endpoint_id in sorted(pending.baseline_ids):
@@ -144,18 +156,11 @@ def _send(s: Situation, document: Document, pending: Pending) -> Step:
     return CreateEndpoint(pending.idempotency_key, pending.body, pending.baseline_ids)
 
 
-def _clean_up(s: Situation, document: Document, pending: Pending) -> Step:
-    """The key may be forgotten: remove what it may have made, then start over."""
-    if not s.listing_current:
-        return ListAgain()
-    # Nothing was written since, so the version's age tells when it was sent last.
-    since = timedelta(seconds=s.stored.age) - (timedelta(0) if pending.stuck else REPLAY_WINDOW)
-    last_sent = s.now - max(since, timedelta(0))
-    for endpoint in candidates(pending.abandon(last_sent), s.live, spared=document.ledger.recorded_ids):
-        step = delete(s, endpoint.id, "delete what the abandoned attempt made")
-        if step is not None:
-            return step
-    return _abandon(s, document, pending, last_sent)
+def _give_up(s: Situation, document: Document, pending: Pending) -> Step:
+    """The key may be forgotten: give the attempt up. The next one, or the sweep, removes what it made."""
+    # Nobody sends it once it is stuck, and the version's age tells since when; nor after its window.
+    since = timedelta(seconds=s.stored.age) if pending.stuck else _age(s, pending) - REPLAY_WINDOW
+    return _abandon(s, document, pending, s.now - max(since, timedelta(0)))
 
 
 def _abandon(s: Situation, document: Document, pending: Pending, last_sent: datetime) -> Step:

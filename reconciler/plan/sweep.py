@@ -22,7 +22,7 @@ def sweep_step(s: Situation) -> Step:
     another's pending one.
     """
     document = s.stored.document
-    if document is None or document.ledger.removing or document.ledger.pending is not None:
+    if document is None or document.ledger.pending is not None:
         return Done()
     ledger = document.ledger
     if step := clear_abandoned(s, ledger):
@@ -34,10 +34,15 @@ def sweep_step(s: Situation) -> Step:
     return record(s, document) or Done()
 
 
-def clear_abandoned(s: Situation, ledger: Ledger) -> Step | None:
-    """Return the next deletion of what an abandoned attempt made, or its failure; None: all clear."""
+def clear_abandoned(s: Situation, ledger: Ledger, *, among: frozenset[str] | None = None) -> Step | None:
+    """Return the next deletion of what an abandoned attempt made, or its failure; None: all clear.
+
+    `among` are the only endpoints that may go; None: all.
+    """
     for attempt in ledger.abandoned:
         for endpoint in candidates(attempt, s.live, spared=ledger.recorded_ids):
+            if among is not None and endpoint.id not in among:
+                continue
             if step := delete(s, endpoint.id, "delete what an abandoned attempt made"):
                 return step
     return None

@@ -32,6 +32,8 @@ _MARKS = {
     Result.NOT_ATTEMPTED: ("○", Ink.DIM),
 }
 
+PLAIN = Style()
+
 
 def outcome_text(outcome: Outcome, *, color: bool = False) -> str:
     """Return the outcome as text, ending in a newline: each change, the next command, the totals."""
@@ -49,7 +51,7 @@ def outcome_text(outcome: Outcome, *, color: bool = False) -> str:
     if lines:
         lines.append("")
     lines += _next(outcome, style)
-    lines.append(_totals(outcome, style))
+    lines.append(totals(outcome, style))
     return "\n".join(lines) + "\n"
 
 
@@ -57,14 +59,14 @@ def _change(each: ChangeOutcome, column: int, style: Style) -> Iterator[str]:
     mark, ink = _MARKS[each.result]
     name = pad(visible(each.change.name), column)
     end = f"  {visible(each.endpoint_id)}" if each.endpoint_id else ""
-    yield f"  {style.paint(mark, ink)} {name}  {style.paint(_said(each), ink)}{style.paint(end, Ink.DIM)}"
+    yield f"  {style.paint(mark, ink)} {name}  {style.paint(said(each), ink)}{style.paint(end, Ink.DIM)}"
     if each.detail:
         yield f"      {visible(each.detail)}"
     if each.hint:
         yield f"      hint: {visible(each.hint)}"
 
 
-def _said(each: ChangeOutcome) -> str:
+def said(each: ChangeOutcome) -> str:
     """Return what became of it: `created`, `replace failed`, `replaced, not verified`."""
     done = _DONE[each.change.action]
     match each.result:
@@ -84,7 +86,8 @@ def _next(outcome: Outcome, style: Style) -> Iterator[str]:
         yield "Next: `reconciler plan` shows what is left; `reconciler apply` goes on from there, safely."
 
 
-def _totals(outcome: Outcome, style: Style) -> str:
+def totals(outcome: Outcome, style: Style = PLAIN) -> str:
+    """Return how many changes ended in which way, and what it took."""
     cost = f"{count(outcome.api_requests, 'API request')} in {duration(outcome.seconds)}"
     head = style.paint("Done:" if outcome.complete else "Partly done:", Ink.BOLD)
     return f"{head} {', '.join(_counts(outcome)) or 'nothing to do'}; {cost}."

@@ -179,18 +179,23 @@ def _value(value: Any) -> str:
 
 def _totals(plan: Plan, title: Title, requests_per_minute: int, style: Style) -> Iterator[str]:
     """Yield the summary, what it costs, and the digest."""
-    summary = plan.summary
-    counts = [f"{summary[action]:,} {words}" for action, words in _IN_SUMMARY.items() if summary[action]]
-    yield f"{style.paint(title.summary + ':', Ink.BOLD)} {', '.join(counts)}; {plan.unchanged:,} unchanged."
+    summary = style.paint(title.summary + ":", Ink.BOLD)
+    yield f"{summary} {', '.join(counts(plan))}; {plan.unchanged:,} unchanged."
     if plan.problems:
         prevented = count(len(plan.problems), "change")
         yield style.paint(f"{prevented} cannot be done as things are (✗); the others can.", Ink.RED)
     if plan.cost.api_requests:
-        yield f"Cost: {count(plan.cost.api_requests, 'API request')}, {_wait(plan, requests_per_minute)}."
+        yield f"Cost: {count(plan.cost.api_requests, 'API request')}, {wait(plan, requests_per_minute)}."
     yield f"Digest: {plan.digest}"
 
 
-def _wait(plan: Plan, requests_per_minute: int) -> str:
+def counts(plan: Plan) -> list[str]:
+    """Return how many changes there are of each action, in words."""
+    summary = plan.summary
+    return [f"{summary[action]:,} {words}" for action, words in _IN_SUMMARY.items() if summary[action]]
+
+
+def wait(plan: Plan, requests_per_minute: int) -> str:
     """Return what the quota does to the time that it takes."""
     quota = f"{requests_per_minute:,} requests a minute"
     if plan.cost.minimum_seconds == 0:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -86,8 +87,6 @@ MISCLOCKING = timedelta(minutes=5)
 """How far apart clocks may be: what was made so near to a request of ours may be its work."""
 REPLAYS = timedelta(hours=20)
 ROUNDS = 4
-CLEAN_UP = "delete what the abandoned attempt made"
-"""How a run calls the deletion that comes before an intent is given up."""
 
 
 def address(path: str) -> str:
@@ -426,10 +425,6 @@ class Stage:
             or self.live_at(endpoint.normalized_url) != {endpoint.id}
         ):
             return False
-        if len(self._pilots) > 1 and self._pilots[self._turn].step == CLEAN_UP:
-            # Not promised without the lock: a run deletes what looks like an intent's work before it
-            # writes that it gives the intent up, and another run may have recorded that endpoint by now.
-            return False
         ledgers = {name: self.ledger(name) for name in self.org.store.names}
         own = ledgers.get(wanted[0].name, {})
         # An intent that allows a gap is carried out though the manifest was edited meanwhile, and a removal
@@ -553,10 +548,6 @@ class Histories(RuleBasedStateMachine):
         if rival.startswith("rotate") and rival[7] in self.manifests:
             other = self._rotation(rival[7], now=rival.endswith("--now"))
         mine = Pilot(self.desired)
-        if not self.org.api.behavior.key_lifetime:
-            # Not promised without the lock: a run that helps another's intent along and then dies
-            # leaves an endpoint that the other does not know of, where keys are forgotten at once.
-            trouble = None
         if trouble == "death":
             mine.killed_at = at
         elif trouble is not None:
@@ -702,3 +693,45 @@ Histories.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestHistories = Histories.TestCase
+
+
+# --- histories that ended badly once ----------------------------------------------------------------------
+
+FORGETFUL = ApiBehavior(honours_client_secret=False, replay_shows_secret=False, key_lifetime=0.0)
+"""An API that forgets each key at once, so that each request for the same intent makes an endpoint."""
+
+
+def _begin(behavior: ApiBehavior, pace: float) -> Histories:
+    history = Histories()
+    history.begin(behavior=behavior, pace=pace)
+    history.declare(name="a", path="p", events=OURS[0])
+    return history
+
+
+def _end(history: Histories) -> None:
+    history.nothing_is_wrong()
+    history.teardown()
+
+
+@pytest.mark.parametrize("bursts", [[5, 9, 4], [5, 7, 1], [5, 6, 2], [5, 10, 5]], ids=str)
+def test_a_run_deletes_only_after_it_has_won(bursts: list[int]) -> None:
+    """Of two runs with one intent, the one that gives it up leaves alone what the other has made since."""
+    history = _begin(replace(FORGETFUL, unique_urls=True), 0.0)
+    history.interleave(bursts=bursts, rival="same", trouble=None, at=0)
+    _end(history)
+
+
+@pytest.mark.parametrize("pace", [0.0, 0.5])
+def test_a_run_says_that_it_sends_the_intent_of_another(pace: float) -> None:
+    """What a run made that helped and died is found, though the run that was helped never heard of it."""
+    history = _begin(replace(FORGETFUL, listing_lag=3.0), pace)
+    history.interleave(bursts=[6, 4], rival="same", trouble="death", at=17)
+    _end(history)
+
+
+def test_a_leftover_of_a_webhook_that_waits_to_go_is_swept() -> None:
+    """A renamed manifest does not wait for its old name's leftover while that one waits for the new name."""
+    history = _begin(FORGETFUL, 0.0)
+    history.apply_killed(at=8)
+    history.rename(name="a", new="b")
+    _end(history)

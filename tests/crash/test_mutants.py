@@ -23,13 +23,14 @@ CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
 
 @dataclass(frozen=True)
 class Mutant:
-    """One bug: `right` becomes `wrong` in `file`, and the tests `caught_by` (pytest's -k) fail."""
+    """One bug: `right` becomes `wrong` in `file`, and of `tests` those `caught_by` (pytest's -k) fail."""
 
     title: str
     file: str
     right: str
     wrong: str
     caught_by: str = CRASHES
+    tests: str = "test_simulation.py"
 
 
 MUTANTS = (
@@ -140,6 +141,40 @@ MUTANTS = (
         "Hold(taker, url) if not taker and",
         caught_by=FAULTS,
     ),
+    Mutant(
+        "what an attempt made goes before the attempt is given up",
+        INTENT,
+        "    # Nobody sends it once it is stuck",
+        "    if not s.listing_current:\n        return ListAgain()\n"
+        "    left = replace(document.ledger, abandoned=(pending.abandon(s.now),))\n"
+        "    if step := clear_abandoned(s, left):\n        return step\n    #",
+        caught_by="only_after_it_has_won",
+        tests="test_histories.py",
+    ),
+    Mutant(
+        "what an attempt made goes before the next intent is written",
+        INTENT,
+        "    if stranger := conflicting(",
+        "    if step := clear_abandoned(s, ledger):\n        return step\n    if stranger := conflicting(",
+        caught_by="only_after_it_has_won",
+        tests="test_histories.py",
+    ),
+    Mutant(
+        "another run's intent is sent without a word",
+        INTENT,
+        "    if not _is_ours(s, pending) and not pending.resent:",
+        "    if False:",
+        caught_by="says_that_it_sends",
+        tests="test_histories.py",
+    ),
+    Mutant(
+        "no sweep for a webhook that waits to go",
+        "plan/sweep.py",
+        "    if document is None or document.ledger.pending is not None:",
+        "    if document is None or document.ledger.pending is not None or document.ledger.removing:",
+        caught_by="waits_to_go",
+        tests="test_histories.py",
+    ),
 )
 
 
@@ -155,8 +190,8 @@ def test_each_seeded_bug_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     text = source.read_text("utf-8")
     assert text.count(mutant.right) == 1, "the mutant does not fit the code any more"
     source.write_text(text.replace(mutant.right, mutant.wrong), "utf-8")
-    simulation = ["tests/crash/test_simulation.py", "-k", mutant.caught_by]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *simulation]
+    proof = [f"tests/crash/{mutant.tests}", "-k", mutant.caught_by]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *proof]
     # Coverage, if it is measured here, is not this copy's.
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(

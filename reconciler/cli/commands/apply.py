@@ -14,7 +14,7 @@ from reconciler.cli.options import Settings, carrying_out, settings
     "--plan", "plan_file", metavar="FILE", help="Do what this reviewed plan says, and nothing else."
 )
 @carrying_out
-@settings(actor=True, output=False)
+@settings(actor=True, output=False, formats=("text", "json", "markdown"))
 def command(settings: Settings, **options: Any) -> int:
     """Carry the plan out: show it, ask, do it, and tell what was done.
 
@@ -27,6 +27,7 @@ def command(settings: Settings, **options: Any) -> int:
       reconciler apply --yes --jobs 4
       reconciler apply --plan plan.json --yes
       reconciler apply --approve sha256:4f1c…
+      reconciler apply --yes --format markdown >> "$GITHUB_STEP_SUMMARY"
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli import carry_out  # noqa: PLC0415 (loads the libraries that do the work)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.options import Settings, settings
+from reconciler.cli.options import PLAN_FORMATS, Settings, settings
 
 
 @click.command("drift")
-@settings()
+@settings(formats=PLAN_FORMATS)
 def command(settings: Settings) -> int:
     """Show what changed without us: live, in Vault, or both. Changes nothing.
 
@@ -18,6 +18,7 @@ def command(settings: Settings) -> int:
     Examples:
       reconciler drift
       reconciler drift --organization acme-prod --format json
+      reconciler drift --format markdown
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli import preview  # noqa: PLC0415 (loads the libraries that do the work)
 

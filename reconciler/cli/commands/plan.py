@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from reconciler.cli.options import Settings, settings
+from reconciler.cli.options import PLAN_FORMATS, Settings, settings
 
 
 @click.command("plan")
 @click.option("--out", metavar="FILE", help="Save the plan for `apply --plan FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when changes are pending.")
-@settings(actor=True)
+@settings(actor=True, formats=PLAN_FORMATS)
 def command(settings: Settings, *, out: str | None, exit_code: bool) -> int:
     """Show what `apply` would do, and change nothing.
 
@@ -23,6 +23,7 @@ def command(settings: Settings, *, out: str | None, exit_code: bool) -> int:
       reconciler plan manifests/prod --organization acme-prod
       reconciler plan --out plan.json --exit-code
       reconciler plan --format json | jq .summary
+      reconciler plan --format markdown --output "$GITHUB_STEP_SUMMARY"
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli import preview  # noqa: PLC0415 (loads the libraries that do the work)
 

@@ -1,0 +1,64 @@
+"""An outcome for a job summary: what was planned, what became of it, and the next safe command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.plan.outcome import Result
+from reconciler.report.markdown import COMMENT_LIMIT, cell, code
+from reconciler.report.outcome_text import said, totals
+from reconciler.report.style import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.plan.outcome import ChangeOutcome, Outcome
+
+_BY_URGENCY = (Result.FAILED, Result.UNVERIFIED, Result.NOT_ATTEMPTED, Result.WAITING, Result.DONE)
+
+
+def outcome_markdown(organization: str, outcome: Outcome, *, limit: int = COMMENT_LIMIT) -> str:
+    """Return the outcome as GitHub's Markdown, ending in a newline, of at most about `limit` characters.
+
+    Args:
+        organization: whose webhooks they are.
+        outcome: what the run did.
+        limit: where it is cut: between two changes, with a count of what is left out.
+    """
+    parts = [f"### {'Applied' if outcome.complete else 'Partly applied'} to {code(organization)}"]
+    parts.append(totals(outcome))
+    parts += _notes(outcome)
+    if outcome.changes:
+        parts.append(_table(outcome, limit - sum(map(len, parts))))
+    return "\n\n".join(parts) + "\n"
+
+
+def _notes(outcome: Outcome) -> Iterator[str]:
+    if outcome.interrupted:
+        yield "Interrupted: the step in hand was finished, nothing is lost."
+    if not outcome.complete:
+        yield "Next: run the job again; it goes on from there, safely."
+    if outcome.swept:
+        yield f"{count(len(outcome.swept), 'leftover endpoint')} of abandoned attempts swept."
+    if outcome.sweep_failure is not None:
+        yield f"Leftovers could not be looked for: {code(outcome.sweep_failure)}"
+
+
+def _table(outcome: Outcome, room: int) -> str:
+    """Return the changes as a table, what needs somebody first."""
+    lines = ["| Webhook | Result | Endpoint | |", "|---|---|---|---|"]
+    ordered = [each for result in _BY_URGENCY for each in outcome.of(result)]
+    for number, each in enumerate(ordered):
+        line = _row(each)
+        room -= len(line) + 1
+        if room < 0:
+            left_out = count(len(ordered) - number, "change")
+            return "\n".join(lines) + f"\n\n{left_out} not shown here; the run's log has them."
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _row(each: ChangeOutcome) -> str:
+    told = [cell(part) for part in (each.detail, each.hint) if part]
+    endpoint = cell(each.endpoint_id) if each.endpoint_id else ""
+    return f"| {cell(each.change.name)} | {said(each)} | {endpoint} | {'<br>'.join(told)} |"
