@@ -347,7 +347,7 @@ def test_what_a_broken_configuration_means_is_checked(folder: Path, text: str, e
 
 
 def test_a_guard_holds_although_the_configuration_says_otherwise() -> None:
-    """A configuration that ignores what may not be ignored is told so, and the rule is held to all the same."""
+    """A configuration that ignores what may not be ignored is told so, and the rule is held to."""
     _write(reconciler=CONFIG + "rules: {ignore: [WH027, WH033]}\n")
     _write(shared__a=GOOD.replace("hooks.example.com", "10.0.0.1"), prod__b=GOOD.replace("ci", "cd"))
     result = _validate("--format", "json")
