@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 
 _DEFAULT_RULES = Selection()
+_MOST_CODES = 100
+"""As in the schema: more are not looked at, as suggestions for them would take seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
     """Yield the codes that no rule has, and those of rules that may not be ignored."""
     settings = document.value.get("rules") if isinstance(document.value, dict) else None
     for key in ("select", "ignore"):
-        for index, code in enumerate(_list(settings, key)):
+        for index, code in enumerate(_list(settings, key)[:_MOST_CODES]):
             path = ("rules", key, index)
             rule = rules.RULES.get(code) if isinstance(code, str) else None
             if isinstance(code, str) and rule is None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from reconciler.diagnostics import Diagnostic
 
 _MARKER = b"reconciler:"
-_COMMENT = re.compile(r"(?<!\S)#[ \t]*reconciler:[ \t]*ignore\b(?:\[([^\]]*)\])?([^#]*)")
+_COMMENT = re.compile(r"(?<!\S)#[ \t]*reconciler:[ \t]*ignore\b(?:\[([^\]]{0,1000})\])?([^#]*)")
+_MOST_PROBLEMS = 1_000
+"""Problems with comments a file: beyond, comments are not read, and silence nothing."""
 _USAGE = "write `# reconciler: ignore[WH033] why`"
 
 
@@ -42,6 +44,8 @@ class Ignores:
         self._by_line: dict[int, list[_Ignore]] = {}
         if _MARKER in data:
             for span, codes, reason in _comments(data.removeprefix(b"\xef\xbb\xbf")):
+                if len(self.problems) >= _MOST_PROBLEMS:
+                    break
                 self._take(span, codes, reason)
 
     def cover(self, diagnostic: Diagnostic) -> bool:
@@ -62,7 +66,7 @@ class Ignores:
 
     def _take(self, span: Span, codes: str | None, reason: str) -> None:
         """Take in one comment."""
-        names = [name.strip() for name in codes.split(",")] if codes else []
+        names = list(dict.fromkeys(name.strip() for name in codes.split(","))) if codes else []
         if not names:
             message = "the comment does not say which rule it ignores"
             self.problems.append(YamlProblem(rules.BAD_IGNORE, message, span, _USAGE))

@@ -143,6 +143,21 @@ def test_a_hostile_file_with_a_comment_is_survived(text: str) -> None:
     assert len(ignores.problems) <= 1
 
 
+@pytest.mark.parametrize(
+    ("comment", "count"),
+    [
+        ("# reconciler: ignore[" * 100_000, 100_000),
+        ("# reconciler: ignore[" + "WH999," * 500_000 + "] x\n", 1),
+        ("".join(f"# reconciler: ignore[WX{number}] x\n" for number in range(100_000)), 1_000),
+        ("# reconciler: ignore[" + ",".join(f"WX{number}" for number in range(100)) + "] x\n", 100),
+    ],
+    ids=["unclosed", "long", "many", "codes"],
+)
+def test_endless_comments_cost_little(comment: str, count: int) -> None:
+    """Whatever comments a file has, they are judged in bearable time, and their problems have an end."""
+    assert 0 < len(Ignores(f"a: 1\n{comment}".encode()).problems) <= min(count, 1_100)
+
+
 def test_a_file_without_the_mark_costs_nothing() -> None:
     """Only the mark of a comment makes anybody look for one."""
     assert Ignores(b"[" * 1_000_000).problems == []
