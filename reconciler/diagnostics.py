@@ -9,12 +9,61 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reconciler.model import Location
 
+DOCS = "urn:webhook-reconciler:"
+"""What a page's path follows in an absolute URI: the documentation has no public address yet."""
+
 
 class Severity(StrEnum):
     """How bad it is: an error makes the input invalid, a warning does not."""
 
     ERROR = "error"
     WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its code never changes its meaning and is never used again for another."""
+
+    code: str
+    title: str
+    explanation: str
+    """Why the rule exists and what to do, in a few sentences."""
+    severity: Severity = Severity.ERROR
+    ignorable: bool = False
+    """Whether a comment or the configuration may silence it: never where it guards anything."""
+    default: bool = True
+    """Whether it is held to without being selected."""
+
+    @property
+    def uri(self) -> str:
+        """The rule's page as an absolute URI."""
+        return DOCS + page_of(self.code)
+
+
+def page_of(code: str) -> str:
+    """Return the path of a rule's page in the project; it never changes."""
+    return f"docs/rules/{code}.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far something reaches on its line. Columns count from 1, and the end is the first one after it."""
+
+    end: int
+    """In characters, as `Location.column` counts."""
+    utf16: tuple[int, int]
+    """Beginning and end in UTF-16 code units, as editors and SARIF count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another place that belongs to a problem: the first of two duplicates, for example."""
+
+    location: Location
+    message: str
+    """What is there, in a few words."""
+    extent: Extent | None = None
+    excerpt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +78,9 @@ class Diagnostic:
     hint: str | None = None
     excerpt: str | None = None
     """The source line, for the caret; None where the line may hold a secret."""
-    also: tuple[Location, ...] = ()
-    """Other places that belong to it: the first of two duplicates, for example."""
+    also: tuple[Related, ...] = ()
+    extent: Extent | None = None
+    """How far the problem reaches, where that is known."""
 
     def __str__(self) -> str:
         place = f"{self.location}: " if self.location else ""

@@ -10,10 +10,10 @@ from reconciler.cli.output import wants_color, write_problems
 from reconciler.errors import InvalidInput
 from reconciler.manifest.config import Overrides, load_config
 from reconciler.manifest.load import load_manifests
-from reconciler.report.diagnostics import diagnostics_text
+from reconciler.report.diagnostics_text import diagnostics_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from reconciler.cli.options import Settings
     from reconciler.diagnostics import Diagnostic
@@ -38,8 +38,12 @@ def load_configuration(settings: Settings) -> Config:
         raise
 
 
-def read_configuration(settings: Settings) -> Config:
+def read_configuration(settings: Settings, environ: Mapping[str, str] = os.environ) -> Config:
     """Return the configuration.
+
+    Args:
+        settings: the flags.
+        environ: the environment, or as much of it as counts.
 
     Raises:
         ConfigInvalid: the file is invalid; nothing has been written.
@@ -47,7 +51,7 @@ def read_configuration(settings: Settings) -> Config:
         UsageError: the flags ask for something impossible.
     """
     overrides = Overrides(settings.organization, settings.paths, settings.vault_mount, settings.vault_prefix)
-    return load_config(settings.config, environ=os.environ, overrides=overrides)
+    return load_config(settings.config, environ=environ, overrides=overrides)
 
 
 def load_desired(config: Config, settings: Settings) -> tuple[tuple[Webhook, ...], ...]:
@@ -56,16 +60,21 @@ def load_desired(config: Config, settings: Settings) -> tuple[tuple[Webhook, ...
     Raises:
         InvalidInput: there are errors; each has been written to stderr. Warnings are written, too.
     """
-    loaded = [load_organization(config, each) for each in config.organizations]
+    loaded = [load_organization(config, each, settings) for each in config.organizations]
     _tell([found for each in loaded for found in each.diagnostics], settings)
     if not all(each.ok for each in loaded):
         raise InvalidInput("the manifests are invalid; nothing was sent", hint="fix them, then run again")
     return tuple(each.webhooks for each in loaded)
 
 
-def load_organization(config: Config, organization: OrganizationConfig) -> Loaded:
+def load_organization(config: Config, organization: OrganizationConfig, settings: Settings) -> Loaded:
     """Return what the manifests of one organization say."""
-    return load_manifests(organization.manifests, policy=config.policy)
+    return load_manifests(
+        organization.manifests,
+        policy=config.policy,
+        allow_unknown_events=settings.allow_unknown_events,
+        selection=config.rules,
+    )
 
 
 def _tell(diagnostics: Sequence[Diagnostic], settings: Settings) -> None:

@@ -35,6 +35,7 @@ class Settings:
     actor: str | None = None
     format: str = "text"
     output: str | None = None
+    allow_unknown_events: bool = False
     verbose: int = 0
     no_progress: bool = False
     no_color: bool = False
@@ -80,6 +81,11 @@ _VAULT = (
         "--vault-prefix", metavar="PATH", help="The documents' folder; default: webhooks/ORGANIZATION."
     ),
 )
+_MANIFESTS = (
+    click.option(
+        "--allow-unknown-events", is_flag=True, help="Accept event types that this version does not know."
+    ),
+)
 _ACTOR = (click.option("--actor", metavar="NAME", help="Who runs this, for the record."),)
 _PATHS = (click.argument("paths", nargs=-1, metavar="[PATH]..."),)
 _OUTPUT = (click.option("--output", metavar="FILE", help="Write the result to a file instead of stdout."),)
@@ -90,6 +96,7 @@ def settings(
     paths: bool = True,
     vault: bool = True,
     actor: bool = False,
+    manifests: bool = True,
     output: bool = True,
     formats: Sequence[str] = ("text", "json"),
 ) -> Callable[[Function], Function]:
@@ -105,6 +112,7 @@ def settings(
         *(_PATHS if paths else ()),
         *_SCOPE,
         *(_VAULT if vault else ()),
+        *(_MANIFESTS if manifests else ()),
         *(_ACTOR if actor else ()),
         *((chosen,) if formats else ()),
         *(_OUTPUT if output else ()),

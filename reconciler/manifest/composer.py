@@ -14,11 +14,12 @@ from yaml.events import (
     CollectionStartEvent,
     DocumentStartEvent,
     NodeEvent,
+    ScalarEvent,
 )
 from yaml.reader import ReaderError
 
 from reconciler.manifest import rules
-from reconciler.manifest.yaml_problem import YamlProblem, YamlRefused
+from reconciler.manifest.yaml_problem import Span, YamlProblem, YamlRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from yaml.error import Mark
     from yaml.events import Event
     from yaml.nodes import Node
+
+    from reconciler.diagnostics import Rule
 
 MAX_DEPTH = 32
 """Levels a document."""
@@ -70,7 +73,7 @@ def compose(data: bytes) -> Iterator[Node]:
     except UnicodeDecodeError:
         raise YamlRefused(_undecodable_tag(data)) from None
     except _LimitExceeded as error:
-        raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), *_place(error.mark))) from None
+        raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), _place(error.mark))) from None
 
 
 def source_lines(data: bytes) -> list[str]:
@@ -165,10 +168,10 @@ def _not_utf8(data: bytes, offset: int) -> YamlProblem:
     return _at(data, offset, rules.ENCODING, message, "save the file as UTF-8")
 
 
-def _at(data: bytes, offset: int, rule: rules.Rule, message: str, hint: str | None = None) -> YamlProblem:
+def _at(data: bytes, offset: int, rule: Rule, message: str, hint: str | None = None) -> YamlProblem:
     """Return a problem at a byte of `data`."""
     lines = source_lines(data[:offset])
-    return YamlProblem(rule, message, len(lines), len(lines[-1]) + 1, hint)
+    return YamlProblem(rule, message, Span(len(lines), len(lines[-1]) + 1), hint)
 
 
 def _explain(error: YAMLError, data: bytes) -> YamlProblem:
@@ -182,23 +185,23 @@ def _explain(error: YAMLError, data: bytes) -> YamlProblem:
     place, around = _place(error.problem_mark), _place(error.context_mark)
     if error.problem == "found unexpected end of stream":
         # The end of the file is far from the quotation mark that was forgotten.
-        return YamlProblem(rules.SYNTAX, "this is not YAML: a quoted text is never closed", *around, _CLOSE)
+        return YamlProblem(rules.SYNTAX, "this is not YAML: a quoted text is never closed", around, _CLOSE)
     if error.problem == "could not find expected ':'":
         # Where the text begins that would have to be a key, not where that became impossible.
-        return YamlProblem(rules.SYNTAX, "this is not YAML: a key has no colon", *around, _COLON)
+        return YamlProblem(rules.SYNTAX, "this is not YAML: a key has no colon", around, _COLON)
     tab = words.startswith("found character that cannot start") and _char_at(data, place) == "\t"
     if tab:
         words = "a tab stands where only spaces may"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in words), None)
-    also = around if "flow" in words and around != place else None
-    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", *place, hint, also)
+    if "flow" in words and around != place:
+        return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", place, hint, around, _BEGINS)
+    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", place, hint)
 
 
-def _char_at(data: bytes, place: tuple[int, int]) -> str:
-    """Return the character at line and column (from 1), or nothing."""
-    line, column = place
+def _char_at(data: bytes, place: Span) -> str:
+    """Return the character at a place, or nothing."""
     lines = source_lines(data)
-    return lines[line - 1][column - 1 : column] if line <= len(lines) else ""
+    return lines[place.line - 1][place.column - 1 : place.column] if place.line <= len(lines) else ""
 
 
 def _undecodable_tag(data: bytes) -> YamlProblem:
@@ -208,11 +211,18 @@ def _undecodable_tag(data: bytes) -> YamlProblem:
     return _at(data, found.start(), rules.UNSUPPORTED_YAML, "tags are not supported", _WRITE_OUT)
 
 
-def _place(mark: Mark | CMark | None) -> tuple[int, int]:
-    """Return line and column (from 1) of a mark."""
-    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+def _place(mark: Mark | CMark | None) -> Span:
+    """Return the place of a mark."""
+    return Span(mark.line + 1, mark.column + 1) if mark is not None else Span(1, 1)
 
 
+def span_of(node: Node) -> Span:
+    """Return where a node stands."""
+    start, end = node.start_mark, node.end_mark
+    return Span(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else None)
+
+
+_BEGINS = "it begins here"
 _COLON = "write `key: value`, and check that brackets and quotes are closed"
 _CLOSE = "close it with the quotation mark that it begins with"
 _SYNTAX_HINTS = (
@@ -268,11 +278,13 @@ def find_unsupported(data: bytes) -> Unsupported:
                 place = _place(event.start_mark)
                 if not bounded and (depth > 2 * MAX_DEPTH or nodes > MAX_NODES):
                     message = _TOO_DEEP if depth > 2 * MAX_DEPTH else _TOO_MANY
-                    result.too_large = YamlRefused(YamlProblem(rules.TOO_LARGE, message, *place))
+                    result.too_large = YamlRefused(YamlProblem(rules.TOO_LARGE, message, place))
                     result.sound = number
                     break
-                if what := _unsupported_feature(event):
-                    problem = YamlProblem(rules.UNSUPPORTED_YAML, what, *place, _WRITE_OUT)
+                if found := _unsupported_feature(event):
+                    what, length = found
+                    span = place._replace(end=place.column + length)
+                    problem = YamlProblem(rules.UNSUPPORTED_YAML, what, span, _WRITE_OUT)
                     result.found.setdefault(number, []).append(problem)
     except (YAMLError, UnicodeDecodeError):
         pass  # composing meets the same error, and reports it
@@ -286,10 +298,33 @@ def _events(data: bytes) -> Iterator[Event]:
         yield cast("Event", parser.get_event())
 
 
-def _unsupported_feature(event: NodeEvent) -> str | None:
-    """Return a sentence about what an event uses that we refuse, or None."""
+def text_spans(data: bytes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Return where the texts of a file begin and end, as lines and columns from 1, as far as it is sound.
+
+    What is outside of them is structure or comment.
+    """
+    spans = []
+    depth = 0
+    try:
+        for event in _events(data):
+            depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+            if depth > 2 * MAX_DEPTH:
+                break
+            if isinstance(event, ScalarEvent):
+                start, end = _place(event.start_mark), _place(event.end_mark)
+                # The line on which a block begins may have a comment.
+                first = (start.line + 1, 1) if event.style in {"|", ">"} else (start.line, start.column)
+                spans.append((first, (end.line, end.column)))
+    except (YAMLError, UnicodeDecodeError):
+        pass  # composing meets the same error, and reports it
+    return spans
+
+
+def _unsupported_feature(event: NodeEvent) -> tuple[str, int] | None:
+    """Return a sentence about what an event uses that we refuse, and its length; or None."""
+    # An alias or anchor is its name behind one character; of a tag, libyaml does not tell how it was written.
     if isinstance(event, AliasEvent):
-        return "aliases are not supported"
+        return "aliases are not supported", len(event.anchor or "") + 1
     if event.anchor is not None:
-        return "anchors are not supported"
-    return "tags are not supported" if getattr(event, "tag", None) is not None else None
+        return "anchors are not supported", len(event.anchor) + 1
+    return ("tags are not supported", 1) if getattr(event, "tag", None) is not None else None

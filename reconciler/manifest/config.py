@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidInput, UsageError
+from reconciler.manifest.selection import Selection
 from reconciler.manifest.service_url import service_url_problem
 from reconciler.manifest.words import suggestion
 from reconciler.plan.guards import GuardLimits
@@ -77,6 +78,7 @@ class Config:
 
     organizations: tuple[OrganizationConfig, ...]
     policy: Path | None = None
+    rules: Selection = field(default_factory=Selection)
 
 
 @dataclass(frozen=True, slots=True)

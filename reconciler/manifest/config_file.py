@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ from reconciler.manifest.config import (
 from reconciler.manifest.files import Unreadable, display_path, read_file
 from reconciler.manifest.load import place_and_rule, unreadable
 from reconciler.manifest.loader import parse
-from reconciler.manifest.redaction import looks_secret
+from reconciler.manifest.redaction import looks_secret, shown
 from reconciler.manifest.schema import Schema, packaged_schema
+from reconciler.manifest.selection import Selection, guarded_hint, unknown_code_hint
 from reconciler.manifest.service_url import service_url_problem
 from reconciler.manifest.source import Source
 from reconciler.manifest.yaml_problem import YamlRefused
@@ -39,13 +41,29 @@ if TYPE_CHECKING:
     _Path = tuple[str | int, ...]
 
 
+_DEFAULT_RULES = Selection()
+_MOST_CODES = 100
+"""As in the schema: more are not looked at, as suggestions for them would take seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What an invalid configuration says all the same: enough to check the manifests that it means."""
+
+    manifests: tuple[tuple[str, ...], ...] = ()
+    """The paths of each organization that names some, or has some at the usual place."""
+    policy: Path | None = None
+    rules: Selection = _DEFAULT_RULES
+
+
 class ConfigInvalid(InvalidInput):
     """The configuration file is invalid."""
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        """Keep the `diagnostics`: at least one, sorted by place."""
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], salvage: Salvage = Salvage()) -> None:
+        """Keep the `diagnostics`: at least one, sorted by place; and the `salvage`."""
         super().__init__("the configuration is invalid", hint="`reconciler schema config` prints its schema")
         self.diagnostics = diagnostics
+        self.salvage = salvage
 
 
 def read_config(path: Path) -> Config:
@@ -63,7 +81,8 @@ def read_config(path: Path) -> Config:
     if documents:
         found += _problems(source, documents[0])
     if found:
-        raise ConfigInvalid(tuple(sorted(found, key=place_and_rule)))
+        salvage = _salvage(documents[0].value, path.parent) if documents else Salvage()
+        raise ConfigInvalid(tuple(sorted(found, key=place_and_rule)), salvage)
     return _config(documents[0].value, path.parent)
 
 
@@ -109,6 +128,7 @@ def _problems(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
     yield from _service_urls(source, document, broken)
     yield from _repeated_names(source, document, broken)
     yield from _pasted_keys(source, document)
+    yield from _rule_codes(source, document)
 
 
 def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
@@ -121,12 +141,12 @@ def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) ->
 
 def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
     """Yield the organizations that have another's name."""
-    first: dict[str, Location] = {}
+    first: dict[str, _Path] = {}
     for path, name in _settings(document.value, "name"):
-        place = Location(source.path, *document.place(path))
-        if path not in broken and first.setdefault(name, place) is not place:
+        if path not in broken and first.setdefault(name, path) is not path:
             message = f"another organization has the name `{name}` already"
-            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=(first[name],))
+            also = (source.related(document, first[name]),)
+            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=also)
 
 
 def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
@@ -138,14 +158,63 @@ def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]
             yield source.finding(rules.WRONG_FORM, message, document, path, hint)
 
 
+def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+    """Yield the codes that no rule has, and those of rules that may not be ignored."""
+    settings = document.value.get("rules") if isinstance(document.value, dict) else None
+    for key in ("select", "ignore"):
+        for index, code in enumerate(_list(settings, key)[:_MOST_CODES]):
+            path = ("rules", key, index)
+            rule = rules.RULES.get(code) if isinstance(code, str) else None
+            if isinstance(code, str) and rule is None:
+                message = f"no rule has the code {shown(code, path) or 'that stands here'}"
+                yield source.finding(rules.UNKNOWN_RULE, message, document, path, unknown_code_hint(code))
+            elif rule and key == "ignore" and not rule.ignorable:
+                message = f"{code} ({rule.title[0].lower()}{rule.title[1:]}) may not be ignored"
+                yield source.finding(rules.GUARDED_RULE, message, document, path, guarded_hint())
+
+
 def _settings(value: Any, *keys: str) -> Iterator[tuple[_Path, str]]:
     """Yield path and value of a setting of each organization that has it, in a document of whatever form."""
-    organizations = value.get("organizations") if isinstance(value, dict) else None
-    for index, found in enumerate(organizations if isinstance(organizations, list) else ()):
+    for index, found in enumerate(_list(value, "organizations")):
         for key in keys:
             found = found.get(key) if isinstance(found, dict) else None  # noqa: PLW2901 - the way down
         if isinstance(found, str):
             yield ("organizations", index, *keys), found
+
+
+def _salvage(value: Any, folder: Path) -> Salvage:
+    """Return what can be made of a document of whatever form; its paths start at `folder`."""
+    if not isinstance(value, dict):
+        return Salvage()
+    usual = [DEFAULT_MANIFESTS] if (folder / DEFAULT_MANIFESTS).is_dir() else []
+    named = (each.get("manifests", usual) for each in _list(value, "organizations") if isinstance(each, dict))
+    manifests = (
+        tuple(str(folder / path) for path in paths if isinstance(path, str))
+        for paths in named
+        if isinstance(paths, list)
+    )
+    policy = value.get("policy")
+    return Salvage(
+        tuple(filter(None, manifests)),
+        folder / policy if isinstance(policy, str) and policy else None,
+        _selection(value),
+    )
+
+
+def _selection(value: Mapping[str, Any]) -> Selection:
+    """Return which rules a document selects and ignores; what may not be ignored is held to."""
+    settings = value.get("rules")
+    select, ignore = _list(settings, "select"), _list(settings, "ignore")
+    return Selection(
+        frozenset(code for code in rules.RULES if code in select),
+        frozenset(code for code in rules.IGNORABLE if code in ignore),
+    )
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    """Return the list under a key of what should be a mapping; an empty one where there is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _config(value: Mapping[str, Any], folder: Path) -> Config:
@@ -154,6 +223,7 @@ def _config(value: Mapping[str, Any], folder: Path) -> Config:
     return Config(
         tuple(_organization(each, folder) for each in value["organizations"]),
         None if policy is None else folder / policy,
+        _selection(value),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from yaml.nodes import MappingNode, SequenceNode
 
-from reconciler.manifest.composer import compose
+from reconciler.manifest.composer import compose, span_of
 from reconciler.manifest.redaction import secret_lines
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from yaml.nodes import Node
 
-    from reconciler.manifest.yaml_problem import YamlProblem
+    from reconciler.manifest.yaml_problem import Span, YamlProblem
 
 
 class YamlDocument:
@@ -26,7 +26,7 @@ class YamlDocument:
         """Keep the `value` of the nodes under `root`: None where they are no tree, because of aliases."""
         self.value = value
         self.problems = problems
-        self.line = root.start_mark.line + 1 if root is not None else problems[0].line if problems else 1
+        self.line = root.start_mark.line + 1 if root is not None else problems[0].span.line if problems else 1
         """The line (from 1) on which it begins, below comments and `---`; else that of its first problem."""
         self._root = root
         self._text = ""
@@ -50,16 +50,25 @@ class YamlDocument:
         document._before = before
         return document
 
-    def place(self, path: Sequence[str | int], *, key: bool = False) -> tuple[int, int]:
-        """Return line and column (from 1) of the value at `path`, or with `key` of its key.
+    def span(self, path: Sequence[str | int], *, key: bool = False) -> Span:
+        """Return where the value at `path` stands, or with `key` its key.
 
         A path that leads nowhere gives the place of the last node on it that exists. Only a document that
         has a value is asked.
         """
         root = self._composed()
         assert root is not None, "what has a value has nodes"  # noqa: S101 - an invariant
-        found = self._find(root, path, key=key)
-        return found.start_mark.line + 1 + self._before, found.start_mark.column + 1
+        span = span_of(self._find(root, path, key=key))
+        return span._replace(line=span.line + self._before)
+
+    def lines(self, path: Sequence[str | int], *, key: bool = False) -> range:
+        """Return the lines (from 1) that the value at `path` takes, or with `key` its key."""
+        root = self._composed()
+        assert root is not None, "what has a value has nodes"  # noqa: S101 - an invariant
+        node = self._find(root, path, key=key)
+        # A block ends at the beginning of the line after it.
+        last = node.end_mark.line + (node.end_mark.column > 0 or node.end_mark.line == node.start_mark.line)
+        return range(node.start_mark.line + 1 + self._before, last + 1 + self._before)
 
     def secret_lines(self) -> frozenset[int] | None:
         """Return the lines (from 1) with values that must not be shown; None where that cannot be told."""

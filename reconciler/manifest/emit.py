@@ -20,6 +20,7 @@ from reconciler.model import DeletionPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.diagnostics import Rule
     from reconciler.model import Endpoint
 
 _NEVER_FOLD = 1 << 30
@@ -94,7 +95,7 @@ def _problems(manifest: dict[str, Any]) -> Iterator[str]:
     if not all(map(is_text, (url, *events))):
         yield "`reconciler validate` refuses it: it holds half a surrogate pair, which is no text."
         return
-    found: list[tuple[rules.Rule, str]] = [(rule, message) for rule, message, _ in check_endpoint_url(url)]
+    found: list[tuple[Rule, str]] = [(rule, message) for rule, message, _ in check_endpoint_url(url)]
     allow = "; --allow-unknown-events accepts it"
     found += [(rules.UNKNOWN_EVENT, message + allow) for _, message, _ in unknown_events(events)]
     schema = packaged_schema("manifest")

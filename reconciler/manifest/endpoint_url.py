@@ -17,6 +17,7 @@ from reconciler.urls import normalize_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.diagnostics import Rule
 # The bulk of real fleets: a plain public host and a plain path need no closer look.
 _PLAINLY_GOOD = re.compile(
     r"https://(?:(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,3}(?:com|net|org|io|dev|app|ai|eu|de|uk|us)"
@@ -50,7 +51,7 @@ _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 # What releases of Python do not agree on: protocol assignments, 6to4 (deprecated by RFC 7526), documentation.
 _RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "2001::/23", "2002::/16", "3fff::/20")))
 
-Finding = tuple[rules.Rule, str, str | None]
+Finding = tuple["Rule", str, str | None]
 """A rule, a sentence, a hint. The sentence never quotes the URL: it may hold a password or token."""
 
 
@@ -124,7 +125,7 @@ def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Fin
         yield rule, f"the URL's host {quoted} {words}" if quoted else f"the URL's host {words}", help_
 
 
-def _host_problem(host: str, *, bracketed: bool) -> tuple[rules.Rule, str, str | None] | None:
+def _host_problem(host: str, *, bracketed: bool) -> tuple[Rule, str, str | None] | None:
     """Return what is wrong with a normalised host, or None where it is fine."""
     hint = "deliveries come from the internet: name a public host"
     if address := _ip_address(host):

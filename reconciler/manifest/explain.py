@@ -19,6 +19,8 @@ from reconciler.manifest.words import foreign, suggestion
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reconciler.diagnostics import Rule
+
     # An error's parts are typed as perhaps unset, which they never are after `iter_errors`: hence Any.
     _Sentence = Callable[[Any, tuple[str | int, ...]], str]
 
@@ -214,7 +216,7 @@ def _other(error: Any, path: tuple[str | int, ...]) -> str:
     return f"{_name(path)} does not satisfy `{error.validator}` of the schema"
 
 
-_SENTENCES: dict[str, tuple[rules.Rule, _Sentence]] = {
+_SENTENCES: dict[str, tuple[Rule, _Sentence]] = {
     "type": (rules.WRONG_TYPE, _type),
     "enum": (rules.WRONG_VALUE, _one_of),
     "const": (rules.WRONG_VALUE, _one_of),
@@ -234,7 +236,7 @@ _SENTENCES: dict[str, tuple[rules.Rule, _Sentence]] = {
 }
 
 
-def _hint(error: Any, rule: rules.Rule | None = None) -> str | None:
+def _hint(error: Any, rule: Rule | None = None) -> str | None:
     """Return what helps: quotation marks, or the description in the schema."""
     schema = error.schema if isinstance(error.schema, dict) else {}
     scalar = error.instance is not None and not isinstance(error.instance, dict | list | str)

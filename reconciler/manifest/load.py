@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import gc
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from reconciler.diagnostics import Diagnostic, Severity
-from reconciler.errors import InvalidInput
 from reconciler.manifest import rules
+from reconciler.manifest.advice import advice_about
+from reconciler.manifest.claims import Claims, show_firsts
+from reconciler.manifest.credentials import may_hold_secret
 from reconciler.manifest.endpoint_url import check_endpoint_url
 from reconciler.manifest.files import Unreadable, display_path, read_all
+from reconciler.manifest.ignores import Ignores
+from reconciler.manifest.leaks import Leaks
 from reconciler.manifest.loader import parse
 from reconciler.manifest.policy import Policy, read_policy
 from reconciler.manifest.schema import packaged_schema
+from reconciler.manifest.selection import Selection
 from reconciler.manifest.source import Source
 from reconciler.manifest.webhooks import BadValue, Builder, find_bad_values, unknown_events
 from reconciler.manifest.yaml_problem import YamlRefused
 from reconciler.model import Location
-from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import os
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from reconciler.manifest.document import YamlDocument
     from reconciler.model import Webhook
@@ -32,7 +37,8 @@ _NAME = ("metadata", "name")
 _URL = ("spec", "url")
 _EVENTS = ("spec", "events")
 _ABOUT_KIND = {("kind",), ("apiVersion",)}
-MAX_PROBLEMS = 10_000
+_DEFAULT = Selection()
+MAX_PROBLEMS = 50_000
 """Problems a file: more only bury the first."""
 
 
@@ -44,8 +50,13 @@ class Loaded:
     """The sound ones, sorted by name."""
     diagnostics: tuple[Diagnostic, ...]
     """Sorted by place."""
-    files: int
-    """How many files were read or should have been."""
+    paths: tuple[str, ...] = ()
+    """The files that were read or should have been."""
+
+    @property
+    def files(self) -> int:
+        """How many files there are."""
+        return len(self.paths)
 
     @property
     def ok(self) -> bool:
@@ -58,6 +69,7 @@ def load_manifests(
     *,
     policy: str | os.PathLike[str] | None = None,
     allow_unknown_events: bool = False,
+    selection: Selection = _DEFAULT,
 ) -> Loaded:
     """Return the webhooks that the manifests of one organization declare.
 
@@ -68,10 +80,11 @@ def load_manifests(
         paths: files and folders; folders are walked recursively.
         policy: a JSON file with a JSON Schema that every manifest must also satisfy.
         allow_unknown_events: whether event types that this version does not know are accepted.
+        selection: which rules hold.
     """
-    loader = _Loader(allow_unknown_events=allow_unknown_events)
+    loader = _Loader(allow_unknown_events=allow_unknown_events, selection=selection)
     if policy is not None:
-        loader.use_policy(os.fspath(policy))
+        loader.use_policy(policy)
     with _without_gc():
         for path, content in read_all(paths):
             loader.add_file(display_path(path), content)
@@ -93,37 +106,39 @@ def _without_gc() -> Iterator[None]:
 class _Loader:
     """Collects webhooks and diagnostics, one file after the other."""
 
-    def __init__(self, *, allow_unknown_events: bool) -> None:
+    def __init__(self, *, allow_unknown_events: bool, selection: Selection) -> None:
         self._schema = packaged_schema("manifest")
         self._policy: Policy | None = None
         self._allow_unknown_events = allow_unknown_events
+        self._selection = selection
         self._build = Builder()
         self._webhooks: list[Webhook] = []
         self._diagnostics: list[Diagnostic] = []
-        self._names: dict[str, Location] = {}
-        self._urls: dict[str, Location] = {}
-        self._files = 0
+        self._claims = Claims()
+        self._paths: list[str] = []
 
-    def use_policy(self, path: str) -> None:
+    def use_policy(self, path: str | os.PathLike[str]) -> None:
         """Hold every manifest against the JSON Schema at `path`, too."""
-        try:
-            self._policy = read_policy(path)
-        except InvalidInput as error:
-            place = Location(display_path(path))
-            rule = rules.POLICY_UNUSABLE
-            self._diagnostics.append(Diagnostic(rule.severity, rule.code, error.message, place, error.hint))
+        policy = read_policy(path)
+        if isinstance(policy, Policy):
+            self._policy = policy
+        else:
+            self._diagnostics.append(policy)
 
     def add_file(self, path: str, content: bytes | Unreadable) -> None:
         """Take in one file."""
-        self._files += 1
+        self._paths.append(path)
         if isinstance(content, Unreadable):
             self._diagnostics.append(unreadable(path, content))
             return
         source = Source(path, content)
+        ignores = Ignores(content)
+        leaks = Leaks(source) if may_hold_secret(content) else None
+        self._diagnostics += map(source.yaml_problem, ignores.problems)
         before = len(self._diagnostics)
         try:
             for document in parse(content):
-                self._add_document(source, document)
+                self._add_document(source, document, ignores, leaks)
                 if len(self._diagnostics) - before > MAX_PROBLEMS:
                     message = f"this file has more than {MAX_PROBLEMS:,} problems; the rest is not checked"
                     place = Location(path, document.line)
@@ -131,6 +146,11 @@ class _Loader:
                     return
         except YamlRefused as refused:
             self._diagnostics.append(source.yaml_problem(refused.problem))
+        else:
+            # What a comment is good for is known only where everything was understood.
+            self._diagnostics += self._kept(map(source.yaml_problem, ignores.unused()), ignores)
+        if leaks:
+            self._diagnostics += leaks.beside()
 
     def loaded(self) -> Loaded:
         """Return everything that was taken in."""
@@ -138,18 +158,32 @@ class _Loader:
             self._diagnostics += self._policy.exceeded()
         return Loaded(
             tuple(sorted(self._webhooks, key=lambda webhook: webhook.name)),
-            tuple(sorted(self._diagnostics, key=place_and_rule)),
-            self._files,
+            tuple(sorted(show_firsts(self._diagnostics), key=place_and_rule)),
+            tuple(self._paths),
         )
 
-    def _add_document(self, source: Source, document: YamlDocument) -> None:
+    def _add_document(
+        self, source: Source, document: YamlDocument, ignores: Ignores, leaks: Leaks | None
+    ) -> None:
         """Take in one document."""
+        webhook: Webhook | None = None
+        found: Iterable[Diagnostic]
         if document.problems:
-            self._diagnostics += [source.yaml_problem(problem, document) for problem in document.problems]
+            found = [source.yaml_problem(problem, document) for problem in document.problems]
         elif self._schema.accepts(document.value):
-            self._add_manifest(source, document)
+            webhook, found = self._examine(source, document)
         else:
-            self._diagnostics += self._explain(source, document)
+            found = self._explain(source, document)
+        if leaks:
+            found = chain(found, leaks.within(document))
+        problems = self._kept(found, ignores)
+        self._diagnostics += problems
+        if webhook and not any(each.severity is Severity.ERROR for each in problems):
+            self._webhooks.append(webhook)
+
+    def _kept(self, found: Iterable[Diagnostic], ignores: Ignores) -> list[Diagnostic]:
+        """Return the diagnostics of rules that hold, without those that a comment silences."""
+        return [each for each in found if self._selection.has(each.rule) and not ignores.cover(each)]
 
     def _explain(self, source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
         """Yield how a document breaks the schema, and what else is wrong with it as far as can be told.
@@ -169,35 +203,45 @@ class _Loader:
                 yield source.violation(each, document)
         yield from bad_url
         yield from self._check_events(source, document)
+        told = {each.path for each in violations}
+        yield from self._breaks_policy(source, document, told)
+        for bad in find_bad_values(document.value, told):
+            yield source.finding(bad.rule, bad.message, document, bad.path, bad.hint)
         name, url = _part(document.value, _NAME), _part(document.value, _URL)
         if isinstance(name, str) and self._schema.accepts(_minimal(name)):
-            yield from self._claim_name(name, source, document)
+            yield from self._claims.name(name, source, document)
         if isinstance(url, str) and not any(each.path == _URL for each in violations) and not bad_url:
-            yield from self._claim_url(url, source, document)
+            yield from self._claims.url(url, source, document)
 
-    def _add_manifest(self, source: Source, document: YamlDocument) -> None:
-        """Take in a manifest that satisfies the schema, if it satisfies the rules."""
+    def _examine(self, source: Source, document: YamlDocument) -> tuple[Webhook | None, list[Diagnostic]]:
+        """Return the webhook of a manifest that satisfies the schema, if it means one, and its problems."""
         value = document.value
+        if self._policy:
+            self._policy.count(source, document)
         problems = [
             *self._breaks_policy(source, document),
             *self._check_events(source, document),
-            *self._claim_name(value["metadata"]["name"], source, document),
+            *self._claims.name(value["metadata"]["name"], source, document),
         ]
-        url = value["spec"]["url"]
-        problems += _bad_url(source, document) or self._claim_url(url, source, document)
+        problems += _bad_url(source, document) or self._claims.url(value["spec"]["url"], source, document)
         try:
             webhook = self._build(value, Location(source.path, document.line))
         except BadValue:
             bad_values = find_bad_values(value)
             problems += [source.finding(b.rule, b.message, document, b.path, b.hint) for b in bad_values]
-        else:
-            if not problems:
-                self._webhooks.append(webhook)
-        self._diagnostics += problems
+            return None, problems
+        problems += [
+            source.finding(each.rule, each.message, document, each.path, each.hint, key=each.at_key)
+            for each in advice_about(webhook, value)
+            if self._selection.has(each.rule.code)
+        ]
+        return webhook, problems
 
-    def _breaks_policy(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Return how a manifest breaks the policy."""
-        return self._policy.check(source, document) if self._policy else []
+    def _breaks_policy(
+        self, source: Source, document: YamlDocument, told: Collection[tuple[str | int, ...]] = ()
+    ) -> list[Diagnostic]:
+        """Return how a manifest breaks the policy, but for what is `told` of already, by its path."""
+        return self._policy.check(source, document, told) if self._policy else []
 
     def _check_events(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
         """Return the event types of a manifest that do not exist."""
@@ -208,26 +252,6 @@ class _Loader:
             source.finding(rules.UNKNOWN_EVENT, message, document, (*_EVENTS, index), hint)
             for index, message, hint in unknown_events(events)
         ]
-
-    def _claim_name(self, name: str, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Take a name for a manifest; return the problem that another has it already."""
-        place = Location(source.path, document.line)
-        first = self._names.setdefault(name, place)
-        if first is place:
-            return []
-        message = f"another manifest has the name `{name}` already, at {first}"
-        hint = "a name is unique in its organization"
-        return [source.finding(rules.DUPLICATE_NAME, message, document, _NAME, hint, (first,))]
-
-    def _claim_url(self, url: str, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Take a URL for a manifest; return the problem that another has it already."""
-        place = Location(source.path, document.line)
-        first = self._urls.setdefault(normalize_url(url), place)
-        if first is place:
-            return []
-        message = f"another manifest has this URL already, at {first}"
-        hint = "declare one webhook with the events of both"
-        return [source.finding(rules.DUPLICATE_URL, message, document, _URL, hint, (first,))]
 
 
 def unreadable(path: str, reason: Unreadable) -> Diagnostic:

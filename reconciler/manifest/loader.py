@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from yaml.nodes import MappingNode, ScalarNode
 
 from reconciler.manifest import rules
-from reconciler.manifest.composer import MAX_DEPTH, compose, find_unsupported, require_readable
+from reconciler.manifest.composer import MAX_DEPTH, compose, find_unsupported, require_readable, span_of
 from reconciler.manifest.document import YamlDocument
 from reconciler.manifest.plain import parse_plain
 from reconciler.manifest.redaction import key_text
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from yaml.nodes import Node
+
+    from reconciler.diagnostics import Rule
+    from reconciler.manifest.yaml_problem import Span
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -63,8 +66,8 @@ def parse_any(data: bytes) -> Iterator[YamlDocument]:
         if problems:
             yield YamlDocument(None, None, problems)
         # An alias without its anchor is refused by libyaml, too: once is enough.
-        place = (refused.problem.line, refused.problem.column)
-        if place not in {(problem.line, problem.column) for problem in problems}:
+        place = refused.problem.span[:2]
+        if place not in {problem.span[:2] for problem in problems}:
             raise
 
 
@@ -142,9 +145,8 @@ def _examine_keys(node: MappingNode) -> Iterator[YamlProblem]:
             hint = "put it in quotes"
             yield _problem(rules.KEY_NOT_TEXT, f"the key `{key_text(key.value)}` is not a string", key, hint)
         elif key.value in first:
-            mark = first[key.value].start_mark
-            also = (mark.line + 1, mark.column + 1)
-            message = f"the key `{key_text(key.value)}` stands here twice, first on line {also[0]}"
+            also = span_of(first[key.value])
+            message = f"the key `{key_text(key.value)}` stands here twice"
             yield _problem(rules.DUPLICATE_KEY, message, key, also=also)
         else:
             first[key.value] = key
@@ -159,7 +161,7 @@ def _is_text(key: ScalarNode) -> bool:
 
 
 def _problem(
-    rule: rules.Rule, message: str, node: Node, hint: str | None = None, also: tuple[int, int] | None = None
+    rule: Rule, message: str, node: Node, hint: str | None = None, also: Span | None = None
 ) -> YamlProblem:
     """Return a problem at a node."""
-    return YamlProblem(rule, message, node.start_mark.line + 1, node.start_mark.column + 1, hint, also)
+    return YamlProblem(rule, message, span_of(node), hint, also)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import InvalidInput
 from reconciler.manifest import rules
-from reconciler.manifest.files import Unreadable, read_file
-from reconciler.manifest.schema import Schema
+from reconciler.manifest.files import Unreadable, display_path, read_file
+from reconciler.manifest.loader import parse
+from reconciler.manifest.schema import Schema, SchemaUnusable
+from reconciler.manifest.source import Source
+from reconciler.manifest.yaml_problem import Span, YamlRefused
 from reconciler.model import Location
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection
+
     from reconciler.diagnostics import Diagnostic
     from reconciler.manifest.document import YamlDocument
-    from reconciler.manifest.source import Source
 
+_START = Span(1, 1)
 _CAPS = "x-caps"
 _CAPS_FORM = Schema(
     {
@@ -40,18 +45,23 @@ _MOST_PLACES = 10
 class Cap:
     """How many manifests of an organization may satisfy a schema: what a schema of one cannot say."""
 
-    def __init__(self, declared: dict[str, Any], definitions: Any) -> None:
+    def __init__(self, declared: dict[str, Any], definitions: Any, path: tuple[str | int, ...]) -> None:
         """Compile what a policy declares.
 
         Args:
             declared: has the form of a cap.
             definitions: the policy's `$defs`, to which `where` may refer.
+            path: where in the policy it is declared.
 
         Raises:
-            InvalidInput: `where` is no usable schema.
+            SchemaUnusable: `where` is no usable schema.
         """
         self._where = declared["where"]
-        self._schema = Schema({"$defs": definitions, "allOf": [self._where]})
+        try:
+            self._schema = Schema({"$defs": definitions, "allOf": [self._where]})
+        except SchemaUnusable as unusable:
+            # The first two steps lead into our `allOf`.
+            raise unusable.at((*path, "where", *unusable.path[2:])) from None
         self._most = int(declared["atMost"])
         self._declared = declared
         self._counted: list[tuple[Source, YamlDocument]] = []
@@ -80,7 +90,7 @@ class Cap:
             document,
             _focus(self._where, document.value),
             self._declared.get("description"),
-            tuple(Location(s.path, *d.place(_focus(self._where, d.value))) for s, d in others),
+            tuple(s.related(d, _focus(self._where, d.value), "this one counts, too") for s, d in others),
         )
 
 
@@ -91,44 +101,73 @@ class Policy:
         self._schema = schema
         self._caps = caps
 
-    def check(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Return how a manifest breaks the policy, and count it for the caps."""
+    def count(self, source: Source, document: YamlDocument) -> None:
+        """Count a sound manifest for the caps."""
         for cap in self._caps:
             cap.count(source, document)
+
+    def check(
+        self, source: Source, document: YamlDocument, told: Collection[tuple[str | int, ...]] = ()
+    ) -> list[Diagnostic]:
+        """Return how a manifest breaks the policy, but for what is `told` of already, by its path."""
         if self._schema.accepts(document.value):
             return []
         violations = self._schema.explain(document.value)
-        return [source.violation(each, document, rules.POLICY) for each in violations]
+        return [
+            source.violation(each, document, rules.POLICY) for each in violations if each.path not in told
+        ]
 
     def exceeded(self) -> list[Diagnostic]:
         """Return the caps that all manifests together exceed."""
         return [problem for cap in self._caps if (problem := cap.problem())]
 
 
-def read_policy(path: str) -> Policy:
-    """Return the policy at `path`, compiled.
-
-    Raises:
-        InvalidInput: the file cannot be read, or is no JSON Schema that stands on its own.
-    """
-    content = read_file(path)
+def read_policy(path: str | os.PathLike[str]) -> Policy | Diagnostic:
+    """Return the policy at `path`, compiled; or why it cannot be used."""
+    name = display_path(str(path))
+    content = read_file(str(path))
+    source = Source(name, b"" if isinstance(content, Unreadable) else content)
     if isinstance(content, Unreadable):
-        raise InvalidInput(f"the policy cannot be read: {content.message}", hint=content.hint)
+        message = f"the policy cannot be read: {content.message}"
+        return source.note(rules.POLICY_UNUSABLE, message, Location(name), content.hint)
+    schema = _parse(content, source)
+    if not isinstance(schema, dict):
+        return schema
+    declared = schema.get(_CAPS, [])
+    if not _CAPS_FORM.accepts(declared):
+        message = f"the policy's `{_CAPS}` are no list of caps"
+        hint = "each cap has `where`, a JSON Schema, and `atMost`, a whole number"
+        return source.at(rules.POLICY_UNUSABLE, message, _place(content, (_CAPS,)), hint)
+    try:
+        compiled = Schema(schema)
+        caps = [Cap(each, schema.get("$defs", {}), (_CAPS, at)) for at, each in enumerate(declared)]
+    except SchemaUnusable as unusable:
+        span = _place(content, unusable.path)
+        return source.at(rules.POLICY_UNUSABLE, unusable.message, span, unusable.hint)
+    return Policy(compiled, tuple(caps))
+
+
+def _parse(content: bytes, source: Source) -> dict[str, Any] | Diagnostic:
+    """Return a policy's JSON object; or why there is none."""
     try:
         schema = json.loads(content)
     except json.JSONDecodeError as error:
-        at = f"line {error.lineno}, column {error.colno}"
-        raise InvalidInput(f"the policy is not JSON: {error.msg.lower()} at {at}") from None
+        message = f"the policy is not JSON: {error.msg.lower()}"
+        return source.at(rules.POLICY_UNUSABLE, message, Span(error.lineno, error.colno))
     except (ValueError, RecursionError):
-        raise InvalidInput("the policy is not JSON") from None
-    if not isinstance(schema, dict):
-        raise InvalidInput("the policy is no JSON object")
-    compiled = Schema(schema)
-    declared = schema.get(_CAPS, [])
-    if not _CAPS_FORM.accepts(declared):
-        hint = "each cap has `where`, a JSON Schema, and `atMost`, a whole number"
-        raise InvalidInput(f"the policy's `{_CAPS}` are no list of caps", hint=hint)
-    return Policy(compiled, tuple(Cap(each, schema.get("$defs", {})) for each in declared))
+        return source.at(rules.POLICY_UNUSABLE, "the policy is not JSON", _START)
+    if isinstance(schema, dict):
+        return schema
+    return source.at(rules.POLICY_UNUSABLE, "the policy is no JSON object", _START)
+
+
+def _place(content: bytes, path: tuple[str | int, ...]) -> Span:
+    """Return where `path` is in a JSON file: JSON is YAML, whose loader knows places, but for its limits."""
+    try:
+        document = next(parse(content))
+    except YamlRefused:
+        return _START
+    return _START if document.problems else document.span(path)
 
 
 def _focus(schema: Any, value: Any) -> tuple[str | int, ...]:

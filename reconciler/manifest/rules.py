@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 
-from reconciler.diagnostics import Severity
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule: its code never changes its meaning and is never used again for another."""
-
-    code: str
-    title: str
-    explanation: str
-    """Why the rule exists and what to do, in a sentence or two."""
-    severity: Severity = Severity.ERROR
-
+from reconciler.diagnostics import Rule, Severity
 
 UNREADABLE = Rule(
     "WH001",
@@ -27,8 +14,10 @@ UNREADABLE = Rule(
 )
 ENCODING = Rule(
     "WH002",
-    "A file is not UTF-8 text",
-    "Files are UTF-8, with or without a byte order mark, and hold no control characters.",
+    "A file is not plain UTF-8 text",
+    "Files are UTF-8, with or without a byte order mark at the beginning, and hold no control characters, no "
+    "characters that turn the direction of reading, and no line breaks that reviews do not show: a parser "
+    "must not see anything else than a reviewer.",
 )
 SYNTAX = Rule(
     "WH003",
@@ -43,8 +32,9 @@ UNSUPPORTED_YAML = Rule(
 TOO_LARGE = Rule(
     "WH005",
     "A limit is exceeded",
-    "A file has at most 8 MiB and 10,000 problems, a document 65,536 nodes and 32 levels, a number 64 "
-    "characters.",
+    "A file has at most 8 MiB and 50,000 problems, a document 10,000 problems, 65,536 nodes and 32 levels, "
+    "a number 64 characters, and there are at most 100,000 manifests and folders below one path. What is "
+    "beyond a limit is not checked.",
 )
 DUPLICATE_KEY = Rule(
     "WH006",
@@ -78,7 +68,9 @@ WRONG_COUNT = Rule(
 UNKNOWN_EVENT = Rule(
     "WH020",
     "An event type is not known",
-    "The API would refuse it, or never deliver it. A type newer than this version can be allowed explicitly.",
+    "The API would refuse it, or never deliver it. A type newer than this version can be allowed with "
+    "`--allow-unknown-events`, or on its line with a comment.",
+    ignorable=True,
 )
 DUPLICATE_NAME = Rule(
     "WH021",
@@ -112,10 +104,62 @@ BAD_TIME = Rule("WH028", "A time does not exist", "The date, the time of day or 
 OVERLAP_TOO_LONG = Rule(
     "WH029", "An overlap is too long", "A replaced secret stays valid for at most 90 days."
 )
+KNOWN_SECRET = Rule(
+    "WH030",
+    "A file holds a secret",
+    "Something in the file, be it in a comment, has the shape of a key, token, password or private key. "
+    "Whoever can read the repository has it, now and in its history: revoke it first, then remove it. "
+    "Signing secrets are made by the reconciler and lie in Vault only. The value is never shown.",
+)
+LIKELY_SECRET = Rule(
+    "WH031",
+    "A value looks like a secret",
+    "A value is random as keys and tokens are, or stands in a parameter of a URL that is named for a "
+    "secret. Digests, commits, UUIDs and addresses of documents are no such thing. If it is a secret, "
+    "revoke it, then remove it; if it is none, say so in a comment on its line. The value is never shown.",
+    ignorable=True,
+)
+DECEPTIVE_HOST = Rule(
+    "WH032",
+    "A URL's host is hard to recognise",
+    "The host mixes letters of several scripts, has only letters that look like Latin ones, or is written in "
+    "punycode. The message shows both forms: check that the host is the one that is meant. Whoever owns it "
+    "receives the deliveries.",
+    Severity.WARNING,
+    ignorable=True,
+)
+EVERY_EVENT = Rule(
+    "WH033",
+    "A webhook subscribes to every event type",
+    "Each delivery costs the receiver a request and hands it data. List the types that it acts upon.",
+    Severity.WARNING,
+    ignorable=True,
+)
+NO_OWNER = Rule(
+    "WH034",
+    "A webhook has no owner",
+    "The label `owner`, else `team`, says who answers for a webhook: `reconciler status` shows it. The "
+    "rule is off until `rules: {select: [WH034]}` in the configuration turns it on.",
+    Severity.WARNING,
+    ignorable=True,
+    default=False,
+)
+OVERLAP_WITHOUT_ROTATION = Rule(
+    "WH035",
+    "An overlap without a rotation",
+    "`secret.overlap` says how long a replaced endpoint and its secret stay valid. It counts whenever an "
+    "endpoint is replaced: by a later `secret.createdAfter`, by `reconciler rotate`, and by a change of "
+    "URL or events. Without `createdAfter` no manifest rotates the secret, so an overlap that was meant "
+    "for rotations waits in vain; one that is meant for changes of URL and events is fine, and a comment "
+    "says so.",
+    Severity.WARNING,
+    ignorable=True,
+)
 POLICY = Rule(
     "WH040",
     "A manifest breaks the policy",
-    "The configured policy is a JSON Schema that every manifest must satisfy.",
+    "The configured policy is a JSON Schema that every manifest must satisfy, perhaps with caps on all of "
+    "them together (docs/policy.md).",
 )
 POLICY_UNUSABLE = Rule(
     "WH041",
@@ -137,7 +181,45 @@ SERVICE_URL = Rule(
     "credentials.",
 )
 
+UNKNOWN_RULE = Rule(
+    "WH053",
+    "The configuration names a rule that does not exist",
+    "`rules: {select: [], ignore: []}` lists codes of rules, such as `WH034`.",
+)
+GUARDED_RULE = Rule(
+    "WH054",
+    "The configuration ignores a rule that may not be ignored",
+    "Rules about form, safety and policy hold for everybody: a change that breaks one must not switch it "
+    "off.",
+)
+BAD_IGNORE = Rule(
+    "WH060",
+    "A comment that ignores a rule cannot be understood",
+    "Write `# reconciler: ignore[WH033] why` at the end of the line with the problem; several codes are "
+    "joined by commas. Each must be the code of a rule.",
+)
+GUARDED_IGNORE = Rule(
+    "WH061",
+    "A comment ignores a rule that may not be ignored",
+    "Rules about form, safety and policy hold for everybody: a change that breaks one must not switch it "
+    "off.",
+)
+IGNORE_WITHOUT_REASON = Rule(
+    "WH062",
+    "A comment ignores a rule without a reason",
+    "Whoever reviews the change, or meets the line in a year, has to know why: write it after the bracket.",
+)
+UNUSED_IGNORE = Rule(
+    "WH063",
+    "A comment ignores a rule that its line does not break",
+    "A comment counts for its own line only. One that is of no use any more hides the next problem: "
+    "remove it.",
+    Severity.WARNING,
+    ignorable=True,
+)
+
 RULES: MappingProxyType[str, Rule] = MappingProxyType(
     {value.code: value for value in list(globals().values()) if isinstance(value, Rule)}
 )
 """Every rule by its code, for the docs and for SARIF."""
+IGNORABLE = tuple(code for code, rule in RULES.items() if rule.ignorable)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 
 from reconciler.errors import InvalidInput
+from reconciler.manifest.redaction import looks_secret
 from reconciler.schemas import SchemaName, schema_text
 
 if TYPE_CHECKING:
-    from reconciler.manifest.rules import Rule
+    from reconciler.diagnostics import Rule
 
 _LONGEST_REASON = 200
 
@@ -35,6 +36,20 @@ class Violation:
     """Whether the key at `path` is meant, not its value."""
 
 
+class SchemaUnusable(InvalidInput):
+    """A text is no JSON Schema that can be used."""
+
+    def __init__(self, reason: str, path: tuple[str | int, ...] = ()) -> None:
+        """Keep the `path` to what is wrong, where it is known."""
+        super().__init__(f"it is no usable JSON Schema: {reason}")
+        self._reason = reason
+        self.path = path
+
+    def at(self, path: tuple[str | int, ...]) -> SchemaUnusable:
+        """Return the same about a schema that is a part of something else."""
+        return SchemaUnusable(self._reason, path)
+
+
 class Schema:
     """A JSON Schema (draft 2020-12), compiled once."""
 
@@ -42,7 +57,7 @@ class Schema:
         """Compile `schema`. It may refer only to itself: nothing is fetched.
 
         Raises:
-            InvalidInput: it is no valid schema, or refers to something outside.
+            SchemaUnusable: it is no valid schema, or refers to something outside.
         """
         self._schema = schema
         try:
@@ -50,7 +65,9 @@ class Schema:
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             # The first line says what is wrong, the others print the instance; both may quote at length.
             reason = str(error).partition("\n")[0][:_LONGEST_REASON]
-            raise InvalidInput(f"it is no usable JSON Schema: {reason}") from None
+            if looks_secret(reason):
+                reason = "a value has no meaning"
+            raise SchemaUnusable(reason, tuple(getattr(error, "instance_path", ()))) from None
 
     def accepts(self, value: Any) -> bool:
         """Return whether `value`, as the loader made it, satisfies the schema."""

@@ -12,8 +12,9 @@ from reconciler.manifest.words import foreign, suggestion
 from reconciler.model import NO_OVERLAP, DeletionPolicy, Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from reconciler.diagnostics import Rule
     from reconciler.model import Location
 
 KNOWN_EVENTS = (
@@ -41,9 +42,7 @@ _NO_TEXTS: Mapping[str, str] = {}
 class BadValue(Exception):
     """A value has the right form and no meaning, such as the 30th of February."""
 
-    def __init__(
-        self, rule: rules.Rule, path: tuple[str, ...], message: str, hint: str | None = None
-    ) -> None:
+    def __init__(self, rule: Rule, path: tuple[str, ...], message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.rule = rule
         self.path = path
@@ -113,14 +112,23 @@ def unknown_events(events: Sequence[Any]) -> Iterator[tuple[int, str, str]]:
             yield index, f"{name} is no event type of the API", hint
 
 
-def find_bad_values(manifest: Mapping[str, Any]) -> list[BadValue]:
-    """Return every value for which a `Builder` refuses a manifest."""
+def find_bad_values(
+    manifest: Mapping[str, Any], told: Collection[tuple[str | int, ...]] = ()
+) -> list[BadValue]:
+    """Return every value for which a `Builder` refuses a manifest.
+
+    Args:
+        manifest: a mapping; it may break its schema.
+        told: the paths of what breaks the schema.
+    """
     found = []
-    secret = manifest["spec"].get("secret", {})
+    spec = manifest.get("spec")
+    secret = spec.get("secret") if isinstance(spec, dict) else None
     for key, parse in (("createdAfter", parse_time), ("overlap", parse_overlap)):
+        text = secret.get(key) if isinstance(secret, dict) else None
         try:
-            if key in secret:
-                parse(secret[key])
+            if isinstance(text, str) and ("spec", "secret", key) not in told:
+                parse(text)
         except BadValue as bad:
             found.append(bad)
     return found

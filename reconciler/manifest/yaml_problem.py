@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from reconciler.manifest.rules import Rule
+    from reconciler.diagnostics import Rule
+
+
+class Span(NamedTuple):
+    """Where something stands in a file. Lines and columns count from 1."""
+
+    line: int
+    column: int
+    end: int | None = None
+    """The first column after it; None where it goes on over several lines, or where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class YamlProblem:
-    """Something in a file that cannot be loaded. Lines and columns count from 1."""
+    """Something in a file that cannot be loaded."""
 
     rule: Rule
     message: str
-    line: int
-    column: int
+    span: Span
     hint: str | None = None
-    also: tuple[int, int] | None = None
-    """Line and column of another place that belongs to it."""
+    also: Span | None = None
+    """The earlier of two places, where it takes two."""
+    also_says: str = "the first one is here"
 
 
 class YamlRefused(Exception):

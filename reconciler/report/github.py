@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from reconciler.model import Location
 
 
-def command(level: str, title: str, message: str, place: Location | None = None) -> str:
+def command(
+    level: str, title: str, message: str, place: Location | None = None, *, end_column: int | None = None
+) -> str:
     """Return one workflow command and its newline.
 
     Args:
@@ -18,10 +20,13 @@ def command(level: str, title: str, message: str, place: Location | None = None)
         title: what the annotation is called.
         message: one or more lines.
         place: the file and line that it is shown at.
+        end_column: the first column after what is meant, where that is known.
     """
     properties = {"title": title}
     if place is not None:
-        properties = {"file": place.path, "line": str(place.line), "col": str(place.column), **properties}
+        where = {"file": place.path, "line": str(place.line), "col": str(place.column)}
+        end = {} if end_column is None else {"endColumn": str(end_column)}
+        properties = {**where, **end, **properties}
     listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
     return f"::{level} {listed}::{_data(message)}\n"
 

@@ -85,10 +85,10 @@ def test_every_problem_of_every_file_is_told() -> None:
     result = _validate()
     assert (result.exit_code, result.stderr) == (3, "")
     assert "manifests/a.yaml:6:12: error[WH020]: " in result.stdout
-    assert "  6 |   events: [run.complete]\n    |            ^\n" in result.stdout
+    assert "  6 |   events: [run.complete]\n    |            ^^^^^^^^^^^^\n" in result.stdout
     assert "did you mean `run.completed`?" in result.stdout
     assert "manifests/b.yaml:6:3: error[WH010]: " in result.stdout
-    assert result.stdout.endswith("\n2 errors\n")
+    assert "\n2 errors\nMore about a rule: `reconciler validate --explain WH020`" in result.stdout
 
 
 def test_problems_are_json_for_programs() -> None:
@@ -97,9 +97,9 @@ def test_problems_are_json_for_programs() -> None:
     result = _validate("--format", "json")
     assert result.exit_code == 3
     (problem,) = json.loads(result.stdout)
-    assert problem.keys() == {"severity", "rule", "message", "hint", "location", "also"}
+    assert problem.keys() == {"severity", "rule", "message", "hint", "location", "also", "docs"}
     assert problem["severity"] == "error"
-    assert problem["location"] == {"path": "manifests/a.yaml", "line": 6, "column": 12}
+    assert problem["location"] == {"path": "manifests/a.yaml", "line": 6, "column": 12, "end_column": 24}
     assert "run.completed" in problem["hint"]
 
 
@@ -110,7 +110,7 @@ def test_problems_are_annotations_for_github() -> None:
     lines = result.stdout.splitlines()
     assert result.exit_code == 3
     assert len(lines) == 2
-    assert lines[0].startswith("::error file=manifests/a.yaml,line=6,col=12,title=WH020::")
+    assert lines[0].startswith("::error file=manifests/a.yaml,line=6,col=12,endColumn=24,title=WH020::")
     assert lines[0].endswith("%0Ahelp: did you mean `run.completed`?")
 
 
@@ -150,16 +150,17 @@ def test_what_clashes_in_one_organization_is_fine_in_another() -> None:
     clash = _validate()
     assert clash.exit_code == 3
     assert "prod/a.yaml" in clash.stdout
-    assert "see also" in clash.stdout
+    assert "the first one is here" in clash.stdout
     assert "shared/a.yaml" in clash.stdout
 
 
 def test_problems_of_the_configuration_are_told_like_those_of_manifests() -> None:
-    """A broken configuration: exit 3 with its places; manifests that were named are checked all the same."""
+    """A broken configuration: exit 3 with its places; the manifests that it means are checked, too."""
     _write(reconciler=CONFIG.replace("manifests: [shared]", "manifest: [shared]"), shared__a=BAD_EVENT)
+    _write(prod__b=GOOD.replace("ci", "cd"))
     alone = _validate("--format", "json")
     assert alone.exit_code == 3
-    assert _found(alone) == [("WH010", "reconciler.yaml", 7)]
+    assert _found(alone) == [("WH010", "reconciler.yaml", 7), ("WH020", "shared/a.yaml", 6)]
     both = _validate("shared", "--format", "json")
     assert both.exit_code == 3
     assert _found(both) == [("WH010", "reconciler.yaml", 7), ("WH020", "shared/a.yaml", 6)]
@@ -189,14 +190,13 @@ def test_a_configuration_that_was_named_must_exist() -> None:
     [
         (("--organization", "acme-prd"), {}, 3, "did you mean `acme-prod`?"),
         ((), {"ZOF_ORGANIZATION": "other"}, 3, "no organization 'other'"),
-        ((), {"ZOF_API_URL": "http://api.example.com"}, 3, "ZOF_API_URL"),
         (("shared",), {}, 64, "choose one with --organization"),
     ],
 )
 def test_what_flags_and_environment_ask_for_must_make_sense(
     args: tuple[str, ...], environment: dict[str, str], code: int, word: str
 ) -> None:
-    """An unknown organization or a bad variable is invalid (3), paths for several a usage error (64)."""
+    """An unknown organization is invalid (3), paths for several a usage error (64)."""
     _write(reconciler=CONFIG, shared__a=GOOD, prod__b=GOOD.replace("ci", "cd"))
     result = _validate(*args, **environment)
     assert (result.exit_code, result.stdout) == (code, "")
@@ -228,3 +228,128 @@ def test_warnings_alone_are_no_failure() -> None:
     warning = Diagnostic(Severity.WARNING, "WH999", "m")
     error = Diagnostic(Severity.ERROR, "WH999", "m")
     assert [verdict(each) for each in ([], [warning], [warning, error])] == [0, 0, 3]
+
+
+def test_what_is_only_for_servers_does_not_matter() -> None:
+    """Validation is offline: an address or a token that is no good keeps nothing from being checked."""
+    _write(reconciler=CONFIG, shared__a=BAD_EVENT)
+    (Path("prod")).mkdir()
+    result = _validate(
+        "--format",
+        "json",
+        VAULT_ADDR="http://vault.example.com",
+        ZOF_API_URL="no url",
+        VAULT_NAMESPACE="a//b",
+    )
+    assert (result.exit_code, result.stderr) == (3, "")
+    assert _found(result) == [("WH020", "shared/a.yaml", 6)]
+
+
+def test_named_manifests_are_checked_although_a_flag_is_no_good() -> None:
+    """An unknown organization is told on stderr (3), after the problems of what was named."""
+    _write(reconciler=CONFIG, shared__a=BAD_EVENT)
+    result = _validate("shared", "--organization", "acme-prd", "--format", "json")
+    assert result.exit_code == 3
+    assert _found(result) == [("WH020", "shared/a.yaml", 6)]
+    assert "did you mean `acme-prod`?" in result.stderr
+
+
+def test_shared_manifests_are_counted_once() -> None:
+    """What organizations share counts once, in webhooks and in files."""
+    _write(reconciler=CONFIG, shared__a=GOOD, prod__b=GOOD.replace("ci", "cd"))
+    assert _validate().stdout == "No problems. 2 webhooks in 2 files.\n"
+
+
+def test_problems_are_sarif_for_code_scanning() -> None:
+    """As SARIF each problem is a result with its rule and region; without a problem the log has no result."""
+    _write(manifests__a=BAD_EVENT)
+    result = _validate("--format", "sarif")
+    assert result.exit_code == 3
+    (run,) = json.loads(result.stdout)["runs"]
+    (problem,) = run["results"]
+    assert (problem["ruleId"], problem["level"]) == ("WH020", "error")
+    (place,) = problem["locations"]
+    assert place["physicalLocation"]["artifactLocation"] == {"uri": "manifests/a.yaml"}
+    assert place["physicalLocation"]["region"] == {"startLine": 6, "startColumn": 12, "endColumn": 24}
+    _write(manifests__a=GOOD)
+    sound = _validate("--format", "sarif")
+    assert sound.exit_code == 0
+    assert json.loads(sound.stdout)["runs"][0]["results"] == []
+
+
+def test_unknown_events_can_be_allowed() -> None:
+    """With --allow-unknown-events a type that this version does not know is accepted, paths named or not."""
+    _write(manifests__a=BAD_EVENT)
+    assert _validate().exit_code == 3
+    assert _validate("--allow-unknown-events").exit_code == 0
+    _write(reconciler="kind: Config\n")
+    broken = _validate("manifests", "--allow-unknown-events", "--format", "json")
+    assert {path for _, path, _ in _found(broken)} == {"reconciler.yaml"}
+
+
+def test_the_configuration_selects_and_ignores_rules() -> None:
+    """`rules` turns on what is off by default and silences what may be; guards stay."""
+    overlap = GOOD + "  secret: {overlap: 24h}\n"
+    _write(reconciler=CONFIG + "rules: {select: [WH034], ignore: [WH035]}\n", shared__a=overlap)
+    Path("prod").mkdir()
+    selected = _validate("--format", "json")
+    assert (selected.exit_code, _found(selected)) == (0, [("WH034", "shared/a.yaml", 3)])
+    _write(reconciler=CONFIG + "rules: {select: [WH34, 5], ignore: [WH027]}\n")
+    broken = _validate("--format", "json")
+    assert broken.exit_code == 3
+    assert [rule for rule, _, _ in _found(broken)] == ["WH053", "WH012", "WH054", "WH035"]
+    assert "did you mean `WH034`?" in broken.stdout
+
+
+def test_a_rule_is_explained_offline() -> None:
+    """`--explain` prints the pages of rules and checks nothing; a code that no rule has is a usage error."""
+    _write(manifests__a=BAD_EVENT)
+    one = _validate("--explain", "wh020")
+    assert (one.exit_code, one.stderr) == (0, "")
+    assert one.stdout.startswith("# WH020: An event type is not known\n")
+    two = _validate("--explain", "WH001", "--explain", "WH063")
+    assert [line[:7] for line in two.stdout.splitlines() if line.startswith("# ")] == ["# WH001", "# WH063"]
+    unknown = _validate("--explain", "WH0200")
+    assert (unknown.exit_code, unknown.stdout) == (64, "")
+    assert "did you mean `WH020`?" in unknown.stderr
+
+
+def test_problems_of_the_policy_have_their_place(folder: Path) -> None:
+    """A policy that is no good is told with line and caret, like everything else."""
+    (folder / "policy.json").write_text('{\n  "type": "objekt"\n}\n', encoding="utf-8")
+    _write(reconciler=CONFIG + "policy: policy.json\n", shared__a=GOOD)
+    result = _validate("--organization", "acme-trial")
+    assert result.exit_code == 3
+    assert "policy.json:2:11: error[WH041]" in result.stdout
+    assert '  2 |   "type": "objekt"\n    |           ^^^^^^^^\n' in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- a\n", []),
+        ("organizations: 5\n", []),
+        ("organizations: [5, {manifests: 5}, {manifests: [5]}, {manifests: [m/a.yaml]}]\n", ["WH020"]),
+        ("organizations: [{nam: acme}]\npolicy: p.json\n", ["WH040", "WH020"]),
+        ("organizations: [{name: acme}]\npolicy: 5\n", ["WH020"]),
+        ("a: &a b\norganizations: [{name: acme}]\n", []),
+        ("a: [\n", []),
+    ],
+)
+def test_what_a_broken_configuration_means_is_checked(folder: Path, text: str, expected: list[str]) -> None:
+    """Manifests that an organization names, or has at the usual place, and the policy are found."""
+    (folder / "p.json").write_text('{"required": ["x"]}', encoding="utf-8")
+    _write(reconciler=text, manifests__a=BAD_EVENT, m__a=BAD_EVENT)
+    result = _validate("--format", "json")
+    assert result.exit_code == 3
+    assert [rule for rule, path, _ in _found(result) if path != "reconciler.yaml"] == expected
+    assert any(path == "reconciler.yaml" for _, path, _ in _found(result))
+
+
+def test_a_guard_holds_although_the_configuration_says_otherwise() -> None:
+    """A configuration that ignores what may not be ignored is told so, and the rule is held to."""
+    _write(reconciler=CONFIG + "rules: {ignore: [WH027, WH033]}\n")
+    _write(shared__a=GOOD.replace("hooks.example.com", "10.0.0.1"), prod__b=GOOD.replace("ci", "cd"))
+    result = _validate("--format", "json")
+    assert result.exit_code == 3
+    assert _found(result) == [("WH054", "reconciler.yaml", 8), ("WH027", "shared/a.yaml", 5)]

@@ -14,6 +14,7 @@ from reconciler.manifest import composer
 from reconciler.manifest.files import Unreadable
 from reconciler.manifest.load import MAX_PROBLEMS, _Loader
 from reconciler.manifest.loader import parse, parse_any
+from reconciler.manifest.selection import Selection
 from reconciler.manifest.yaml_problem import YamlRefused
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def test_the_fast_way_and_the_reference_agree(data: bytes) -> None:
 @given(HOSTILE)
 def test_nothing_gets_past_the_loader_as_an_exception(data: bytes) -> None:
     """Every file gives webhooks, or diagnostics with a place in it."""
-    loader = _Loader(allow_unknown_events=False)
+    loader = _Loader(allow_unknown_events=False, selection=Selection())
     loader.add_file("m.yaml", data)
     loaded = loader.loaded()
     lines = len(composer.source_lines(data))
@@ -204,6 +205,6 @@ def test_aliases_multiply_nothing(levels: int) -> None:
 
 def test_what_cannot_be_read_is_one_diagnostic() -> None:
     """A path that gave no bytes is a file with one problem."""
-    loader = _Loader(allow_unknown_events=False)
+    loader = _Loader(allow_unknown_events=False, selection=Selection())
     loader.add_file("m.yaml", Unreadable("it is no regular file"))
     assert len(loader.loaded().diagnostics) == 1

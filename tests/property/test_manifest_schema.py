@@ -11,12 +11,22 @@ from hypothesis import strategies as st
 
 from reconciler.manifest import explain
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 from reconciler.manifest.schema import packaged_schema
-from reconciler.report.diagnostics import diagnostics_github, diagnostics_json, diagnostics_text
+from reconciler.report.diagnostics import (
+    diagnostics_github,
+    diagnostics_json,
+    diagnostics_sarif,
+    diagnostics_text,
+)
 from reconciler.schemas import SchemaName, schema_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pytest
+
+    from reconciler.diagnostics import Diagnostic
 
 GOOD_MANIFEST: dict[str, Any] = {
     "apiVersion": "webhooks.zof.ai/v1",
@@ -51,6 +61,7 @@ GOOD_CONFIG: dict[str, Any] = {
         }
     ],
     "policy": "p.json",
+    "rules": {"select": ["WH034"], "ignore": ["WH033", "WH035"]},
 }
 ODD = st.one_of(
     st.none(),
@@ -146,6 +157,10 @@ def manifests_with_secrets(draw: st.DrawFn) -> str:
     return text[:cut]
 
 
+def sarif(found: Sequence[Diagnostic]) -> str:
+    return diagnostics_sarif(found, RULES)
+
+
 @given(manifests_with_secrets())
 @example(f'{{"spec": {{"url": "{SECRET[:19]}')
 def test_no_report_shows_a_secret(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
@@ -153,7 +168,7 @@ def test_no_report_shows_a_secret(tmp_path_factory: pytest.TempPathFactory, text
     file = tmp_path_factory.mktemp("manifests") / "m.yaml"
     file.write_text(text, encoding="utf-8")
     diagnostics = load_manifests([file]).diagnostics
-    for render in (diagnostics_text, diagnostics_json, diagnostics_github):
+    for render in (diagnostics_text, diagnostics_json, diagnostics_github, sarif):
         report = render(diagnostics)
         assert SECRET not in report
         assert base64.b64encode(SECRET.encode()).decode() not in report

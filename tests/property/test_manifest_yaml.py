@@ -186,8 +186,8 @@ def test_places_do_not_depend_on_the_way_of_reading(text: str) -> None:
         return
     for fast, slow in zip(parse(data), parse_any(data), strict=True):
         for path in paths(slow.value):
-            assert fast.place(path) == slow.place(path)
-            assert fast.place(path, key=True) == slow.place(path, key=True)
+            assert fast.span(path) == slow.span(path)
+            assert fast.span(path, key=True) == slow.span(path, key=True)
         assert fast.secret_lines() == slow.secret_lines()
 
 
@@ -215,7 +215,7 @@ def test_every_file_is_read_or_refused(data: bytes) -> None:
     try:
         documents += parse(data)
     except YamlRefused as refused:
-        place = (refused.problem.line, refused.problem.column)
+        place = refused.problem.span[:2]
     assert min(place) >= 1
     for document in documents:
         assert not (document.problems and document.value is not None)

@@ -10,25 +10,25 @@ from reconciler.cli.app import reconciler
 from reconciler.errors import ExitCode
 
 COMMON = {"--config", "--organization", "--format", "--output", "-v", "--no-progress", "--no-color", "--help"}
+EVENTS = {"--allow-unknown-events"}
 VAULT = {"--vault-mount", "--vault-prefix"}
+CARRYING_OUT = {"--yes", "--approve", "--jobs", "--lock-timeout"}
 FLAGS = {
-    "validate": COMMON,
-    "plan": COMMON | VAULT | {"--out", "--exit-code"},
-    "apply": COMMON - {"--output"} | VAULT | {"--plan", "--yes", "--approve", "--jobs", "--lock-timeout"},
-    "rotate": COMMON - {"--output"} | VAULT | {"--now", "--yes", "--approve", "--jobs", "--lock-timeout"},
+    "validate": COMMON | EVENTS | {"--explain"},
+    "plan": COMMON | VAULT | EVENTS | {"--out", "--exit-code"},
+    "apply": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--plan"},
+    "rotate": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--now"},
     "init": {"--organization", "--help"},
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
-    "adopt": COMMON - {"--output"}
-    | VAULT
-    | {"--id", "--secret-stdin", "--rotate", "--yes", "--approve", "--jobs", "--lock-timeout"},
-    "drift": COMMON | VAULT,
-    "status": COMMON | VAULT,
+    "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
+    "drift": COMMON | VAULT | EVENTS,
+    "status": COMMON | VAULT | EVENTS,
     "doctor": COMMON | VAULT,
     "schema": {"--output", "--help"},
     "sandbox": {"--path", "--help"},
     "demo": {"--manifests", "--no-color", "--help"},
 }
-FORMATS = {"validate": {"text", "json", "github"}} | {
+FORMATS = {"validate": {"text", "json", "github", "sarif"}} | {
     name: {"text", "json"} for name in ("plan", "apply", "drift", "status", "adopt", "rotate", "doctor")
 }
 WITH_PATHS = {"validate", "plan", "apply", "drift", "status", "adopt"}

@@ -12,15 +12,20 @@ import pytest
 
 from reconciler import workflow
 from reconciler.cli.app import reconciler
+from reconciler.manifest.config import load_config
 from reconciler.manifest.emit import Export, manifest_text
 from reconciler.manifest.load import load_manifests
 from reconciler.model import Endpoint
+from reconciler.report.diagnostics import diagnostics_text
 from reconciler.report.plan_text import plan_text
 from tests.fakes.world import NO_LIMITS, Org
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 _PLAN = re.compile(r"(?<=\$ reconciler plan\n).*?(?=```)", re.DOTALL)
+_MANIFEST = re.compile(r"(?<=```yaml\n)apiVersion: [^\n]*\nkind: Webhook\n.*?(?=```)", re.DOTALL)
+_CONFIG = re.compile(r"(?<=```yaml\n)apiVersion: [^\n]*\nkind: Config\n.*?(?=```)", re.DOTALL)
+_PROBLEMS = re.compile(r"(?<=\$ reconciler validate\n).*?(?=```)", re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
@@ -38,6 +43,36 @@ def test_the_readme_shows_a_real_plan() -> None:
     shown = _PLAN.search(text)
     assert shown is not None
     assert shown[0] == actual
+
+
+def test_the_manual_shows_real_problems(tmp_path: Path) -> None:
+    """The recorded problems are what `reconciler validate` says about such a manifest."""
+    text = (ROOT / "docs" / "manifests.md").read_text(encoding="utf-8")
+    shown = _PROBLEMS.search(text)
+    assert shown is not None
+    manifest = _MANIFEST.search((ROOT / "README.md").read_text(encoding="utf-8").replace("\n   ", "\n"))
+    assert manifest is not None
+    broken = (
+        manifest[0]
+        .replace("[run.completed, run.failed]", "[run.complete]")
+        .replace("  labels: {team: platform}\n", "")
+    )
+    with contextlib.chdir(tmp_path):
+        Path("manifests").mkdir()
+        Path("manifests/ci.yaml").write_text(broken, encoding="utf-8")
+        assert diagnostics_text(load_manifests(["manifests"]).diagnostics) == shown[0]
+
+
+def test_the_manual_shows_valid_files(tmp_path: Path) -> None:
+    """The manifest and the configuration of the manual have no problem."""
+    text = (ROOT / "docs" / "manifests.md").read_text(encoding="utf-8")
+    for pattern, name in (_MANIFEST, "m.yaml"), (_CONFIG, "c.yaml"):
+        shown = pattern.search(text)
+        assert shown is not None
+        (tmp_path / name).write_text(shown[0], encoding="utf-8")
+    loaded = load_manifests([tmp_path / "m.yaml"])
+    assert (loaded.diagnostics, len(loaded.webhooks)) == ((), 1)
+    assert load_config(tmp_path / "c.yaml", environ={}).rules.select == {"WH034"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

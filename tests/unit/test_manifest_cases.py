@@ -80,6 +80,16 @@ def test_there_are_many_invalid_cases_and_many_hold_a_secret() -> None:
     assert sum(any(canary.encode() in text for canary in CANARIES) for text in content) >= 25
 
 
+@pytest.mark.parametrize("case", manifests_in("warnings"), ids=lambda path: path.name)
+def test_manifests_that_are_worth_a_word_give_exactly_these_warnings(case: Path) -> None:
+    """A case with warnings is reported as its golden file says, and is valid."""
+    loaded = load_manifests([case])
+    text = diagnostics_text(loaded.diagnostics).replace(f"{CASES / 'warnings'}/", "")
+    check_golden(case.with_suffix(".txt"), text)
+    assert loaded.ok
+    assert loaded.webhooks
+
+
 @pytest.mark.parametrize("case", manifests_in("valid"), ids=lambda path: path.name)
 def test_valid_manifests_give_exactly_these_webhooks(case: Path) -> None:
     """A valid case gives the webhooks of its golden file, and no diagnostics."""
@@ -91,7 +101,7 @@ def test_valid_manifests_give_exactly_these_webhooks(case: Path) -> None:
 
 def test_every_case_has_its_golden_file_and_no_golden_file_is_left_over() -> None:
     """A case that is renamed takes its golden file along."""
-    for folder, suffix in (("invalid", ".txt"), ("valid", ".json")):
+    for folder, suffix in (("invalid", ".txt"), ("warnings", ".txt"), ("valid", ".json")):
         wanted = {case.with_suffix(suffix).name for case in manifests_in(folder)}
         assert wanted == {path.name for path in (CASES / folder).glob(f"*{suffix}")}
 
@@ -136,5 +146,6 @@ def test_every_rule_has_a_case() -> None:
         for golden in CASES.rglob("*.txt")
         for code in re.findall(r"\[(WH[0-9]{3})\]", golden.read_text(encoding="utf-8"))
     }
-    elsewhere = {"WH001", "WH041"}  # what cannot be read, and unusable policies: test_manifest_files, _load
+    # What cannot be read, what is off by default, and unusable policies: test_manifest_files, _load.
+    elsewhere = {"WH001", "WH034", "WH041"}
     assert set(RULES) - shown == elsewhere

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.diagnostics import Severity
+from reconciler.diagnostics import Diagnostic, Related, Severity
 from reconciler.errors import InvalidInput
-from reconciler.manifest.explain import explain, find_violations
+from reconciler.manifest.claims import show_firsts
+from reconciler.manifest.explain import MAX_VIOLATIONS, explain, find_violations
 from reconciler.manifest.load import MAX_PROBLEMS, load_manifests
 from reconciler.manifest.loader import parse
 from reconciler.manifest.schema import Schema
+from reconciler.model import Location
+from reconciler.report.diagnostics import diagnostics_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,33 +140,39 @@ def test_a_manifest_that_breaks_the_policy_is_told_how(policy: Any, expected: li
     assert found == [line.replace(": ", ": error[WH040]: ", 1) for line in expected]
 
 
-UNUSABLE: list[tuple[str, str | bytes, str]] = [
-    ("no JSON", '{"a": 1,\n "b": }', "the policy is not JSON: expecting value at line 2, column 7"),
-    ("empty", "", "the policy is not JSON: expecting value at line 1, column 1"),
-    ("no UTF-8", b'{"a": "\xff"}', "the policy is not JSON"),
-    ("too deep", "[" * 100_000, "the policy is not JSON"),
-    ("a long number", '{"maximum": ' + "9" * 5000 + "}", "the policy is not JSON"),
-    ("a list", "[]", "the policy is no JSON object"),
-    ("a boolean", "false", "the policy is no JSON object"),
-    ("a type", '{"type": "strin"}', "it is no usable JSON Schema: "),
-    ("a pattern", '{"pattern": "("}', "it is no usable JSON Schema: "),
-    ("a limit", '{"maximum": 1e999}', "it is no usable JSON Schema: "),
-    ("a deep schema", '{"not":' * 400 + "{}" + "}" * 400, "it is no usable JSON Schema: "),
-    ("a server", '{"$ref": "http://127.0.0.1:9/x"}', "it is no usable JSON Schema: "),
-    ("a file", '{"$ref": "file:///etc/passwd"}', "it is no usable JSON Schema: "),
-    ("a neighbour", '{"$ref": "other.json"}', "it is no usable JSON Schema: "),
-    ("nowhere", '{"$ref": "#/$defs/none"}', "it is no usable JSON Schema: "),
+UNUSABLE: list[tuple[str, str | bytes, str, str]] = [
+    ("no JSON", '{"a": 1,\n "b": }', "2:7", "the policy is not JSON: expecting value"),
+    ("empty", "", "1:1", "the policy is not JSON: expecting value"),
+    ("no UTF-8", b'{"a": "\xff"}', "1:1", "the policy is not JSON"),
+    ("too deep", "[" * 100_000, "1:1", "the policy is not JSON"),
+    ("a long number", '{"maximum": ' + "9" * 5000 + "}", "1:1", "the policy is not JSON"),
+    ("a list", "[]", "1:1", "the policy is no JSON object"),
+    ("a boolean", "false", "1:1", "the policy is no JSON object"),
+    ("a type", '{"type": "strin"}', "1:10", "it is no usable JSON Schema: "),
+    ("a type in UTF-16", '{"type": "strin"}'.encode("utf-16"), "1:1", "it is no usable JSON Schema: "),
+    ("a pattern", '{\n "pattern": "("}', "2:13", "it is no usable JSON Schema: "),
+    ("a limit", '{"maximum": 1e999}', "1:13", "it is no usable JSON Schema: "),
+    ("a key twice", '{"type": 1, "type": 1}', "1:1", "it is no usable JSON Schema: "),
+    ("a secret", '{"type": "whsec_Zq8vT3nW5xY7aB2c"}', "1:10", "it is no usable JSON Schema: a value has no"),
+    ("a deep schema", '{"not":' * 400 + "{}" + "}" * 400, "1:1", "it is no usable JSON Schema: "),
+    ("a server", '{"$ref": "http://127.0.0.1:9/x"}', "1:1", "it is no usable JSON Schema: "),
+    ("a file", '{"$ref": "file:///etc/passwd"}', "1:1", "it is no usable JSON Schema: "),
+    ("a neighbour", '{"$ref": "other.json"}', "1:1", "it is no usable JSON Schema: "),
+    ("nowhere", '{"$ref": "#/$defs/none"}', "1:1", "it is no usable JSON Schema: "),
 ]
 
 
-@pytest.mark.parametrize(("text", "words"), [pytest.param(*rest, id=name) for name, *rest in UNUSABLE])
-def test_an_unusable_policy_is_an_error_at_its_path(text: str | bytes, words: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "place", "words"), [pytest.param(*rest, id=name) for name, *rest in UNUSABLE]
+)
+def test_an_unusable_policy_is_an_error_at_its_place(text: str | bytes, place: str, words: str) -> None:
     """What is no JSON Schema that stands on its own is reported; the manifests are checked all the same."""
     Path("p.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     loaded = load_manifests([], policy="p.json")
     (problem,) = loaded.diagnostics
-    assert str(problem).startswith(f"p.json:1:1: error[WH041]: {words}")
+    assert str(problem).startswith(f"p.json:{place}: error[WH041]: {words}")
     assert len(str(problem)) < 300
+    assert "Zq8v" not in diagnostics_text(loaded.diagnostics)
     assert not loaded.ok
     assert len(problems(f"{MANIFEST}x: 1\n", policy="p.json")) == 2
 
@@ -206,14 +215,14 @@ OTHER = f"{HEAD}metadata: {{name: b}}\n{SPEC}"
     ("first", "second", "rules"),
     [
         ("", "", []),
-        ("", OTHER, ["b/x.yml:5:8: error[WH022]: another manifest has this URL already, at a/x.yaml:1:1"]),
+        ("", OTHER, ["b/x.yml:5:8: error[WH022]: another manifest has this URL already"]),
         ("", OTHER.replace("hooks.example.com/", "HOOKS.example.com:443"), ["b/x.yml:5:8: error[WH022]"]),
         ("", OTHER.replace(".com/", ".com/%7E"), []),
         ("~", OTHER.replace(".com/", ".com/%7E"), ["b/x.yml:5:8: error[WH022]"]),
         (
             "",
             OTHER.replace(".com/", ".com/x").replace("name: b", "name: a"),
-            ["b/x.yml:3:18: error[WH021]: another manifest has the name `a` already, at a/x.yaml:1:1"],
+            ["b/x.yml:3:18: error[WH021]: another manifest has the name `a` already"],
         ),
         (
             "",
@@ -248,7 +257,8 @@ def test_duplicates_name_both_files(first: str, second: str, rules: list[str]) -
     assert len(loaded.diagnostics) == len(rules)
     for found, expected in zip(loaded.diagnostics, rules, strict=True):
         assert str(found).startswith(expected)
-        assert [str(each) for each in found.also] == ["a/x.yaml:1:1"] * (found.rule in {"WH021", "WH022"})
+        places = {"WH021": ["a/x.yaml:3:18"], "WH022": ["a/x.yaml:5:8"]}
+        assert [str(each.location) for each in found.also] == places.get(found.rule, [])
 
 
 @pytest.mark.parametrize(
@@ -268,7 +278,7 @@ def test_a_path_that_leads_nowhere_has_the_place_where_it_ends(
 ) -> None:
     """A place is found for every path: the last node on it that exists."""
     (document,) = parse(b"# comment\na: {b: [x, y]}\n")
-    assert document.place(path, key=key) == place
+    assert document.span(path, key=key)[:2] == place
 
 
 def test_event_types_of_later_versions_can_be_allowed() -> None:
@@ -295,7 +305,7 @@ NODES = "the document has more than 65,536 nodes"
 TAGS = "tags are not supported"
 ANCHORS = "anchors are not supported"
 ALIASES = "aliases are not supported"
-ENOUGH = "error[WH005]: this file has more than 10,000 problems; the rest is not checked"
+ENOUGH = "error[WH005]: this file has more than 50,000 problems; the rest is not checked"
 ESCAPE = "found invalid Unicode character escape code"
 MANY = 40_000
 HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
@@ -379,8 +389,8 @@ HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
         "equal keys in one place",
         "a: 1\n'a': 2\n\"\\x61\": 3\n",
         [
-            "2:1: error[WH006]: the key `a` stands here twice, first on line 1",
-            "3:1: error[WH006]: the key `a` stands here twice, first on line 1",
+            "2:1: error[WH006]: the key `a` stands here twice",
+            "3:1: error[WH006]: the key `a` stands here twice",
         ],
     ),
     ("a null character", "a: b\0", ["1:5: error[WH002]: a character is not allowed: U+0000"]),
@@ -429,18 +439,18 @@ def test_a_hostile_file_is_refused_at_its_place(text: str | bytes, expected: lis
             + ", ".join(f"k{i}: 1" for i in range(MANY // 2))
             + "}}\n"
             + SPEC,
-            MAX_PROBLEMS,
+            MAX_VIOLATIONS,
             None,
         ),
-        (MANIFEST + "".join(f"  k{i}: 1\n" for i in range(MANY // 2)), MAX_PROBLEMS, None),
+        (MANIFEST + "".join(f"  k{i}: 1\n" for i in range(MANY // 2)), MAX_VIOLATIONS, None),
         (MANIFEST.replace("run.failed", "1, " + ", ".join(f"a{i}" for i in range(MANY))), 102, None),
         (
-            "a\n--- \n" * MANY,
+            "a\n--- \n" * (MAX_PROBLEMS + 1_000),
             MAX_PROBLEMS + 2,
             f"{2 * MAX_PROBLEMS + 1}:1: {ENOUGH}",
         ),
         (
-            "--- &a b\n" * MANY,
+            "--- &a b\n" * (MAX_PROBLEMS + 1_000),
             MAX_PROBLEMS + 2,
             f"{MAX_PROBLEMS + 1}:1: {ENOUGH}",
         ),
@@ -448,7 +458,7 @@ def test_a_hostile_file_is_refused_at_its_place(text: str | bytes, expected: lis
     ids=["labels", "keys", "events", "documents", "anchors"],
 )
 def test_a_file_with_endless_problems_is_not_read_to_its_end(text: str, count: int, last: str | None) -> None:
-    """Ten thousand problems are enough: the rest of such a file costs nothing."""
+    """There is an end to the problems of a document and of a file: the rest costs nothing."""
     found = problems(text)
     assert abs(len(found) - count) <= 2
     if last:
@@ -485,3 +495,42 @@ def test_a_policy_that_requires_a_key_says_so_whatever_other_keys_there_are() ->
     assert problems(MANIFEST, policy="p.json") == [
         "3:21: error[WH040]: the key `teams` is missing in `metadata.labels`"
     ]
+
+
+FIRSTS: list[tuple[str, str | None, str]] = [
+    ("unchanged", "# c\n" + OTHER, "m.yaml:4:18"),
+    ("gone", None, "m.yaml:2:1"),
+    ("broken before", "a: [\n" + OTHER, "m.yaml:2:1"),
+    ("broken after", f"# c\n{OTHER}---\na: [\n", "m.yaml:4:18"),
+    ("moved", "\n\n\n" + OTHER, "m.yaml:2:1"),
+    ("with an anchor", "# c\n" + OTHER.replace("name: b", "name: &b b"), "m.yaml:2:1"),
+    ("with a key twice", f"# c\n{OTHER}kind: x\n", "m.yaml:2:1"),
+    ("no mapping", "# c\n- a\n", "m.yaml:2:1"),
+]
+
+
+@pytest.mark.parametrize(("text", "place"), [pytest.param(*rest, id=name) for name, *rest in FIRSTS])
+def test_the_first_of_two_is_shown_where_it_still_is(text: str | None, place: str) -> None:
+    """The file of the first is read again: one that has changed meanwhile is left at its document's place."""
+    if text is not None:
+        Path("m.yaml").write_text(text)
+    first = Related(Location("m.yaml", 2, 1), "the first one is here")
+    clash = Diagnostic(Severity.ERROR, "WH021", "m", Location("n.yaml"), also=(first,))
+    (shown,) = show_firsts([clash])
+    (also,) = shown.also
+    assert str(also.location) == place
+    assert (also.excerpt is not None) is (place == "m.yaml:4:18" or text == "# c\n- a\n")
+
+
+def test_fixing_one_error_does_not_uncover_the_next() -> None:
+    """A manifest that breaks its schema is held against policy and calendar; nothing is told twice."""
+    policy = {"required": ["x"], **within("spec", "test", schema={"type": "string"})}
+    Path("p.json").write_text(json.dumps(policy))
+    text = f"{MANIFEST}  test: 5\n  secret: {{createdAfter: '2026-02-30T00:00:00Z', overlap: 91 d}}\n"
+    assert [each[each.index("[") + 1 : each.index("]")] for each in problems(text, policy="p.json")] == [
+        "WH040",
+        "WH012",
+        "WH028",
+        "WH014",
+    ]
+    assert len(problems(f"{MANIFEST}  secret: 5\n")) == 1

@@ -144,13 +144,13 @@ def test_a_cap_of_many_names_only_some_of_the_others(here: Path) -> None:
 def test_a_misspelt_cap_makes_the_policy_unusable(here: Path, cap: Any) -> None:
     """A cap that is not understood is never passed over."""
     (found,) = capped(here, [], cap)
-    assert found == "policy.json:1:1: error[WH041]: the policy's `x-caps` are no list of caps"
+    assert found == "policy.json:1:12: error[WH041]: the policy's `x-caps` are no list of caps"
 
 
 def test_a_cap_with_an_unusable_schema_makes_the_policy_unusable(here: Path) -> None:
     """The schema of a cap stands on its own, as the policy does."""
     (found,) = capped(here, [], {"where": {"$ref": "https://example.com/x"}, "atMost": 1})
-    assert found.startswith("policy.json:1:1: error[WH041]: it is no usable JSON Schema")
+    assert found.startswith("policy.json:1:23: error[WH041]: it is no usable JSON Schema")
 
 
 def test_a_schemas_own_message_takes_the_place_of_ours(here: Path) -> None:

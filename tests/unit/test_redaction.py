@@ -17,10 +17,19 @@ from reconciler.manifest.redaction import (
     shown,
     shown_path,
 )
-from reconciler.report.diagnostics import diagnostics_github, diagnostics_json, diagnostics_text
+from reconciler.manifest.rules import RULES
+from reconciler.report.diagnostics import (
+    diagnostics_github,
+    diagnostics_json,
+    diagnostics_sarif,
+    diagnostics_text,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from reconciler.diagnostics import Diagnostic
 
 BASE64 = "Zq8vT3nW5xY7aB2cD4eF6gH8"
 SECRETS = (
@@ -146,7 +155,23 @@ LINES = {
     "behind a tag": "metadata: {name: a, token: !hunter2 x}\n" + GOOD,
     "as a kind": "metadata: {name: a}\n" + GOOD + "---\nkind: whsec_hunter2\n",
     "as the document": "--- whsec_hunter2\n",
+    "in an ignore comment": "metadata: {name: A}\n"
+    + GOOD.replace("}\n", "}  # reconciler: ignore[whsec_hunter2] the password is hunter2\n"),
+    "in a duplicate": "metadata: {name: a, annotations: {token: hunter2}}\n"
+    + GOOD
+    + "---\nkind: Webhook\napiVersion: webhooks.zof.ai/v1\n"
+    + "metadata: {name: a, annotations: {token: hunter2}}\n"
+    + GOOD,
+    "beside advice": "metadata: {name: a, annotations: {password: hunter2}}  # reconciler: ignore[WH020]\n"
+    + GOOD.replace("hooks.", "h\u043eoks."),
+    "as a key of known form": "metadata: {name: a, labels: {ghp_hunter2hunter2hunter2hunter2hunter2x: x}}\n"
+    + GOOD,
+    "as random text": "metadata: {name: a, annotations: {n: Xy7Qz9Lm3Khunter2w5Rt8Bn}}\n" + GOOD,
 }
+
+
+def sarif(found: Sequence[Diagnostic]) -> str:
+    return diagnostics_sarif(found, RULES)
 
 
 @pytest.mark.parametrize("text", LINES.values(), ids=LINES)
@@ -156,7 +181,7 @@ def test_no_report_echoes_a_secret(tmp_path: Path, text: str) -> None:
     file.write_text(HEAD + text)
     loaded = load_manifests([file])
     assert not loaded.ok
-    for render in (diagnostics_text, diagnostics_json, diagnostics_github):
+    for render in (diagnostics_text, diagnostics_json, diagnostics_github, sarif):
         assert "hunter2" not in render(loaded.diagnostics)
 
 

@@ -8,7 +8,7 @@ from reconciler.cli.options import Settings, settings
 
 
 @click.command("doctor")
-@settings(paths=False)
+@settings(paths=False, manifests=False)
 def command(settings: Settings) -> int:
     """Check the API key and its permission, the Vault token, its capabilities, the mount and the clock.
 

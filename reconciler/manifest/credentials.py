@@ -1,0 +1,139 @@
+"""Secrets that were pasted into a text: what certainly is one, and what looks like one.
+
+Known shapes come from the vendors' own descriptions of their tokens. The guess is careful: digests, commits,
+UUIDs, dates and ordinary names are normal in manifests, so only a run that no person would write counts.
+
+Every pattern takes time in proportion to the text: a run of word characters is tried once, at its beginning.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from itertools import pairwise
+
+_SHAPES: tuple[tuple[str, str], ...] = (
+    (r"whsec_[A-Za-z0-9+/_-]{16,}", "a webhook's signing secret"),
+    (r"zof_[A-Za-z0-9_-]{16,}", "a Zof API key"),
+    (r"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])", "an AWS access key id"),
+    (r"gh[opsur]_[A-Za-z0-9]{36,}", "a GitHub token"),
+    (r"github_pat_[A-Za-z0-9_]{22,}", "a GitHub token"),
+    (r"gl(?:pat|rt|dt|ptt)-[A-Za-z0-9_-]{20,}", "a GitLab token"),
+    (r"xox[abceoprs]-[A-Za-z0-9-]{20,}", "a Slack token"),
+    (r"xapp-[0-9]-[A-Za-z0-9-]{20,}", "a Slack token"),
+    (r"hv[sbr]\.[A-Za-z0-9_-]{24,}", "a Vault token"),
+    (r"s\.(?=[A-Za-z]{0,23}[0-9])[A-Za-z0-9]{24}(?![A-Za-z0-9_.-])", "a Vault or OpenBao token"),
+    (r"[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "a Stripe key"),
+    (r"sk-(?:ant-|proj-)?[A-Za-z0-9_-]{40,}", "an API key"),
+    (r"AIza[A-Za-z0-9_-]{35}", "a Google API key"),
+    (r"npm_[A-Za-z0-9]{36}", "an npm token"),
+    (r"pypi-AgE[A-Za-z0-9_-]{40,}", "a PyPI token"),
+    (r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{40,}", "a SendGrid key"),
+    (r"AGE-SECRET-KEY-1[A-Z0-9]{40,}", "an age key"),
+    (r"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.", "a JSON Web Token"),
+)
+_PRIVATE_KEY = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY"
+_KINDS = (*(kind for _, kind in _SHAPES), "a private key")
+# A user name and a password before a host; a placeholder in brackets or with a dollar sign is none.
+_PASSWORD = re.compile(r"://[^\s/?#@:<{$*]{0,100}:[^\s/?#@<{$*]{3,100}@")
+_URL = re.compile(r"https?://[^\s\"'<>]+", re.IGNORECASE)
+# A parameter that is named for a secret, with a value that is not just a word.
+_PARAMETER = re.compile(
+    r"[?&;](?:[a-z]{1,16}[_-])?(?:token|secret|passw(?:or)?d|api_?key|access_?key|sig|signature|auth)"
+    r"=(?=[^&;#\s]{0,64}?[0-9])(?=[^&;#\s]{0,64}?[A-Za-z])[^&;#\s]{12,}",
+    re.IGNORECASE,
+)
+# Addresses that are themselves the permission to post.
+_CAPABILITY = re.compile(
+    r"https://(?:hooks\.slack\.com/(?:services|workflows)/T|discord(?:app)?\.com/api/webhooks/[0-9])",
+    re.IGNORECASE,
+)
+_RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+_PIECE = re.compile(r"[A-Za-z0-9]{16,}")
+_LEAST_CHANGES = 0.34
+"""In a random text of letters and digits 44 % of the neighbours begin something new; in names, a fifth."""
+_LEAST_DIFFERENT = 0.62
+_ALPHABET = 32
+"""Of twenty random letters and digits 17 are different, of 32 there are 25; words repeat their letters."""
+
+# Letters and digits become `x`, what stands in most secrets and in few manifests `!`, the rest blank.
+_SHAPE = bytes(
+    ord("x") if chr(byte).isascii() and chr(byte).isalnum() else ord("!") if chr(byte) in "_=@\\" else 32
+    for byte in range(256)
+)
+_LONG_RUN = b"x" * 16
+_WITH_A_SIGN = (b"=", b"@", b"\\", b"whsec_", b"zof_", b"github_pat_")
+"""What hides a secret in an escape, or has a sign that `_SHAPE` knows."""
+_WITHOUT = (
+    *(
+        b"PRIVATE KEY",
+        b"hvs.",
+        b"hvb.",
+        b"hvr.",
+        b"glp",
+        b"glrt-",
+        b"gldt-",
+        b"xox",
+        b"xapp-",
+        b"AIza",
+        b"SG.",
+    ),
+    *(b"eyJ", b"sk-", b"pypi-", b"slack.com/", b"/webhooks/"),
+)
+"""What begins a secret that may have neither such a sign nor sixteen letters and digits in a row."""
+
+
+def may_hold_secret(data: bytes) -> bool:
+    """Return whether a file needs a closer look: a fast search that spares nearly all files."""
+    shape = data.translate(_SHAPE)
+    if _LONG_RUN in shape or (b"!" in shape and any(map(data.__contains__, _WITH_A_SIGN))):
+        return True
+    return any(map(data.__contains__, _WITHOUT))
+
+
+@cache
+def _known() -> re.Pattern[str]:
+    """Return the pattern of all known shapes, one group each; compiling takes 2 ms, and few runs need it."""
+    shapes = "|".join(f"({pattern})" for pattern, _ in _SHAPES)
+    return re.compile(rf"(?<![A-Za-z0-9_-])(?:{shapes})|({_PRIVATE_KEY})")
+
+
+def known_secret(text: str, *, target: bool = False) -> str | None:
+    """Return what kind of secret `text` certainly holds, or None.
+
+    Args:
+        text: a value, a key or a line.
+        target: whether it is the URL of an endpoint, for which another rule forbids user names.
+    """
+    if found := _known().search(text):
+        return _KINDS[(found.lastindex or 1) - 1]
+    return "a password in a URL" if not target and _PASSWORD.search(text) else None
+
+
+def likely_secret(text: str, *, target: bool = False) -> str | None:
+    """Return what in `text` looks like a secret, or None.
+
+    Args:
+        text: a value or a key.
+        target: whether it is the URL of an endpoint. In other URLs, such as those of documents, a path with
+            an id that nobody can guess is normal.
+    """
+    if _CAPABILITY.search(text):
+        return "an address that lets whoever knows it post messages"
+    if _PARAMETER.search(text):
+        return "a secret in a parameter of a URL"
+    rest = text if target else _URL.sub(" ", text)
+    if any(_is_random(piece) for run in _RUN.findall(rest) for piece in _PIECE.findall(run)):
+        return "a random text, as keys and tokens are"
+    return None
+
+
+def _is_random(piece: str) -> bool:
+    """Return whether letters and digits follow each other as they do by chance, and never in names."""
+    kinds = ["0" if char.isdigit() else "A" if char.isupper() else "a" for char in piece]
+    different = len(set(piece[:_ALPHABET]))
+    if len(set(kinds)) < len("0Aa") or different < _LEAST_DIFFERENT * min(len(piece), _ALPHABET):
+        return False
+    # A capital and the small letters after it are one word.
+    changes = sum(one != other and (one, other) != ("A", "a") for one, other in pairwise(kinds))
+    return changes >= _LEAST_CHANGES * (len(kinds) - 1)
