@@ -270,6 +270,12 @@ class Reporter(Protocol):
         """Tell that `name` takes a step that costs so many API requests."""
         ...
 
+    def answered(
+        self, name: str, request: str, *, endpoint_id: str | None, request_id: str | None, ok: bool
+    ) -> None:
+        """Tell what became of a request of `name` that changes what is live: `create` or `delete`."""
+        ...
+
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
         """Tell that a change ended."""
         ...

@@ -12,19 +12,16 @@ want to know what the run that was cut off had done, had in hand and had not beg
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
-import os
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
+from reconciler.apply.json_lines import JsonLines, read_objects
 from reconciler.errors import ReconcilerError
 from reconciler.ledger import from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -36,32 +33,17 @@ _SIZE_MAX = 64 * 1024 * 1024
 
 
 class Journal:
-    """One run's journal in a file. A context manager; what the file held before is kept as `.previous`.
-
-    Thread-safe. A disk that is full or read-only stops nothing: it is told once.
-    """
+    """One run's journal in a file. A context manager; what the file held before is kept as `.previous`."""
 
     def __init__(self, path: Path, clock: Clock, warn: Callable[[str], None]) -> None:
         """Open nothing yet; `warn` is told when the file cannot be written."""
-        self._path = path
+        self._lines = JsonLines(path, "journal", warn)
         self._clock = clock
-        self._warn = warn
-        self._mutex = threading.Lock()
-        self._file: int | None = None
 
     def __enter__(self) -> Self:
-        try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self._path.exists():
-                self._path.replace(self._path.with_suffix(".previous.jsonl"))
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
-            self._give_up(error)
-            return self
+        self._lines.open(keep_previous=True)
         # As long as it is locked, its run is at work and was not cut off.
-        with contextlib.suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        self._file = file
+        self._lines.lock()
         return self
 
     def __exit__(
@@ -70,10 +52,7 @@ class Journal:
         # An error that is told comes to an end of its own.
         if kind is None or issubclass(kind, ReconcilerError):
             self._append("over")
-        with self._mutex:
-            if self._file is not None:
-                os.close(self._file)
-                self._file = None
+        self._lines.close()
 
     def began(self, plan: Plan, actor: str | None) -> None:
         """Note what this run is going to do."""
@@ -91,20 +70,7 @@ class Journal:
         self._append("ended", name=name, action=action, ok=ok, detail=detail)
 
     def _append(self, event: str, **values: Any) -> None:
-        line = json.dumps({"at": to_timestamp(self._clock.now()), "event": event, **values}) + "\n"
-        with self._mutex:
-            if self._file is None:
-                return
-            try:
-                os.write(self._file, line.encode())
-                os.fsync(self._file)
-            except OSError as error:
-                os.close(self._file)
-                self._file = None
-                self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        self._warn(f"the journal {self._path} cannot be written: {error.strerror}; the run goes on without")
+        self._lines.append({"at": to_timestamp(self._clock.now()), "event": event, **values})
 
 
 class Recorder:
@@ -115,6 +81,7 @@ class Recorder:
         self._journal = journal
         self._reporter = reporter
         self.listed = reporter.listed
+        self.answered = reporter.answered
         self.planned = reporter.planned
         self.waiting = reporter.waiting
         self.warn = reporter.warn
@@ -152,18 +119,7 @@ def read_cut_off(path: Path) -> CutOff | None:
             lines = file.read(_SIZE_MAX).splitlines()
     except (OSError, ValueError):
         return None
-    return _cut_off(list(_events(lines)))
-
-
-def _events(lines: Iterable[str]) -> Iterable[dict[str, Any]]:
-    """Yield the events; the last line may have been cut off, and anybody may have written the file."""
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(event, dict):
-            yield event
+    return _cut_off(list(read_objects(lines)))
 
 
 def _cut_off(events: list[dict[str, Any]]) -> CutOff | None:

@@ -104,6 +104,9 @@ class StepTaker:
                 self._listen(created)
                 if isinstance(created, Created):
                     self._add(created)
+                self._tell(
+                    hand, "create", created.endpoint.id if isinstance(created, Created) else None, created
+                )
                 hand.progress = replace(hand.progress, key=key, created=created, baseline_ids=baseline_ids)
             case TestEndpoint(endpoint_id=endpoint_id):
                 tested = api.test(endpoint_id)
@@ -142,6 +145,15 @@ class StepTaker:
             if self._api_silence >= MAX_SILENCE:
                 self.abort.set()
 
+    def _tell(
+        self, hand: Hand, request: str, endpoint_id: str | None, answer: CreateAnswer | DeleteAnswer
+    ) -> None:
+        """Tell what became of a request that changes what is live."""
+        ok = isinstance(answer, Created | Deleted)
+        self._world.reporter.answered(
+            hand.name, request, endpoint_id=endpoint_id, request_id=answer.request_id, ok=ok
+        )
+
     def _write(self, hand: Hand, step: WriteDocument) -> None:
         try:
             version = self._world.store.write(hand.name, step.document, cas=step.cas)
@@ -170,6 +182,7 @@ class StepTaker:
         self.acted = True
         answer = self._world.api.delete(endpoint_id)
         self._listen(answer)
+        self._tell(hand, "delete", endpoint_id, answer)
         if isinstance(answer, Deleted):
             self._remove(endpoint_id)
             hand.progress = replace(hand.progress, deleted=hand.progress.deleted | {endpoint_id})

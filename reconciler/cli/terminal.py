@@ -35,6 +35,12 @@ def eta_seconds(done: int, total: int, elapsed: float, requests_per_minute: int)
     return max(by_speed, by_quota)
 
 
+def _answer(request: str, endpoint_id: str | None, request_id: str | None, *, ok: bool) -> str:
+    """Return what became of a request, with the id to quote to the API's support."""
+    about = f" {endpoint_id}" if endpoint_id else ""
+    return f"{request}{about} {'done' if ok else 'not done'} [request {request_id or 'without id'}]"
+
+
 class LineReporter:
     """Lines on a stream: warnings always, the rest when asked for. Thread-safe."""
 
@@ -64,6 +70,12 @@ class LineReporter:
     def step(self, name: str, description: str, api_requests: int) -> None:  # noqa: ARG002 (the port's signature)
         """Tell of a step."""
         self._tell(f"{name}: {description}")
+
+    def answered(
+        self, name: str, request: str, *, endpoint_id: str | None, request_id: str | None, ok: bool
+    ) -> None:
+        """Tell what became of a request."""
+        self._tell(f"{name}: {_answer(request, endpoint_id, request_id, ok=ok)}")
 
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
         """Tell that a change ended."""
@@ -149,6 +161,13 @@ class BarReporter:
             self._done += api_requests
             self._total = max(self._total, self._done)
             self._show(f"{visible(name)}: {visible(description)}")
+
+    def answered(
+        self, name: str, request: str, *, endpoint_id: str | None, request_id: str | None, ok: bool
+    ) -> None:
+        """Leave a line above the bar when asked for."""
+        if self._verbose:
+            self._print(f"  {visible(name)} {visible(_answer(request, endpoint_id, request_id, ok=ok))}")
 
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
         """Leave a line above the bar for what failed, and for everything when asked for."""

@@ -40,6 +40,11 @@ class SilentReporter:
     def step(self, name: str, description: str, api_requests: int) -> None:
         """Say nothing."""
 
+    def answered(
+        self, name: str, request: str, *, endpoint_id: str | None, request_id: str | None, ok: bool
+    ) -> None:
+        """Say nothing."""
+
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
         """Say nothing."""
 

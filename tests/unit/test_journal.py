@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,9 +34,7 @@ def begin(journal: Journal, *names: str) -> None:
 
 def die(journal: Journal) -> None:
     """Leave the file as a process does that is killed."""
-    assert journal._file is not None
-    os.close(journal._file)
-    journal._file = None
+    journal._lines.close()
 
 
 def test_a_run_that_was_cut_off_is_told_apart(tmp_path: Path) -> None:
