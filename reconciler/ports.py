@@ -151,6 +151,8 @@ class Metadata:
     state: VersionState
     projection: Projection | None
     """None where `custom_metadata` is absent, or not ours."""
+    written_at: datetime | None = None
+    """When the newest version was written, by the store's own clock (aware); None where it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

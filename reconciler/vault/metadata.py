@@ -37,7 +37,10 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
         return Metadata(name, 0, VersionState.ABSENT, None)
     version = _mapping(_mapping(data.get("versions")).get(str(number)))
     projection = parse_projection(data.get("custom_metadata"))
-    return Metadata(name, number, _state(version, now), projection)
+    written = version.get("created_time")
+    return Metadata(
+        name, number, _state(version, now), projection, None if written is None else _moment(written)
+    )
 
 
 def parse_stored(name: str, value: object, now: datetime) -> Stored:

@@ -52,6 +52,10 @@ class _Path:
         return self.versions[self.newest].state if self.newest else VersionState.ABSENT
 
     @property
+    def written_at(self) -> datetime | None:
+        return self.versions[self.newest].created if self.newest else None
+
+    @property
     def projection(self) -> Projection | None:
         return Projection.from_metadata(self.custom_metadata) if self.newest else None
 
@@ -185,7 +189,7 @@ class FakeStore:
 
     def _list(self) -> Mapping[str, Metadata]:
         return {
-            name: Metadata(name, path.newest, path.state, path.projection)
+            name: Metadata(name, path.newest, path.state, path.projection, path.written_at)
             for name, path in sorted(self._paths.items())
             if not name.startswith("_")
         }
