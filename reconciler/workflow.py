@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.apply.journal import Recorder
@@ -39,6 +39,7 @@ __all__ = [
     "apply",
     "bounded_by",
     "drift",
+    "fleet",
     "only",
     "plan",
     "rotation",
@@ -59,6 +60,8 @@ class Planned:
     listing_began: datetime
     names: frozenset[str] | None = None
     """The only webhooks that are meant; None: all."""
+    metadata: Mapping[str, Metadata] = field(default_factory=dict)
+    """What Vault said of each document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,14 @@ class StatusRow:
     owner: str | None = None
     source: Location | None = None
     unmanaged: bool = False
+    webhook: Webhook | None = None
+    """What its manifest says."""
+    projection: Projection | None = None
+    """What the ledger's public part says."""
+    endpoint: Endpoint | None = None
+    """What is live."""
+    change: Change | None = None
+    """What is due."""
 
 
 def plan(
@@ -122,7 +133,14 @@ def _plan_once(
     )
     verdicts = judge(comparison.plan, comparison.facts, limits)
     planned = Planned(
-        comparison.plan, verdicts, comparison, tuple(desired), limits, requests_per_minute, began
+        comparison.plan,
+        verdicts,
+        comparison,
+        tuple(desired),
+        limits,
+        requests_per_minute,
+        began,
+        metadata=metadata,
     )
     return planned, metadata
 
@@ -227,13 +245,14 @@ def apply(
 
 def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
     """Return the fleet, by name; what nobody manages comes last, by id."""
-    metadata = _metadata(world)
-    began = world.clock.now()
-    endpoints, pages = _listing(world)
-    comparison = compare(
-        world.organization, desired, metadata, endpoints, began, world.run, listing_requests=pages
-    )
-    wanted = {webhook.name: webhook for webhook in desired}
+    planned, _ = _plan_once(world, desired, GuardLimits(), requests_per_minute=100)
+    return fleet(planned)
+
+
+def fleet(planned: Planned) -> tuple[StatusRow, ...]:
+    """Return the fleet as `planned` found it: by name; what nobody manages comes last, by id."""
+    comparison, metadata = planned.comparison, planned.metadata
+    wanted = {webhook.name: webhook for webhook in planned.desired}
     changes = {change.name: change for change in comparison.plan.changes}
     rows = []
     for name in sorted(wanted.keys() | metadata.keys()):
@@ -253,9 +272,16 @@ def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
                 verified_at=projection.verified_at if projection else None,
                 owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
                 source=webhook.location if webhook else None,
+                webhook=webhook,
+                projection=projection,
+                endpoint=comparison.live.get(projection.endpoint_id or "") if projection else None,
+                change=change,
             )
         )
-    rows += [StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True) for e in comparison.plan.unmanaged]
+    rows += [
+        StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True, endpoint=e)
+        for e in comparison.plan.unmanaged
+    ]
     return tuple(rows)
 
 
