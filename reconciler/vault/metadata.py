@@ -37,10 +37,7 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
         return Metadata(name, 0, VersionState.ABSENT, None)
     version = _mapping(_mapping(data.get("versions")).get(str(number)))
     projection = parse_projection(data.get("custom_metadata"))
-    written = version.get("created_time")
-    return Metadata(
-        name, number, _state(version, now), projection, None if written is None else _moment(written)
-    )
+    return Metadata(name, number, _state(version, now), projection, _written_at(version))
 
 
 def parse_stored(name: str, value: object, now: datetime) -> Stored:
@@ -118,6 +115,14 @@ def _state(version: dict[str, Any], now: datetime) -> VersionState:
     deleted = version.get("deletion_time")
     gone = deleted not in (None, "") and _moment(deleted) <= now + _DATE_RESOLUTION
     return VersionState.DELETED if gone else VersionState.LIVE
+
+
+def _written_at(version: dict[str, Any]) -> datetime | None:
+    """Return when a version was written. It is for people: no plan fails for want of it."""
+    try:
+        return _moment(version.get("created_time"))
+    except UnexpectedShape:
+        return None
 
 
 def _is_destroyed(version: dict[str, Any]) -> bool:

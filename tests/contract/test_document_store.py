@@ -290,6 +290,19 @@ class TestMetadata:
         assert listed.projection == projection(1)
         assert store.read("ci").projection == projection(1)
 
+    def test_the_newest_version_says_when_it_was_written(self, store: Store) -> None:
+        """Each version has its time; metadata that changes later leaves it as it was."""
+        store.write("ci", document(), cas=0)
+        first = store.list_metadata()["ci"].written_at
+        store.write("ci", document(), cas=1)
+        second = store.list_metadata()["ci"].written_at
+        assert first is not None
+        assert second is not None
+        assert second >= first
+        assert second.utcoffset() == timedelta(0)
+        store.write_projection("ci", projection(2))
+        assert store.list_metadata()["ci"].written_at == second
+
     def test_a_projection_is_replaced_whole(self, store: Store) -> None:
         """A value that the new projection lacks does not survive from the old one."""
         store.write("ci", document(), cas=0)

@@ -59,6 +59,21 @@ def test_damaged_metadata(value: Any) -> None:
     assert metadata.version or metadata.projection is None
 
 
+@pytest.mark.parametrize(
+    ("moment", "written_at"),
+    [
+        (MOMENT, datetime(2026, 11, 1, 11, 0, 0, 123456, UTC)),
+        ("yesterday", None),
+        (None, None),
+        (1, None),
+    ],
+)
+def test_when_it_was_written_is_told_where_it_is_known(moment: object, written_at: datetime | None) -> None:
+    """The newest version's time is Vault's; one that makes no sense is unknown, and no reason to fail."""
+    versions = {"2": {**VERSION, "created_time": moment}}
+    assert parse_metadata("ci", {**METADATA, "versions": versions}, NOW).written_at == written_at
+
+
 @given(damaged(DATA, opened=INSIDE) | damaged(DELETED))
 @example(DATA)
 @example(DELETED)
