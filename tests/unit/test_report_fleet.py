@@ -131,7 +131,7 @@ def test_the_first_sentence_about_drift() -> None:
     """It counts what changed without a manifest, and says when there is none."""
     assert drift_headline(0, 0) == "No webhook is managed here yet."
     assert drift_headline(0, 3) == "No drift: 3 webhooks as applied."
-    assert drift_headline(1, 1) == "1 of 1 webhook changed without a manifest."
+    assert drift_headline(1, 1) == "1 of 1 webhook needs a run although no manifest changed."
 
 
 def test_every_word_of_the_status_has_a_posture() -> None:
@@ -296,7 +296,7 @@ def test_drift_comes_first() -> None:
     assert [each.attributes["id"] for each in root.all("tbody", class_="entry")][:5] == [
         f"webhook={card.one('a').words}" for card in cards
     ]
-    assert root.one("h2", id="posture").words == "5 of 11 webhooks changed without a manifest."
+    assert root.one("h2", id="posture").words == "5 of 11 webhooks need a run although no manifest changed."
     assert "Drifted" not in [each.words for each in root.all("h3")]
 
 

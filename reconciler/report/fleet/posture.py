@@ -71,4 +71,5 @@ def drift_headline(drifted: int, total: int) -> str:
         return (
             f"No drift: {count(total, 'webhook')} as applied." if total else "No webhook is managed here yet."
         )
-    return f"{drifted:,} of {count(total, 'webhook')} changed without a manifest."
+    need = "needs" if drifted == 1 else "need"
+    return f"{drifted:,} of {count(total, 'webhook')} {need} a run although no manifest changed."
