@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from reconciler.model import Run
+from reconciler.plan.fields import differences
+from reconciler.plan.plan import Action, Cause, Change, Shape
+from reconciler.report.fleet.history import HistoryEntry
 from reconciler.report.fleet.page import Fleet
 from tests.fixtures.fleet import OCCASION, large_fleet, page, row, small_fleet
 
@@ -41,6 +45,24 @@ def test_everybody_can_use_it(window: Window, text: str, scheme: str, width: int
         assert opened.violations() == []
         assert opened.page.evaluate(OVERFLOW) == 0
         assert (opened.requests, opened.complaints) == ([], [])
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+@pytest.mark.parametrize("drift", [True, False])
+def test_long_texts_break(window: Window, width: int, drift: bool) -> None:
+    """Texts without an end or a space make the page longer, not wider."""
+    long = "x" * 300
+    shape, other = Shape(long, (long,)), Shape(long * 2, (long, long * 2))
+    change = Change(
+        long, Action.REPLACE, long, Cause.DRIFT, shape, other, differences(shape, other),
+        warnings=(long,), problem=long, hint=long,
+    )  # fmt: skip
+    one = row(long, (long,), "drifted", team=long, description=long, previous=(long,), change=change)
+    fleet = Fleet(long, [one], [HistoryEntry(long, long, None, long, long, long)])
+    run = Run(long, long, long)
+    with window.open(page(fleet, replace(OCCASION, drift=drift, run=run)), width=width) as opened:
+        opened.page.locator(".toggle").click()
+        assert opened.page.evaluate(OVERFLOW) == 0
 
 
 def test_without_scripts_everything_is_there(window: Window) -> None:
