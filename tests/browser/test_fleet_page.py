@@ -184,6 +184,10 @@ def test_thousands_of_webhooks_stay_usable(window: Window) -> None:
         opened.page.get_by_role("button", name="Clear").click()
         opened.page.get_by_role("button", name="Show all 2,000").click()
         assert opened.page.locator(".entry:visible").count() == 2000
+        opened.page.get_by_role("searchbox").fill("run")
+        assert opened.page.locator(".entry:visible").count() == 201
+        opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert opened.page.locator(".entry:visible").count() > 1000, "paper has no button"
 
 
 def test_hostile_texts_run_nothing(window: Window) -> None:

@@ -201,6 +201,7 @@
   }
   $("filters").hidden = false;
   addEventListener("hashchange", follow);
+  addEventListener("beforeprint", () => { unlimited = true; show(); });
   show();
   follow();
 })();

@@ -1,19 +1,14 @@
-"""The page itself: values to HTML through templates that escape everything."""
+"""The page itself: what is known of the fleets, put in order for the templates."""
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reconciler.ledger import to_timestamp
 from reconciler.plan.plan import Cause
-from reconciler.report.escape import visible
 from reconciler.report.fleet.coverage import Coverage, coverage_of
-from reconciler.report.fleet.links import commit_url, is_link, key_of, source_url
+from reconciler.report.fleet.links import key_of
 from reconciler.report.fleet.posture import (
     Posture,
     counts_of,
@@ -23,23 +18,17 @@ from reconciler.report.fleet.posture import (
     posture_of,
 )
 from reconciler.report.fleet.risks import TOLD_BY_DRIFT, Kind, Risk, risks_of
+from reconciler.report.fleet.templates import environment
 from reconciler.report.status_text import events_of
-from reconciler.report.style import count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from jinja2 import Environment
-
     from reconciler.model import Run
-    from reconciler.plan.plan import Change, FieldChange
+    from reconciler.plan.plan import Change
     from reconciler.report.fleet.history import HistoryEntry
     from reconciler.report.status_text import StatusLine
-
-_FOLDER = Path(__file__).parent
-_SHORT = 12
-"""So many letters of a commit are unique enough to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +129,24 @@ def fleet_html(
         entries.sort(key=lambda entry: (entry.drift is None, entry.urgency if entry.drift else 0))
     drifted = [entry for entry in entries if entry.drift is not None]
     counts = counts_of(entry.posture for entry in entries)
-    template = _environment().get_template("page.html")
-    return template.render(
-        occasion=occasion,
-        organizations=[fleet.organization for fleet in fleets],
-        unread=unread,
-        several=several,
-        entries=entries,
-        drifted=drifted,
-        headline=drift_headline(len(drifted), managed_of(counts)) if occasion.drift else headline(counts),
-        segments=_segments(counts),
-        risks=_by_kind(entries, said=TOLD_BY_DRIFT if occasion.drift else frozenset()),
-        sections=[_section(fleet, known_events, several=several) for fleet in fleets],
-        owners=sorted({entry.line.owner for entry in entries if entry.line.owner}),
-        postures=list(counts),
-        made=to_timestamp(occasion.now.replace(microsecond=0)),
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            occasion=occasion,
+            organizations=[fleet.organization for fleet in fleets],
+            unread=unread,
+            several=several,
+            entries=entries,
+            drifted=drifted,
+            headline=drift_headline(len(drifted), managed_of(counts)) if occasion.drift else headline(counts),
+            segments=_segments(counts),
+            risks=_by_kind(entries, said=TOLD_BY_DRIFT if occasion.drift else frozenset()),
+            sections=[_section(fleet, known_events, several=several) for fleet in fleets],
+            owners=sorted({entry.line.owner for entry in entries if entry.line.owner}),
+            postures=list(counts),
+            made=to_timestamp(occasion.now.replace(microsecond=0)),
+        )
     )
 
 
@@ -209,76 +201,3 @@ def _by_kind(
         for risk in entry.risks:
             found[risk.kind].append((entry, risk))
     return [(kind, risks) for kind, risks in found.items() if risks and kind not in said]
-
-
-@functools.cache
-def _environment() -> Environment:
-    """Return the templates. Whatever they print goes through `visible`, then through HTML's escaping."""
-    # Only this format needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - lazy on purpose
-    from markupsafe import Markup  # noqa: PLC0415 - lazy on purpose
-
-    def shown(value: Any) -> Any:
-        return value if isinstance(value, Markup) else visible(value)
-
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    style, script = (_FOLDER / "page.css").read_text("utf-8"), (_FOLDER / "page.js").read_text("utf-8")
-    environment.globals |= {
-        # Our own files, the only texts that are not escaped: their hashes are all that the page may run.
-        "style": Markup(style),  # noqa: S704 (our own file)
-        "script": Markup(script),  # noqa: S704 (our own file)
-        "style_hash": _hash(style),
-        "script_hash": _hash(script),
-        "is_link": is_link,
-        "commit_url": commit_url,
-        "source_url": source_url,
-        "key_of": key_of,
-        "elements": elements,
-    }
-    environment.filters |= {
-        "iso": to_timestamp,
-        "minute": lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC",
-        "age": _age,
-        "seconds": lambda moment: int(moment.timestamp()),
-        "short": lambda commit: commit[:_SHORT],
-        "count": count,
-        "commands": commands,
-        "span": lambda delta: duration(delta.total_seconds()),
-    }
-    return environment
-
-
-def _hash(text: str) -> str:
-    """Return the hash of an inline style or script, as a Content-Security-Policy names it."""
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _age(moment: datetime, now: datetime) -> str:
-    """Return an age in its largest unit; a moment in the future is a clock's error and counts as now."""
-    return " ".join(duration(max(0, round((now - moment).total_seconds()))).split()[:2])
-
-
-def commands(text: str) -> list[tuple[str, bool]]:
-    """Return the parts of a text of ours and whether each is a command: those stand between backticks."""
-    return [(part, number % 2 == 1) for number, part in enumerate(text.split("`")) if part]
-
-
-def elements(field: FieldChange) -> list[tuple[str, str]]:
-    """Return the elements of a list, or the one value, before and after: `-` goes, `+` comes, else blank."""
-    old, new = _texts(field.old), _texts(field.new)
-    ordered = sorted({*old, *new}) if isinstance(field.old, list | tuple) else [*old, *new]
-    return [("+" if each not in old else "-" if each not in new else "", each) for each in ordered]
-
-
-def _texts(value: Any) -> list[str]:
-    if value is None:
-        return []
-    return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
