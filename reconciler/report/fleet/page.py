@@ -129,24 +129,21 @@ def fleet_html(
         entries.sort(key=lambda entry: (entry.drift is None, entry.urgency if entry.drift else 0))
     drifted = [entry for entry in entries if entry.drift is not None]
     counts = counts_of(entry.posture for entry in entries)
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            occasion=occasion,
-            organizations=[fleet.organization for fleet in fleets],
-            unread=unread,
-            several=several,
-            entries=entries,
-            drifted=drifted,
-            headline=drift_headline(len(drifted), managed_of(counts)) if occasion.drift else headline(counts),
-            segments=_segments(counts),
-            risks=_by_kind(entries, said=TOLD_BY_DRIFT if occasion.drift else frozenset()),
-            sections=[_section(fleet, known_events, several=several) for fleet in fleets],
-            owners=sorted({entry.line.owner for entry in entries if entry.line.owner}),
-            postures=list(counts),
-            made=to_timestamp(occasion.now.replace(microsecond=0)),
-        )
+    page = environment().get_template("page.html")
+    return page.render(
+        occasion=occasion,
+        organizations=[fleet.organization for fleet in fleets],
+        unread=unread,
+        several=several,
+        entries=entries,
+        drifted=drifted,
+        headline=drift_headline(len(drifted), managed_of(counts)) if occasion.drift else headline(counts),
+        segments=_segments(counts),
+        risks=_by_kind(entries, said=TOLD_BY_DRIFT if occasion.drift else frozenset()),
+        sections=[_section(fleet, known_events, several=several) for fleet in fleets],
+        owners=sorted({entry.line.owner for entry in entries if entry.line.owner}),
+        postures=list(counts),
+        made=to_timestamp(occasion.now.replace(microsecond=0)),
     )
 
 
