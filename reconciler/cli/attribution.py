@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from reconciler.model import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _GIT_PATIENCE = 2.0
@@ -28,6 +30,17 @@ def _run_url(environ: Mapping[str, str]) -> str | None:
     """Return the page of the GitHub Actions run, where there is one."""
     parts = [environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else None
+
+
+def sources_url(environ: Mapping[str, str], folder: Path) -> str | None:
+    """Return the web address of `folder` at this commit, inside a checkout of GitHub Actions; else None."""
+    server, repository, commit, workspace = (
+        environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "SHA", "WORKSPACE")
+    )
+    if not (server and repository and commit and workspace and folder.is_relative_to(workspace)):
+        return None
+    below = quote(folder.relative_to(workspace).as_posix())
+    return f"{server}/{repository}/blob/{commit}" + (f"/{below}" if below != "." else "")
 
 
 def _git_commit() -> str | None:

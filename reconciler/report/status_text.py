@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from reconciler.model import Location
+    from reconciler.ledger import Projection
+    from reconciler.model import Endpoint, Location, Webhook
+    from reconciler.plan.plan import Change
 
 _HEADER = ("NAME", "STATE", "SECRET AGE", "VERIFIED", "OWNER", "ENDPOINT", "URL")
 _STATE = 1
@@ -73,6 +75,26 @@ class StatusLine(Protocol):
     @property
     def unmanaged(self) -> bool:
         """Whether it is live and not ours."""
+        ...
+
+    @property
+    def webhook(self) -> Webhook | None:
+        """What its manifest says."""
+        ...
+
+    @property
+    def projection(self) -> Projection | None:
+        """What the ledger's public part says."""
+        ...
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """What is live."""
+        ...
+
+    @property
+    def change(self) -> Change | None:
+        """What is due."""
         ...
 
 
@@ -151,7 +173,18 @@ def status_value(organization: str, rows: Sequence[StatusLine]) -> dict[str, Any
                 "owner": row.owner,
                 "source": row.source and {"file": row.source.path, "line": row.source.line},
                 "unmanaged": row.unmanaged,
+                "events": list(events_of(row)),
+                "reason": row.change.reason if row.change else None,
+                "last_run": row.projection.run.to_json() if row.projection else None,
+                "retiring": list(row.projection.previous_ids) if row.projection else [],
             }
             for row in rows
         ],
     }
+
+
+def events_of(row: StatusLine) -> tuple[str, ...]:
+    """Return the events that are delivered now; where nothing is live, those that its manifest asks for."""
+    if row.endpoint is not None:
+        return row.endpoint.events
+    return row.webhook.events if row.webhook is not None else ()

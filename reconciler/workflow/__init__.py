@@ -3,7 +3,7 @@
 from reconciler.apply.taker import World
 from reconciler.workflow.adopting import adoption
 from reconciler.workflow.applying import apply
-from reconciler.workflow.fleet import ExportRow, StatusRow, export, status
+from reconciler.workflow.fleet import ExportRow, StatusRow, export, fleet, status
 from reconciler.workflow.planning import Planned, bounded_by, drift, only, plan, rotation
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "bounded_by",
     "drift",
     "export",
+    "fleet",
     "only",
     "plan",
     "rotation",

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.model import DeletionPolicy
-from reconciler.plan.diff import compare
+from reconciler.plan.guards import GuardLimits
 from reconciler.plan.plan import Cause
-from reconciler.workflow.planning import list_endpoints, read_metadata
+from reconciler.workflow.planning import list_endpoints, plan_once, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.model import Endpoint, Location, Webhook
     from reconciler.plan.plan import Change
     from reconciler.ports import Metadata
+    from reconciler.workflow.planning import Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,14 @@ class StatusRow:
     owner: str | None = None
     source: Location | None = None
     unmanaged: bool = False
+    webhook: Webhook | None = None
+    """What its manifest says."""
+    projection: Projection | None = None
+    """What the ledger's public part says."""
+    endpoint: Endpoint | None = None
+    """What is live."""
+    change: Change | None = None
+    """What is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +60,13 @@ class ExportRow:
 
 def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
     """Return the fleet, by name; what nobody manages comes last, by id."""
-    metadata = read_metadata(world)
-    began = world.clock.now()
-    endpoints, pages = list_endpoints(world)
-    comparison = compare(
-        world.organization, desired, metadata, endpoints, began, world.run, listing_requests=pages
-    )
-    wanted = {webhook.name: webhook for webhook in desired}
+    return fleet(plan_once(world, desired, GuardLimits()))
+
+
+def fleet(planned: Planned) -> tuple[StatusRow, ...]:
+    """Return the fleet as `planned` found it: by name; what nobody manages comes last, by id."""
+    comparison, metadata = planned.comparison, planned.metadata
+    wanted = {webhook.name: webhook for webhook in planned.desired}
     changes = {change.name: change for change in comparison.plan.changes}
     rows = []
     for name in sorted(wanted.keys() | metadata.keys()):
@@ -77,9 +86,16 @@ def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
                 verified_at=projection.verified_at if projection else None,
                 owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
                 source=webhook.location if webhook else None,
+                webhook=webhook,
+                projection=projection,
+                endpoint=comparison.live.get(projection.endpoint_id or "") if projection else None,
+                change=change,
             )
         )
-    rows += [StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True) for e in comparison.plan.unmanaged]
+    rows += [
+        StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True, endpoint=e)
+        for e in comparison.plan.unmanaged
+    ]
     return tuple(rows)
 
 

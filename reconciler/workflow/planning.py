@@ -54,12 +54,12 @@ def plan(
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
-    planned = _plan_once(world, desired, limits, requests_per_minute)
+    planned = plan_once(world, desired, limits, requests_per_minute)
     for _ in range(_REREADS):
         # What looks wrong may be another run's work, seen half: then the documents have moved on.
         if not _looks_wrong(planned) or not has_moved_on(world, planned):
             break
-        planned = _plan_once(world, desired, limits, requests_per_minute)
+        planned = plan_once(world, desired, limits, requests_per_minute)
     return planned
 
 
@@ -76,9 +76,10 @@ def _versions(metadata: Mapping[str, Metadata]) -> dict[str, int]:
     return {name: entry.version for name, entry in metadata.items()}
 
 
-def _plan_once(
-    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int
+def plan_once(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
 ) -> Planned:
+    """Return the plan by one reading of Vault and one listing, whatever another run does meanwhile."""
     # Vault first: absence from a listing counts only against documents read before it began.
     metadata = read_metadata(world)
     began = world.clock.now()

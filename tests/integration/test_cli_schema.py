@@ -120,6 +120,20 @@ def test_the_wheel_holds_what_a_repository_begins_with(installed: Path, tmp_path
     assert "No problems. 1 webhook" in _run([*program, "validate"], tmp_path, environment)
 
 
+def test_the_wheel_makes_its_own_pages(installed: Path, tmp_path: Path) -> None:
+    """Installed from the wheel, away from any checkout, the fleet's page finds its templates."""
+    program = (
+        "from datetime import UTC, datetime\n"
+        "from reconciler.model import Run\n"
+        "from reconciler.report.fleet.page import Fleet, Occasion, fleet_html\n"
+        "made = Occasion(datetime.now(UTC), Run())\n"
+        "print(fleet_html([Fleet('acme', ())], made, known_events=['run.failed']))\n"
+    )
+    environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    page = _run([sys.executable, "-c", program], tmp_path, environment)
+    assert "Nobody listens to <code>run.failed</code>." in page
+
+
 def test_the_wheel_finds_its_own_schemas(installed: Path, tmp_path: Path) -> None:
     """Installed from the wheel, away from any checkout, `reconciler schema` prints each schema."""
     environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}

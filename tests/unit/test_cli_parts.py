@@ -8,17 +8,14 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from reconciler.cli.attribution import current_run
+from reconciler.cli.attribution import current_run, sources_url
 from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.output import wants_color, write_file
 from reconciler.errors import ReconcilerError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -81,6 +78,20 @@ def test_a_run_in_github_actions_is_attributed_by_its_variables() -> None:
     )
     assert (run.actor, run.commit) == ("octocat", COMMIT)
     assert run.url == "https://github.com/acme/hooks/actions/runs/42"
+
+
+def test_a_folder_in_github_actions_has_an_address() -> None:
+    """Inside the checkout a folder is a page of the repository at this commit; anywhere else it is none."""
+    environ = {
+        "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/hooks", "GITHUB_SHA": COMMIT,
+        "GITHUB_WORKSPACE": "/work/hooks",
+    }  # fmt: skip
+    root = f"https://github.com/acme/hooks/blob/{COMMIT}"
+    assert sources_url(environ, Path("/work/hooks")) == root
+    assert sources_url(environ, Path("/work/hooks/a b/c")) == f"{root}/a%20b/c"
+    assert sources_url(environ, Path("/work/other")) is None
+    for missing in environ:
+        assert sources_url({k: v for k, v in environ.items() if k != missing}, Path("/work/hooks")) is None
 
 
 def test_a_run_by_hand_is_attributed_to_the_user_or_to_whom_they_name() -> None:

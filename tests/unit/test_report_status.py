@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.model import Location
+from reconciler.ledger import Projection
+from reconciler.model import Endpoint, Location, Run, Webhook
+from reconciler.plan.plan import Action, Cause, Change
 from reconciler.report.status_text import status_text, status_value
 from reconciler.report.style import count, duration, pad
 
@@ -28,6 +30,10 @@ class Row:
     owner: str | None = None
     source: Location | None = None
     unmanaged: bool = False
+    webhook: Webhook | None = None
+    projection: Projection | None = None
+    endpoint: Endpoint | None = None
+    change: Change | None = None
 
 
 ROWS = (
@@ -40,8 +46,27 @@ ROWS = (
         NOW - timedelta(minutes=5),
         "platform",
         Location("m/a.yaml", 3),
+        projection=Projection(
+            1,
+            "acme",
+            "https://api.zof.ai/v1",
+            1,
+            "active",
+            "wh_1",
+            previous_ids=("wh_0",),
+            run=Run("ada", "c0ffee"),
+        ),
+        endpoint=Endpoint("wh_1", "https://a.example.com/", ("run.completed",)),
     ),
-    Row("später", "unverified", None, None, NOW + timedelta(hours=1)),
+    Row(
+        "später",
+        "unverified",
+        None,
+        None,
+        NOW + timedelta(hours=1),
+        webhook=Webhook("später", "https://c.example.com/", ("run.failed",), Location("m/b.yaml")),
+        change=Change("später", Action.RESUME, "no test delivery has been accepted yet", Cause.INTERRUPTED),
+    ),
     Row("wh_9", "unmanaged", "wh_9", "https://b.example.com/", unmanaged=True),
 )
 
@@ -108,9 +133,17 @@ def test_the_json_has_the_same_facts() -> None:
         "owner": "platform",
         "source": {"file": "m/a.yaml", "line": 3},
         "unmanaged": False,
+        "events": ["run.completed"],
+        "reason": None,
+        "last_run": {"actor": "ada", "commit": "c0ffee", "url": None},
+        "retiring": ["wh_0"],
     }
+    unverified = value["webhooks"][1]
+    assert (unverified["events"], unverified["last_run"]) == (["run.failed"], None), "as the manifest asks"
+    assert unverified["reason"] == "no test delivery has been accepted yet"
     assert value["webhooks"][2]["name"] is None
     assert value["webhooks"][2]["unmanaged"] is True
+    assert (value["webhooks"][2]["events"], value["webhooks"][2]["retiring"]) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,7 @@ def test_moments_at_the_calendars_edge(moment: str) -> None:
 @pytest.mark.parametrize(
     ("moment", "known"),
     [
+        (MOMENT, datetime(2026, 11, 1, 11, 0, 0, 123456, UTC)),
         ("2026-11-01T14:00:00+02:00", datetime(2026, 11, 1, 12, tzinfo=UTC)),
         ("0001-01-01T00:00:00+23:59", None),
         ("yesterday", None),

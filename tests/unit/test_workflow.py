@@ -16,7 +16,7 @@ from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import VersionState
 from tests.fakes.api import ApiBehavior
-from tests.fakes.world import Org, webhook
+from tests.fakes.world import NO_LIMITS, Org, webhook
 
 A, B = webhook("a"), webhook("b")
 
@@ -289,3 +289,18 @@ def test_the_fleet_is_told_by_state() -> None:
     org.api.console_delete(first)
     rows = {row.name: row.state for row in workflow.status(org.world, [A, B, webhook("c")])}
     assert rows == {"a": "drifted", "b": "in sync", "c": "pending create", "we_0003": "unmanaged"}
+
+
+def test_a_plan_knows_the_whole_fleet() -> None:
+    """Restricted to drift, it still has every row, with manifest, record, endpoint and what is due."""
+    org = Org()
+    org.apply(A, B)
+    org.api.console_delete(min(org.api.endpoints))
+    found = workflow.drift(org.world, [A, B, webhook("c")], NO_LIMITS)
+    assert [change.name for change in found.plan.changes] == ["a"]
+    gone, live, new = workflow.fleet(found)
+    assert (gone.webhook, gone.endpoint, gone.change) == (A, None, found.plan.changes[0])
+    assert live.endpoint is not None
+    assert live.projection is not None
+    assert (live.endpoint.id, live.projection.run.actor, live.change) == (live.endpoint_id, "ada", None)
+    assert (new.projection, new.endpoint, new.state) == (None, None, "pending create")

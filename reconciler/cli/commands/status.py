@@ -8,7 +8,7 @@ from reconciler.cli.options import Settings, settings
 
 
 @click.command("status")
-@settings()
+@settings(formats=("text", "json", "html"))
 def command(settings: Settings) -> int:
     """Show every webhook: its state, its secret's age, when it was verified, and who owns it.
 
@@ -16,7 +16,10 @@ def command(settings: Settings) -> int:
     Examples:
       reconciler status
       reconciler status --organization acme-prod --format json --output fleet.json
+      reconciler status --format html --output fleet.html
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import preview  # noqa: PLC0415 (loads the libraries that do the work)
+    from reconciler.cli import fleet_page, preview  # noqa: PLC0415 (loads the libraries that do the work)
 
+    if settings.format == "html":
+        return fleet_page.write_page(settings, drift=False)
     return preview.status(settings)

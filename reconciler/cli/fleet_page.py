@@ -1,0 +1,50 @@
+"""The fleet's page: every organization read, then one HTML document."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler import workflow
+from reconciler.cli.attribution import current_run, sources_url
+from reconciler.cli.cut_off import tell_what_was_cut_off
+from reconciler.cli.output import write_result
+from reconciler.cli.system import SystemClock
+from reconciler.cli.wiring import for_each, load_sites
+from reconciler.errors import ExitCode
+from reconciler.manifest.webhooks import KNOWN_EVENTS
+from reconciler.report.fleet.history import last_changes
+from reconciler.report.fleet.page import Fleet, Occasion, fleet_html
+
+if TYPE_CHECKING:
+    from reconciler.cli.options import Settings
+    from reconciler.cli.wiring import Site
+
+
+def write_page(settings: Settings, *, drift: bool) -> ExitCode:
+    """Write one page for all organizations; those that cannot be read are told on stderr and on the page."""
+    sites = load_sites(settings)
+    fleets: list[Fleet] = []
+
+    def read(site: Site) -> ExitCode:
+        tell_what_was_cut_off(site.place.journal)
+        use_case = workflow.drift if drift else workflow.plan
+        with site.world() as world, site.reporter:
+            found = use_case(world, site.desired, site.limits, site.requests_per_minute)
+        fleets.append(Fleet(site.name, workflow.fleet(found), last_changes(found.metadata)))
+        return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK
+
+    code = for_each(sites, read)
+    if fleets:
+        occasion = Occasion(
+            SystemClock().now(),
+            current_run(os.environ, settings.actor),
+            sources=sources_url(os.environ, Path.cwd()),
+            drift=drift,
+        )
+        names = {fleet.organization for fleet in fleets}
+        unread = [site.name for site in sites if site.name not in names]
+        page = fleet_html(fleets, occasion, known_events=KNOWN_EVENTS, unread=unread)
+        write_result(page, settings.output)
+    return code
