@@ -546,6 +546,7 @@ class Projection:
             "actor": self.run.actor,
             "commit": self.run.commit,
             "run": self.run.url,
+            "pull_request": self.run.pull_request,
         }
         metadata = {key: text for key, text in values.items() if text and _fits_metadata(text)}
         listable = all(_fits_metadata(i) and "," not in i for i in self.previous_ids)
@@ -584,7 +585,7 @@ class Projection:
                 deletion_policy=DeletionPolicy(values["deletion_policy"]),
                 owner=get("owner"),
                 manifest=get("manifest"),
-                run=Run(actor=get("actor"), commit=get("commit"), url=get("run")),
+                run=Run(get("actor"), get("commit"), get("run"), get("pull_request")),
             )
         except (ValueError, KeyError, TypeError):
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -154,17 +154,19 @@ class Run:
     actor: str | None = None
     commit: str | None = None
     url: str | None = None
+    """The run's page."""
+    pull_request: str | None = None
+    """The page of the pull request that brought the commit."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that the ledger keeps."""
-        return {"actor": self.actor, "commit": self.commit, "url": self.url}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """Read what `to_json` wrote; anything that is no text counts as unknown."""
-        return cls(
-            **{k: v if isinstance(v := value.get(k), str) else None for k in ("actor", "commit", "url")}
-        )
+        parts = (field.name for field in fields(cls))
+        return cls(**{part: text if isinstance(text := value.get(part), str) else None for part in parts})
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "apply": "Carry the plan out.",
     "drift": "Show what changed without us; change nothing.",
     "status": "Show the fleet.",
+    "history": "Show who changed what.",
     "export": "Write manifests for the endpoints that are live.",
     "adopt": "Take an unmanaged endpoint over.",
     "rotate": "Replace signing secrets.",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -11,19 +13,49 @@ from reconciler.model import Run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _GIT_PATIENCE = 2.0
+_EVENT_SIZE = 1 << 22
+# A merge commit, or the title that a squash takes from the pull request.
+_MERGED = re.compile(r"^Merge pull request #(?P<merge>[0-9]{1,9}) |\(#(?P<squash>[0-9]{1,9})\)$")
 
 
 def current_run(environ: Mapping[str, str], actor: str | None = None) -> Run:
-    """Return who runs this: `actor`, else what GitHub Actions says, else the user of this machine."""
+    """Return who runs this: `actor`, else what GitHub Actions or GitLab CI say, else this machine's user."""
     return Run(
-        actor=actor or environ.get("GITHUB_ACTOR") or environ.get("USER") or environ.get("LOGNAME") or None,
-        commit=environ.get("GITHUB_SHA") or _git_commit(),
-        url=_run_url(environ),
+        actor=actor or _first(environ, "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"),
+        commit=_first(environ, "GITHUB_SHA", "CI_COMMIT_SHA") or _git_commit(),
+        url=_run_url(environ) or environ.get("CI_JOB_URL") or None,
+        pull_request=_pull_request(environ),
     )
+
+
+def _first(environ: Mapping[str, str], *names: str) -> str | None:
+    return next((value for name in names if (value := environ.get(name))), None)
+
+
+def _pull_request(environ: Mapping[str, str]) -> str | None:
+    """Return the page of the pull request whose merge, or whose preview, this GitHub Actions run is."""
+    server, repository, path = (
+        environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "EVENT_PATH")
+    )
+    number = _pull_request_number(path) if path else None
+    return f"{server}/{repository}/pull/{number}" if server and repository and number else None
+
+
+def _pull_request_number(path: str) -> str | None:
+    """Return a pull request's number from the event's file: GitHub puts it into the merge's message."""
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            event = json.loads(file.read(_EVENT_SIZE))
+        if "pull_request" in event:
+            return str(int(event["pull_request"]["number"]))
+        title = event["head_commit"]["message"].partition("\n")[0]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    found = _MERGED.search(title)
+    return (found["merge"] or found["squash"]) if found else None
 
 
 def _run_url(environ: Mapping[str, str]) -> str | None:

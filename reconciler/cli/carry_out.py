@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler import workflow
+from reconciler.apply.audit import AuditLog, Auditor
 from reconciler.apply.journal import Journal
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.interrupt import stop_on_signal
@@ -46,6 +47,7 @@ class Options:
     jobs: int
     lock_timeout: float
     journal: str | None
+    audit: str | None
     rotate: tuple[str, ...] = ()
     """Replace the secrets of these webhooks, and do nothing else."""
     revoke: bool = False
@@ -198,12 +200,15 @@ class _Application:
             raise ReconcilerError("not confirmed: nothing was changed")
 
     def _carry_out(self, site: Site, world: World, planned: Planned) -> Outcome:
-        with stop_on_signal(self.stop, _STOPPING), site.reporter:
+        place, clock = site.place, site.place.clock
+        path = Path(self._options.audit) if self._options.audit else place.audit
+        audit = AuditLog(path, site.name, world.run, clock, site.reporter.warn)
+        with stop_on_signal(self.stop, _STOPPING), site.reporter, audit:
             return workflow.apply(
-                world,
+                replace(world, reporter=Auditor(audit, world.reporter)),
                 planned,
                 jobs=self._options.jobs,
                 lock=site.lock(world, self._options.lock_timeout),
                 stop=self.stop,
-                journal=Journal(self._journal_of(site), site.place.clock, site.reporter.warn),
+                journal=Journal(self._journal_of(site), clock, site.reporter.warn),
             )

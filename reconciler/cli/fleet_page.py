@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import workflow
+from reconciler.apply.audit import read_audit
 from reconciler.cli.attribution import current_run, sources_url
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.output import write_result
@@ -14,7 +15,7 @@ from reconciler.cli.system import SystemClock
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
-from reconciler.report.fleet.history import last_changes
+from reconciler.plan.history import last_changes, merged
 from reconciler.report.fleet.page import Fleet, Occasion, fleet_html
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ def write_page(settings: Settings, *, drift: bool) -> ExitCode:
         use_case = workflow.drift if drift else workflow.plan
         with site.world() as world, site.reporter:
             found = use_case(world, site.desired, site.limits, site.requests_per_minute)
-        fleets.append(Fleet(site.name, workflow.fleet(found), last_changes(found.metadata)))
+        changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]
+        history = merged(changes, last_changes(found.metadata))
+        fleets.append(Fleet(site.name, workflow.fleet(found), history))
         return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK
 
     code = for_each(sites, read)

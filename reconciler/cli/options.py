@@ -157,6 +157,11 @@ _CARRYING_OUT = (
         metavar="FILE",
         help="Where each step is written down as it happens; default: in the user's state folder.",
     ),
+    click.option(
+        "--audit",
+        metavar="FILE",
+        help="What is appended to for the record: who changed what; default: in the user's state folder.",
+    ),
 )
 
 

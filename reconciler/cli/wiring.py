@@ -64,11 +64,20 @@ class Place:
     @property
     def journal(self) -> Path:
         """Where runs for this organization write down their steps: one file for each API and organization."""
+        return self._state("jsonl")
+
+    @property
+    def audit(self) -> Path:
+        """Where runs for this organization append for the record."""
+        return self._state("audit.jsonl")
+
+    def _state(self, suffix: str) -> Path:
+        """Return a file of this API and organization in the user's state folder."""
         home = os.path.expanduser("~/.local/state")  # noqa: PTH111 (Path's own raises where there is no home)
         fallback = tempfile.gettempdir() if home.startswith("~") else home
         state = Path(self._environ.get("XDG_STATE_HOME") or fallback)
         api = re.sub(r"[^a-z0-9.]+", "-", self.api_url.partition("://")[2].lower())
-        return state / "webhook-reconciler" / f"{api}-{self.name}.jsonl"
+        return state / "webhook-reconciler" / f"{api}-{self.name}.{suffix}"
 
     def api(self) -> ZofApi:
         """Return a client of the Zof API; it is the caller's to close.

@@ -10,8 +10,8 @@ from playwright.sync_api import expect
 
 from reconciler.model import Run
 from reconciler.plan.fields import differences
+from reconciler.plan.history import HistoryEntry
 from reconciler.plan.plan import Action, Cause, Change, Shape
-from reconciler.report.fleet.history import HistoryEntry
 from reconciler.report.fleet.page import Fleet
 from tests.fixtures.fleet import OCCASION, large_fleet, page, row, small_fleet
 

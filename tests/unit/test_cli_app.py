@@ -133,6 +133,7 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
         "apply",
         "drift",
         "status",
+        "history",
         "export",
         "adopt",
         "rotate",

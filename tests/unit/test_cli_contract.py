@@ -12,12 +12,13 @@ from reconciler.errors import ExitCode
 COMMON = {"--config", "--organization", "--format", "--output", "-v", "--no-progress", "--no-color", "--help"}
 EVENTS = {"--allow-unknown-events"}
 VAULT = {"--vault-mount", "--vault-prefix"}
-CARRYING_OUT = {"--yes", "--approve", "--jobs", "--lock-timeout"}
+CARRYING_OUT = {"--yes", "--approve", "--jobs", "--lock-timeout", "--audit"}
 FLAGS = {
     "validate": COMMON | EVENTS | {"--explain"},
     "plan": COMMON | VAULT | EVENTS | {"--out", "--exit-code"},
     "apply": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--plan"},
     "rotate": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--now"},
+    "history": COMMON | VAULT | {"--audit"},
     "init": {"--organization", "--help"},
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},

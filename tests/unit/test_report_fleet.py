@@ -17,10 +17,10 @@ import pytest
 from reconciler.ledger import Projection
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.model import Endpoint, Location, Run, Webhook
+from reconciler.plan.history import HistoryEntry, last_changes
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
 from reconciler.ports import Metadata, VersionState
 from reconciler.report.fleet.coverage import coverage_of
-from reconciler.report.fleet.history import HistoryEntry, last_changes
 from reconciler.report.fleet.links import commit_url, is_link, key_of, source_url
 from reconciler.report.fleet.page import Fleet, Occasion, fleet_html
 from reconciler.report.fleet.posture import Posture, counts_of, drift_headline, headline, posture_of
@@ -255,9 +255,17 @@ def test_the_history_is_the_last_change_of_each_document() -> None:
         Metadata("foreign", 1, VersionState.LIVE, None, NOW),
     ]
     assert last_changes({each.name: each for each in metadata}) == (
-        HistoryEntry("new", "removed", NOW - timedelta(hours=1)),
-        HistoryEntry("old", "applied", NOW - timedelta(hours=9), "ada", "c0ffee", "https://x.example.com"),
-        HistoryEntry("unknown", "creation refused"),
+        HistoryEntry("new", "removed", NOW - timedelta(hours=1), endpoint_id="wh_1"),
+        HistoryEntry(
+            "old",
+            "applied",
+            NOW - timedelta(hours=9),
+            "ada",
+            "c0ffee",
+            "https://x.example.com",
+            endpoint_id="wh_1",
+        ),
+        HistoryEntry("unknown", "creation refused", endpoint_id="wh_1"),
     )
 
 

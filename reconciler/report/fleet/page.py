@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Run
+    from reconciler.plan.history import HistoryEntry
     from reconciler.plan.plan import Change
-    from reconciler.report.fleet.history import HistoryEntry
     from reconciler.report.status_text import StatusLine
 
 

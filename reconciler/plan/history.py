@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from reconciler.plan.need import CLOCK_TOLERANCE
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping
 
     from reconciler.ports import Metadata
 
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _ACTIONS = {
     "active": "applied",
     "unverified": "applied, not verified",
@@ -33,6 +36,16 @@ class HistoryEntry:
     commit: str | None = None
     url: str | None = None
     """The page of the run."""
+    pull_request: str | None = None
+    """The page of the pull request that was merged."""
+    endpoint_id: str | None = None
+    is_request: bool = False
+    """Whether it is one request of a change, not the change as a whole."""
+    request_id: str | None = None
+    """The API's own id of the request."""
+    ok: bool = True
+    detail: str | None = None
+    """Why it is not done."""
 
 
 def last_changes(metadata: Mapping[str, Metadata]) -> tuple[HistoryEntry, ...]:
@@ -49,10 +62,26 @@ def last_changes(metadata: Mapping[str, Metadata]) -> tuple[HistoryEntry, ...]:
             entry.projection.run.actor,
             entry.projection.run.commit,
             entry.projection.run.url,
+            entry.projection.run.pull_request,
+            entry.projection.endpoint_id,
         )
         for entry in metadata.values()
         if entry.projection is not None
     ]
+    return newest_first(entries)
+
+
+def merged(audited: Iterable[HistoryEntry], recorded: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
+    """Return an audit log's entries and what Vault knows beyond them, newest first.
+
+    Vault knows the last change of each webhook alone. It tells something new where another machine made it.
+    """
+    entries = list(audited)
+    newest = {entry.name: entry.at for entry in sorted(entries, key=lambda e: e.at or _LONG_AGO) if entry.at}
+    for entry in recorded:
+        known = newest.get(entry.name)
+        if known is None or entry.at is None or entry.at > known + CLOCK_TOLERANCE:
+            entries.append(entry)
     return newest_first(entries)
 
 
