@@ -29,6 +29,7 @@ _COMMANDS = {
     "export": "Write manifests for the endpoints that are live.",
     "adopt": "Take an unmanaged endpoint over.",
     "rotate": "Replace signing secrets.",
+    "test": "Send test deliveries.",
     "doctor": "Check key, permissions, Vault and clock.",
     "schema": "Print a JSON Schema.",
     "sandbox": "Run a Zof API and an OpenBao server on this machine.",

@@ -111,6 +111,19 @@ class Place:
         )
 
 
+@contextmanager
+def open_world(place: Place, run: Run) -> Iterator[World]:
+    """Open the API and Vault of a place; both are closed at the end.
+
+    Raises:
+        InvalidInput: a key, an address or credentials are missing; nothing was sent.
+    """
+    with place.api() as api, place.vault() as session:
+        store = VaultDocuments(session, mount=place.mount, prefix=place.prefix, clock=place.clock)
+        organization = Organization(place.name, place.api_url)
+        yield World(organization, api, store, place.clock, fresh, place.reporter, run)
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One organization as this run sees it: the place, and what manifests want there."""
@@ -142,11 +155,8 @@ class Site:
         Raises:
             InvalidInput: a key, an address or credentials are missing; nothing was sent.
         """
-        place = self.place
-        with place.api() as api, place.vault() as session:
-            store = VaultDocuments(session, mount=place.mount, prefix=place.prefix, clock=place.clock)
-            organization = Organization(place.name, place.api_url)
-            yield World(organization, api, store, place.clock, fresh, place.reporter, self.run)
+        with open_world(self.place, self.run) as world:
+            yield world
 
     def lock(self, world: World, timeout: float) -> Lock:
         """Return the organization's lock, not yet taken."""

@@ -3,10 +3,13 @@
 from reconciler.apply.taker import World
 from reconciler.workflow.adopting import adoption
 from reconciler.workflow.applying import apply
+from reconciler.workflow.delivering import Arrival, Delivery, deliver_tests
 from reconciler.workflow.fleet import ExportRow, StatusRow, export, fleet, status
 from reconciler.workflow.planning import Planned, bounded_by, drift, only, plan, rotation
 
 __all__ = [
+    "Arrival",
+    "Delivery",
     "ExportRow",
     "Planned",
     "StatusRow",
@@ -14,6 +17,7 @@ __all__ = [
     "adoption",
     "apply",
     "bounded_by",
+    "deliver_tests",
     "drift",
     "export",
     "fleet",

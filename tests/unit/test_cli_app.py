@@ -137,6 +137,7 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
         "export",
         "adopt",
         "rotate",
+        "test",
         "doctor",
         "schema",
         "sandbox",

@@ -18,6 +18,7 @@ FLAGS = {
     "plan": COMMON | VAULT | EVENTS | {"--out", "--exit-code"},
     "apply": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--plan"},
     "rotate": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--now"},
+    "test": COMMON | VAULT,
     "history": COMMON | VAULT | {"--audit"},
     "init": {"--organization", "--help"},
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},

@@ -1,0 +1,43 @@
+"""`reconciler test`: the real API sends the deliveries, a real receiver takes them or does not."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from reconciler.sandbox.behavior import Behavior
+
+if TYPE_CHECKING:
+    from tests.fixtures.command import CommandLine
+
+
+def test_deliveries_are_sent_and_told(command: CommandLine) -> None:
+    """All arrive: exit 0. One fails: exit 5 with the request's id. A name that is none: exit 3."""
+    command.write("alpha")
+    command.write("beta")
+    assert command("apply", "--yes").exit_code == 0
+    tested = command("test")
+    assert tested.exit_code == 0, tested.stderr
+    assert "2 delivered" in tested.stdout
+
+    command.zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)
+    failed = command("test", "beta", "--format", "json")
+    assert failed.exit_code == 5, failed.stderr
+    (delivery,) = json.loads(failed.stdout)["deliveries"]
+    assert (delivery["name"], delivery["result"]) == ("beta", "failed")
+    assert delivery["request_id"].startswith("req_")
+    assert "| `alpha` | failed |" in command("test", "--format", "markdown").stdout
+
+    unknown = command("test", "gamma")
+    assert unknown.exit_code == 3
+    assert "there is no endpoint of gamma to test" in unknown.stderr
+
+
+def test_names_go_with_one_organization(command: CommandLine) -> None:
+    """With several organizations a name is ambiguous: nothing is sent."""
+    (command.folder / "reconciler.yaml").write_text(
+        "apiVersion: webhooks.zof.ai/v1\nkind: Config\norganizations: [{name: a}, {name: b}]\n"
+    )
+    result = command("test", "alpha", ZOF_ORGANIZATION=None)
+    assert result.exit_code == 64
+    assert "choose one with --organization" in result.stderr
