@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.exit_codes import worst
 from reconciler.cli.preview import Results
-from reconciler.cli.wiring import for_each, load_places
+from reconciler.cli.wiring import for_each, load_places, load_sites
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.report.checkup_text import Check, checkup_text, checkup_value
 from reconciler.report.style import count, duration
@@ -37,13 +37,21 @@ _TO_APPLY = (
 _ADVICE = "extend the token's policy in Vault; examples/vault/apply.hcl suffices, and plan.hcl for plans"
 
 
-def doctor(settings: Settings) -> ExitCode:
-    """Check each organization; 1 where anything is not well, 3 where a setting is missing."""
+def doctor(settings: Settings, *, endpoints: bool) -> ExitCode:
+    """Check each organization; 1 where anything is not well, 3 where a setting is missing.
+
+    With `endpoints` the receivers that manifests name are checked, too.
+    """
     places = load_places(settings)
+    desired = {site.name: site.desired for site in load_sites(settings)} if endpoints else {}
     results = Results(settings, several=len(places) > 1)
 
     def check(place: Place) -> ExitCode:
         checks = [*_check_api(place), *_check_vault(place)]
+        if endpoints:
+            from reconciler.cli.certificates import check_receivers  # noqa: PLC0415 (a rare wish)
+
+            checks += check_receivers(desired[place.name], place.clock.now())
         results.add(checkup_value(place.name, checks), checkup_text(place.name, checks, color=settings.color))
         return worst(each.exit_code for each in checks)
 

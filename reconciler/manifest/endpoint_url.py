@@ -129,7 +129,7 @@ def _host_problem(host: str, *, bracketed: bool) -> tuple[Rule, str, str | None]
     """Return what is wrong with a normalised host, or None where it is fine."""
     hint = "deliveries come from the internet: name a public host"
     if address := _ip_address(host):
-        return None if _is_public(address) else (rules.URL_NOT_PUBLIC, "is no public address", hint)
+        return None if is_public(address) else (rules.URL_NOT_PUBLIC, "is no public address", hint)
     labels = host.split(".")
     if bracketed or len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         return rules.URL_MALFORMED, "is no valid host name", None
@@ -158,11 +158,11 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return None
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Return whether the internet leads to an address, or to the IPv4 address that it stands for."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
-            return _is_public(address.ipv4_mapped)
+            return is_public(address.ipv4_mapped)
         if address not in _GLOBAL_UNICAST:
             return False
     # Networks of the other version hold nothing of this one.

@@ -373,3 +373,13 @@ def test_no_document_was_left_behind(command: CommandLine) -> None:
     assert command.live == {}
     with pytest.raises(ReconcilerError, match="HTTP 404"):
         command.vault.request("LIST", f"secret/metadata/{command.prefix}")
+
+
+def test_receivers_are_checked_when_asked_for(command: CommandLine) -> None:
+    """Each manifest's host gets a check of its own; one without an address is not well."""
+    command.write("alpha", url="https://nowhere.example.com/alpha")
+    result = command("doctor", "--endpoints", "--format", "json")
+    assert result.exit_code == 1, result.output
+    check = json.loads(result.stdout)["checks"][-1]
+    assert (check["name"], check["ok"]) == ("TLS nowhere.example.com", False)
+    assert "(used by alpha)" in check["detail"]

@@ -25,7 +25,7 @@ FLAGS = {
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
     "drift": COMMON | VAULT | EVENTS,
     "status": COMMON | VAULT | EVENTS,
-    "doctor": COMMON | VAULT,
+    "doctor": COMMON | VAULT | EVENTS | {"--endpoints"},
     "schema": {"--output", "--help"},
     "sandbox": {"--path", "--help"},
     "demo": {"--manifests", "--no-color", "--help"},
