@@ -20,9 +20,11 @@ from reconciler.cli.planfile import read_plan_file
 from reconciler.cli.preview import rendered_plan
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, GuardRefused, InvalidInput, ReconcilerError, UsageError
+from reconciler.report.escape import visible
 from reconciler.report.outcome_markdown import outcome_markdown
 from reconciler.report.outcome_text import outcome_text, outcome_value
 from reconciler.report.plan_json import to_json_text
+from reconciler.report.plan_text import plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,6 +123,10 @@ def _chosen(sites: tuple[Site, ...], reviewed: Mapping[str, Any] | None) -> tupl
     return chosen
 
 
+class _NotConfirmed(ReconcilerError):
+    """Somebody said no: a failure to the shell, and no news to anybody."""
+
+
 class _Application:
     """One run of `apply`: what it was told, and what it has to tell."""
 
@@ -134,7 +140,18 @@ class _Application:
         """One JSON object for each organization that was planned."""
 
     def run(self, site: Site) -> ExitCode:
-        """Plan, show, ask, carry out and tell, for one organization."""
+        """Plan, show, ask, carry out and tell, for one organization; of failures tell people elsewhere."""
+        try:
+            return self._run(site)
+        except _NotConfirmed:
+            raise
+        except ReconcilerError as error:
+            hint = f"\nhint: {visible(error.hint)}" if error.hint else ""
+            title = f"Apply to {site.name} failed"
+            site.notifier.tell("failure", title, f"{visible(error.message)}{hint}")
+            raise
+
+    def _run(self, site: Site) -> ExitCode:
         limits = replace(site.limits, approve=(*site.limits.approve, *self._options.approve))
         tell_what_was_cut_off(self._journal_of(site))
         with site.world() as world:
@@ -142,6 +159,8 @@ class _Application:
                 planned = self._plan(site, world, limits)
             report = self._show(site, planned)
             if planned.verdicts:
+                text = plan_text(planned.plan, planned.verdicts)
+                site.notifier.tell("failure", f"Apply to {site.name} was refused", text)
                 return ExitCode.REFUSED
             self._keep_to_review(planned)
             if not planned.plan.pending:
@@ -153,7 +172,10 @@ class _Application:
             write_result("\n" + outcome_text(outcome, color=self._settings.color))
         elif self._settings.format == "markdown":
             write_result("\n" + outcome_markdown(site.name, outcome))
-        return ExitCode.OK if outcome.complete else ExitCode.PARTIAL
+        if outcome.complete:
+            return ExitCode.OK
+        site.notifier.tell("failure", f"Apply to {site.name} is not finished", outcome_text(outcome))
+        return ExitCode.PARTIAL
 
     def _plan(self, site: Site, world: World, limits: GuardLimits) -> Planned:
         options, desired = self._options, site.desired
@@ -197,7 +219,7 @@ class _Application:
 
     def _ask(self) -> None:
         if not self._options.yes and not click.confirm("\nCarry this plan out?", err=True):
-            raise ReconcilerError("not confirmed: nothing was changed")
+            raise _NotConfirmed("not confirmed: nothing was changed")
 
     def _carry_out(self, site: Site, world: World, planned: Planned) -> Outcome:
         place, clock = site.place, site.place.clock

@@ -11,6 +11,7 @@ from reconciler.apply.audit import read_audit
 from reconciler.cli.attribution import current_run, sources_url
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.output import write_result
+from reconciler.cli.preview import tell_drift
 from reconciler.cli.system import SystemClock
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode
@@ -36,6 +37,8 @@ def write_page(settings: Settings, *, drift: bool) -> ExitCode:
         changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]
         history = merged(changes, last_changes(found.metadata))
         fleets.append(Fleet(site.name, workflow.fleet(found), history))
+        if drift:
+            tell_drift(site, found)
         return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK
 
     code = for_each(sites, read)

@@ -13,6 +13,7 @@ from reconciler.report.markdown import COMMENT_LIMIT
 from reconciler.report.plan_json import plan_json, to_json_text
 from reconciler.report.plan_text import DRIFT, PLAN, View, plan_text
 from reconciler.report.status_text import status_text, status_value
+from reconciler.report.style import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,7 @@ def drift(settings: Settings) -> ExitCode:
         with site.world() as world, site.reporter:
             found = workflow.drift(world, site.desired, site.limits, site.requests_per_minute)
         results.add(found.plan.to_json(), rendered_plan(found, site, settings, title=DRIFT, share=len(sites)))
+        tell_drift(site, found)
         return ExitCode.PENDING if found.plan.pending else ExitCode.OK
 
     return results.write_after(for_each(sites, show))
@@ -74,6 +76,13 @@ def status(settings: Settings) -> ExitCode:
         return ExitCode.OK
 
     return results.write_after(for_each(sites, show))
+
+
+def tell_drift(site: Site, found: Planned) -> None:
+    """Tell people elsewhere of drift, if there is some and they want to know."""
+    if found.plan.pending:
+        title = f"Drift in {site.name}: {count(len(found.plan.changes), 'webhook')}"
+        site.notifier.tell("drift", title, plan_text(found.plan, title=DRIFT))
 
 
 def rendered_plan(

@@ -16,10 +16,12 @@ from reconciler.cli.attribution import current_run
 from reconciler.cli.configuration import load_configuration, load_desired
 from reconciler.cli.exit_codes import worst
 from reconciler.cli.logins import choose_login, require
+from reconciler.cli.notifying import Notifier
 from reconciler.cli.output import wants_color, write_error
 from reconciler.cli.system import SystemClock, fresh
 from reconciler.cli.terminal import make_reporter
 from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.manifest.config import NotificationSettings
 from reconciler.model import Organization, Secret
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession
@@ -111,6 +113,9 @@ class Place:
         )
 
 
+_NOBODY = NotificationSettings()
+
+
 @contextmanager
 def open_world(place: Place, run: Run) -> Iterator[World]:
     """Open the API and Vault of a place; both are closed at the end.
@@ -132,6 +137,7 @@ class Site:
     desired: tuple[Webhook, ...]
     limits: GuardLimits
     run: Run
+    notifications: NotificationSettings = _NOBODY
 
     @property
     def name(self) -> str:
@@ -147,6 +153,11 @@ class Site:
     def requests_per_minute(self) -> int:
         """The quota, for estimates."""
         return self.place.requests_per_minute
+
+    @property
+    def notifier(self) -> Notifier:
+        """Who tells people elsewhere, if anybody is to be told."""
+        return Notifier(self.notifications, os.environ, self.run, self.reporter.warn)
 
     @contextmanager
     def world(self) -> Iterator[World]:
@@ -188,7 +199,7 @@ def load_sites(settings: Settings) -> tuple[Site, ...]:
     desired = load_desired(configuration, settings)
     run = current_run(os.environ, settings.actor)
     return tuple(
-        Site(Place(config, settings), webhooks, config.guards, run)
+        Site(Place(config, settings), webhooks, config.guards, run, configuration.notifications)
         for config, webhooks in zip(configuration.organizations, desired, strict=True)
     )
 

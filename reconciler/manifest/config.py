@@ -61,6 +61,16 @@ class VaultSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationSettings:
+    """Who is told of what."""
+
+    urls_env: str = "RECONCILER_NOTIFY_URLS"
+    """The environment variable with the addresses, which are secrets."""
+    on: tuple[str, ...] = ()
+    """`drift`, `failure`, or both; nothing: nobody is told."""
+
+
+@dataclass(frozen=True, slots=True)
 class OrganizationConfig:
     """Everything about one organization."""
 
@@ -79,6 +89,7 @@ class Config:
     organizations: tuple[OrganizationConfig, ...]
     policy: Path | None = None
     rules: Selection = field(default_factory=Selection)
+    notifications: NotificationSettings = NotificationSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from reconciler.manifest.config import (
     ApiSettings,
     AuthSettings,
     Config,
+    NotificationSettings,
     OrganizationConfig,
     VaultSettings,
     default_prefix,
@@ -211,6 +212,17 @@ def _selection(value: Mapping[str, Any]) -> Selection:
     )
 
 
+def _notifications(value: Mapping[str, Any]) -> NotificationSettings:
+    """Return who is told of what: nobody without the section."""
+    if "notifications" not in value:
+        return NotificationSettings()
+    settings = value["notifications"]
+    return NotificationSettings(
+        settings.get("urlsEnv", NotificationSettings().urls_env),
+        tuple(settings.get("on", ("drift", "failure"))),
+    )
+
+
 def _list(value: Any, key: str) -> list[Any]:
     """Return the list under a key of what should be a mapping; an empty one where there is none."""
     found = value.get(key) if isinstance(value, dict) else None
@@ -224,6 +236,7 @@ def _config(value: Mapping[str, Any], folder: Path) -> Config:
         tuple(_organization(each, folder) for each in value["organizations"]),
         None if policy is None else folder / policy,
         _selection(value),
+        _notifications(value),
     )
 
 
