@@ -12,7 +12,7 @@ from reconciler.errors import ExitCode, UsageError
 from reconciler.report.markdown import COMMENT_LIMIT
 from reconciler.report.plan_json import plan_json, to_json_text
 from reconciler.report.plan_text import DRIFT, PLAN, View, plan_text
-from reconciler.report.status_text import status_text, status_value
+from reconciler.report.status_text import status_markdown, status_text, status_value
 from reconciler.report.style import count
 
 if TYPE_CHECKING:
@@ -71,7 +71,10 @@ def status(settings: Settings) -> ExitCode:
         with site.world() as world, site.reporter:
             rows = workflow.status(world, site.desired)
         now = site.place.clock.now()
-        text = status_text(site.name, rows, now=now, columns=settings.columns, color=settings.color)
+        if settings.format == "markdown":
+            text = status_markdown(site.name, rows, now=now, limit=COMMENT_LIMIT // len(sites))
+        else:
+            text = status_text(site.name, rows, now=now, columns=settings.columns, color=settings.color)
         results.add(status_value(site.name, rows), text)
         return ExitCode.OK
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from reconciler.report.escape import visible
-from reconciler.report.markdown import cell, code
+from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.style import Ink, Style, pad, width
 
 if TYPE_CHECKING:
@@ -74,16 +74,19 @@ def deliveries_text(organization: str, deliveries: Sequence[DeliveryLine], *, co
 
 def deliveries_markdown(organization: str, deliveries: Sequence[DeliveryLine]) -> str:
     """Return the deliveries as GitHub's Markdown, ending in a newline."""
-    lines = [f"### Test deliveries of {code(organization)}", "", f"{_totals(deliveries)}."]
-    if deliveries:
-        lines += ["", "| Webhook | Result | Endpoint | URL | |", "|---|---|---|---|---|"]
-    for each in deliveries:
-        told = [cell(text) for text in (_told(each) if each.detail else None, each.hint) if text]
-        url = cell(each.url) if each.url else ""
-        lines.append(
-            f"| {cell(each.name)} | {each.arrival} | {cell(each.endpoint_id)} | {url} | {'<br>'.join(told)} |"
-        )
-    return "\n".join(lines) + "\n"
+    heading = f"### Test deliveries of {code(organization)}\n\n{_totals(deliveries)}."
+    if not deliveries:
+        return f"{heading}\n"
+    rows = [_row(each) for each in sorted(deliveries, key=lambda each: each.arrival == "delivered")]
+    text, left_out = table(("Webhook", "Result", "Endpoint", "URL", ""), rows, COMMENT_LIMIT)
+    more = f"\n\n{left_out:,} of them not shown here." if left_out else ""
+    return f"{heading}\n\n{text}{more}\n"
+
+
+def _row(each: DeliveryLine) -> tuple[str, ...]:
+    told = [cell(text) for text in (_told(each) if each.detail else None, each.hint) if text]
+    url = cell(each.url) if each.url else ""
+    return cell(each.name), each.arrival, cell(each.endpoint_id), url, "<br>".join(told)
 
 
 def deliveries_value(organization: str, deliveries: Sequence[DeliveryLine]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
-from reconciler.report.markdown import COMMENT_LIMIT, cell, code
+from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.style import Ink, Style, count, pad, width
 
 if TYPE_CHECKING:
@@ -43,19 +43,13 @@ def history_markdown(
     organization: str, entries: Sequence[HistoryEntry], *, limit: int = COMMENT_LIMIT
 ) -> str:
     """Return the history as GitHub's Markdown, cut between two entries at about `limit` characters."""
-    lines = [f"### History of {code(organization)}", ""]
+    heading = f"### History of {code(organization)}\n\n"
     if not entries:
-        return "\n".join([*lines, "Nothing is known of any change.", ""])
-    lines += [f"| {' | '.join(_HEADER)} |", f"|{'---|' * len(_HEADER)}"]
-    room = limit
-    for number, entry in enumerate(entries):
-        line = f"| {' | '.join('' if text == '-' else cell(text) for text in _cells(entry))} |"
-        room -= len(line) + 1
-        if room < 0:
-            lines += ["", f"{count(len(entries) - number, 'older entry', 'older entries')} not shown here."]
-            break
-        lines.append(line)
-    return "\n".join([*lines, ""])
+        return f"{heading}Nothing is known of any change.\n"
+    rows = [["" if text == "-" else cell(text) for text in _cells(entry)] for entry in entries]
+    text, left_out = table(_HEADER, rows, limit)
+    more = f"\n\n{count(left_out, 'older entry', 'older entries')} not shown here."
+    return heading + text + (more if left_out else "") + "\n"
 
 
 def history_value(organization: str, entries: Sequence[HistoryEntry]) -> dict[str, Any]:

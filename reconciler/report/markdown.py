@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.report.escape import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 COMMENT_LIMIT = 60_000
 """Characters: GitHub refuses a comment of more than 65,536, and others may want to add a line."""
@@ -36,6 +36,23 @@ def fenced(lines: Iterable[str], language: str = "text") -> str:
     body = "\n".join(lines)
     fence = "`" * max(_SHORTEST_FENCE, _longest_run(body) + 1)
     return f"{fence}{language}\n{body}\n{fence}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> tuple[str, int]:
+    """Return a table of cells, as far as `limit` characters go, and how many rows are left out."""
+    lines = [_row(header), _row(["---"] * len(header))]
+    room = limit - sum(map(len, lines))
+    for number, cells in enumerate(rows):
+        line = _row(cells)
+        room -= len(line) + 1
+        if room < 0:
+            return "\n".join(lines), len(rows) - number
+        lines.append(line)
+    return "\n".join(lines), 0
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def link(words: str, page: str | None) -> str:

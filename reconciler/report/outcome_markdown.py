@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.plan.outcome import Result
-from reconciler.report.markdown import COMMENT_LIMIT, cell, code
+from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.outcome_text import said, totals
 from reconciler.report.style import count
 
@@ -46,19 +46,13 @@ def _notes(outcome: Outcome) -> Iterator[str]:
 
 def _table(outcome: Outcome, room: int) -> str:
     """Return the changes as a table, what needs somebody first."""
-    lines = ["| Webhook | Result | Endpoint | |", "|---|---|---|---|"]
-    ordered = [each for result in _BY_URGENCY for each in outcome.of(result)]
-    for number, each in enumerate(ordered):
-        line = _row(each)
-        room -= len(line) + 1
-        if room < 0:
-            left_out = count(len(ordered) - number, "change")
-            return "\n".join(lines) + f"\n\n{left_out} not shown here; the run's log has them."
-        lines.append(line)
-    return "\n".join(lines)
+    rows = [_row(each) for result in _BY_URGENCY for each in outcome.of(result)]
+    text, left_out = table(("Webhook", "Result", "Endpoint", ""), rows, room)
+    more = f"\n\n{count(left_out, 'change')} not shown here; the run's log has them."
+    return text + (more if left_out else "")
 
 
-def _row(each: ChangeOutcome) -> str:
+def _row(each: ChangeOutcome) -> tuple[str, ...]:
     told = [cell(part) for part in (each.detail, each.hint) if part]
     endpoint = cell(each.endpoint_id) if each.endpoint_id else ""
-    return f"| {cell(each.change.name)} | {said(each)} | {endpoint} | {'<br>'.join(told)} |"
+    return cell(each.change.name), said(each), endpoint, "<br>".join(told)

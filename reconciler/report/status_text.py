@@ -1,4 +1,4 @@
-"""The fleet as a table and as JSON."""
+"""The fleet as a table, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
+from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.style import Ink, Style, count, duration, pad, width
 
 if TYPE_CHECKING:
@@ -122,10 +123,34 @@ def status_text(
     widths = [max(map(width, column)) for column in zip(*table, strict=True)]
     narrow = columns is not None and sum(widths) + 2 * (len(widths) - 1) > columns
     lines = [line for cells in table for line in _lines(cells, widths, style, narrow=narrow)]
-    unmanaged = sum(row.unmanaged for row in rows)
-    total = count(len(rows) - unmanaged, "webhook")
-    lines += ["", f"{visible(organization)}: {total}" + (f", {unmanaged:,} unmanaged" if unmanaged else "")]
+    lines += ["", f"{visible(organization)}: {_total(rows)}"]
     return "\n".join(lines) + "\n"
+
+
+def status_markdown(
+    organization: str, rows: Sequence[StatusLine], *, now: datetime, limit: int = COMMENT_LIMIT
+) -> str:
+    """Return the fleet as a table in GitHub's Markdown, what is not in sync first, ending in a newline.
+
+    Args:
+        organization: whose fleet it is.
+        rows: as for `status_text`.
+        now: what ages are counted to.
+        limit: how many characters it may have, about; the count of what is left out follows.
+    """
+    heading = f"### Webhooks of {code(organization)}\n\n"
+    if not rows:
+        return f"{heading}No webhooks, neither in manifests nor live.\n"
+    ordered = sorted(rows, key=lambda row: (row.unmanaged, row.state == "in sync"))
+    cells = [["" if text == "-" else cell(text) for text in _cells(row, now)] for row in ordered]
+    text, left_out = table(_HEADER, cells, limit)
+    more = f"\n\n{left_out:,} of them not shown here."
+    return f"{heading}{_total(rows)}.\n\n{text}{more if left_out else ''}\n"
+
+
+def _total(rows: Sequence[StatusLine]) -> str:
+    unmanaged = sum(row.unmanaged for row in rows)
+    return count(len(rows) - unmanaged, "webhook") + (f", {unmanaged:,} unmanaged" if unmanaged else "")
 
 
 def _lines(cells: Sequence[str], widths: Sequence[int], style: Style, *, narrow: bool) -> list[str]:

@@ -24,6 +24,7 @@ def test_a_pull_request_sees_plan_and_outcome_in_markdown(command: CommandLine, 
     assert "### Applied to `" in applied.stdout
     assert "| `alpha` | created | `" in applied.stdout
 
+    assert "| `alpha` | `in sync` | " in command("status", "--format", "markdown").stdout
     endpoint_id, _ = command.live["https://hooks.example.com/alpha"]
     command.zof.console.delete(endpoint_id)
     drift = command("drift", "--format", "markdown")

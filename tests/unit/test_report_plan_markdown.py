@@ -208,8 +208,8 @@ Next: run the job again; it goes on from there, safely.
 
 Leftovers could not be looked for: `no answer`
 
-| Webhook | Result | Endpoint | |
-|---|---|---|---|
+| Webhook | Result | Endpoint |  |
+| --- | --- | --- | --- |
 | `d` | delete failed |  | `HTTP 405 [request r2]`<br>`by hand` |
 | `c` | replaced, not verified | `wh_3` | `HTTP 500 [request r1]`<br>`look` |
 | `e` | create not attempted |  | `interrupted` |

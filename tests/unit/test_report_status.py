@@ -11,7 +11,7 @@ import pytest
 from reconciler.ledger import Projection
 from reconciler.model import Endpoint, Location, Run, Webhook
 from reconciler.plan.plan import Action, Cause, Change
-from reconciler.report.status_text import status_text, status_value
+from reconciler.report.status_text import status_markdown, status_text, status_value
 from reconciler.report.style import count, duration, pad
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -184,3 +184,22 @@ def test_padding_counts_columns() -> None:
     """Wide characters take two columns, combining ones none."""
     assert pad("日本", 6) == "日本  "
     assert pad("e\u0301", 3) == "e\u0301  "
+
+
+def test_the_fleet_as_markdown_begins_with_what_is_not_in_sync() -> None:
+    """It is a table for a job summary: trouble first, unmanaged endpoints last."""
+    shown = status_markdown("acme", ROWS, now=NOW)
+    names = re.findall(r"^\| `([^`]+)` \|", shown, re.MULTILINE)
+    assert names.index("ci") > 0, "it is in sync"
+    assert shown.startswith("### Webhooks of `acme`\n\n")
+    assert (
+        "| `ci` | `in sync` | `3 d` | `5 min ago` | `platform` | `wh_1` | `https://a.example.com/` |" in shown
+    )
+    assert "No webhooks" in status_markdown("acme", [], now=NOW)
+
+
+def test_a_large_fleet_fits_a_comment() -> None:
+    """It is cut between two rows, with the count of what is left out."""
+    shown = status_markdown("acme", ROWS * 2000, now=NOW)
+    assert len(shown) < 65_536
+    assert re.search(r"\n[0-9,]+ of them not shown here\.\n$", shown)

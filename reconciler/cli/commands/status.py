@@ -8,7 +8,7 @@ from reconciler.cli.options import Settings, settings
 
 
 @click.command("status")
-@settings(formats=("text", "json", "html"))
+@settings(formats=("text", "json", "markdown", "html"))
 def command(settings: Settings) -> int:
     """Show every webhook: its state, its secret's age, when it was verified, and who owns it.
 
