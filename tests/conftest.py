@@ -12,7 +12,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Whoever runs the tests in the background has it ignored, and so would the commands that they interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["tests.fixtures.command", "tests.fixtures.openbao", "tests.fixtures.zof"]
+pytest_plugins = [
+    "tests.fixtures.command",
+    "tests.fixtures.openbao",
+    "tests.fixtures.zof",
+    "tests.fixtures.ci",
+]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
