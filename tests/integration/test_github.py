@@ -239,6 +239,15 @@ def test_a_refusal_says_what_github_says(hub: FakeGitHub, github: GitHub, status
     assert len(hub.requests) == 1
 
 
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"message": 7}'])
+def test_a_refusal_without_words_is_told_by_number(hub: FakeGitHub, github: GitHub, body: bytes) -> None:
+    """What is not GitHub's own answer is not quoted."""
+    hub.faults = [Answer(418, body)]
+    with pytest.raises(ReconcilerError) as told:
+        put_comment(github, 7, MARK, "plan")
+    assert told.value.message == "GitHub refused GET issues/7/comments: HTTP 418"
+
+
 @pytest.mark.parametrize("body", [b"<html>", b"null", b'"text"', b"{}", b"[" * 50_000])
 def test_a_list_that_is_none_is_told(hub: FakeGitHub, github: GitHub, body: bytes) -> None:
     """An answer that is no list is an error, and no empty list: that would make a second comment."""
@@ -383,6 +392,14 @@ def test_a_plan_of_absurd_size_is_told(hub: FakeGitHub, github: GitHub) -> None:
         find_review(github, COMMIT, "webhooks-plan")
 
 
+def test_an_artifact_of_absurd_size_is_told(hub: FakeGitHub, github: GitHub) -> None:
+    """A file that does not end is not kept in memory."""
+    _merged(hub)
+    hub.archives = dict.fromkeys(hub.archives, bytes(65 << 20))
+    with pytest.raises(ReconcilerError, match="too large to be a plan"):
+        find_review(github, COMMIT, "webhooks-plan")
+
+
 def test_a_storage_that_is_gone_is_told(hub: FakeGitHub, github: GitHub) -> None:
     """One sentence without its address."""
     _merged(hub)
@@ -483,3 +500,12 @@ def test_a_text_that_is_none_is_told(hub: FakeGitHub, tmp_path: Path) -> None:
     (tmp_path / "plan.md").write_bytes(b"\xff\xfe")
     result = _run(hub, tmp_path, "comment", str(tmp_path / "plan.md"), "--key", "k")
     assert result.stderr.endswith("plan.md: it is no text\n")
+
+
+def test_it_is_for_workflows_and_not_for_the_list() -> None:
+    """The command is not among those that a person meets, it has help, and usage errors exit with 64."""
+    assert "\n  github" not in CliRunner().invoke(reconciler, ["--help"]).stdout
+    for name in ("comment", "issue", "close-issue", "reviewed-plan"):
+        result = CliRunner().invoke(reconciler, ["github", name, "--help"])
+        assert (result.exit_code, f"reconciler github {name}" in result.stdout) == (0, True)
+        assert CliRunner().invoke(reconciler, ["github", name]).exit_code == 64

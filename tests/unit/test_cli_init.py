@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from reconciler.cli.app import reconciler
 from reconciler.cli.new_file import create_file
 from reconciler.errors import ReconcilerError
+from tests.fixtures.runner import template
 
 WRITTEN = {
     "reconciler.yaml",
@@ -96,6 +97,12 @@ def test_its_workflows_are_safe(scaffold: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["preview", "apply", "drift"])
+def test_its_workflows_are_those_that_are_tested(scaffold: Path, name: str) -> None:
+    """What is written is what other tests run."""
+    assert (scaffold / f".github/workflows/webhooks-{name}.yml").read_text() == template(name)
 
 
 def test_nothing_is_overwritten(scaffold: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from reconciler import __version__
 from tests.fixtures.runner import template
 
 ROOT = Path(__file__).resolve().parents[2]
+SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 NAMES = ("preview", "apply", "drift")
 JOBS = {
     ("preview", "validate"): {"contents": "read"},
@@ -69,6 +72,18 @@ def test_no_expression_is_run(name: str, job: str) -> None:
     """A command takes what comes from outside as variables: an expression in it would be run as code."""
     for step in _job(name, job)["steps"]:
         assert "${{" not in step.get("run", "")
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_shellcheck_finds_nothing(name: str, job: str, tmp_path: Path) -> None:
+    """Each command is sound bash."""
+    for number, step in enumerate(_job(name, job)["steps"]):
+        if "run" in step:
+            script = tmp_path / f"{number}.sh"
+            script.write_text("set -eo pipefail\n" + step["run"])
+            checked = [SHELLCHECK, "--shell=bash", script]
+            done = subprocess.run(checked, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(("name", "job"), JOBS)
