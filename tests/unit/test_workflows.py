@@ -81,7 +81,7 @@ def test_shellcheck_finds_nothing(name: str, job: str, tmp_path: Path) -> None:
         if "run" in step:
             script = tmp_path / f"{number}.sh"
             script.write_text("set -eo pipefail\n" + step["run"])
-            checked = [SHELLCHECK, "--shell=bash", script]
+            checked = [str(SHELLCHECK), "--shell=bash", str(script)]
             done = subprocess.run(checked, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stdout
 
