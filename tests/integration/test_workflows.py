@@ -255,6 +255,14 @@ def test_a_forks_pull_request_is_checked_without_any_key(repository: Repository)
     assert len(repository.zof.requests) == asked
 
 
+def test_a_forks_large_change_is_cut(repository: Repository) -> None:
+    """More than a summary can hold is cut off, and the check is about the manifests alone."""
+    head = repository.commit("feature", **{f"webhook-{n}": ["run.failed"] for n in range(800)})
+    job = repository.preview(head, repository="mallory/webhooks")["validate"]
+    assert job.result == "success", job.log
+    assert 200_000 < len(job.summary) < 300_000
+
+
 def test_another_branch_applies_nothing(repository: Repository) -> None:
     """Started by hand on a branch, the job does not even begin; nor would Vault let it in."""
     head = repository.commit("feature", alerts=["run.failed"])
