@@ -35,6 +35,8 @@ _COMMANDS = {
     "sandbox": "Run a Zof API and an OpenBao server on this machine.",
     "demo": "Tour the main job on the sandbox.",
 }
+_UNLISTED = frozenset({"github"})
+"""Commands for our own workflows, which no person needs to meet."""
 
 
 class LazyGroup(click.Group):
@@ -46,7 +48,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's)
         """Import the command's module and return its command; None for a name that is none."""
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in _COMMANDS and cmd_name not in _UNLISTED:
             return None
         command: click.Command = importlib.import_module(f"reconciler.cli.commands.{cmd_name}").command
         return command

@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 
 def choose_login(environ: Mapping[str, str], auth: AuthSettings) -> Login:
-    """Return the configured login; where none is: by token if VAULT_TOKEN is set, else by AppRole.
+    """Return the configured login; where none is, the one whose variables are set.
+
+    VAULT_ROLE counts more than the configured role, so that one configuration serves a job that may only
+    read and a job that may write.
 
     Raises:
         InvalidInput: the environment lacks what the method needs; the message names the variable.
     """
+    role = environ.get("VAULT_ROLE", "").strip() or auth.role
     match auth.method or _method_at_hand(environ):
         case "token":
             return TokenLogin(Secret(require(environ, "VAULT_TOKEN", "a token for Vault")))
@@ -30,16 +34,21 @@ def choose_login(environ: Mapping[str, str], auth: AuthSettings) -> Login:
             secret_id = Secret(require(environ, "VAULT_SECRET_ID", "the AppRole's secret id"))
             return AppRoleLogin(role_id, secret_id, auth.mount or "approle")
         case "jwt":
-            return JwtLogin(auth.role or "", lambda: identity_token(environ), auth.mount or "jwt")
+            return JwtLogin(role or "", lambda: identity_token(environ), auth.mount or "jwt")
         case "kubernetes":
-            return KubernetesLogin(auth.role or "", mount=auth.mount or "kubernetes")
+            return KubernetesLogin(role or "", mount=auth.mount or "kubernetes")
         case other:
             raise InvalidInput(f"{other} is no Vault login method", hint="token, approle, jwt or kubernetes")
 
 
 def _method_at_hand(environ: Mapping[str, str]) -> str:
-    has_role = environ.get("VAULT_ROLE_ID") or environ.get("VAULT_SECRET_ID")
-    return "approle" if has_role and not environ.get("VAULT_TOKEN") else "token"
+    """Return the method that the environment is set up for; `token` where it is for none."""
+    if environ.get("VAULT_TOKEN"):
+        return "token"
+    if environ.get("VAULT_ROLE_ID") or environ.get("VAULT_SECRET_ID"):
+        return "approle"
+    in_github_job = environ.get("VAULT_ROLE") and environ.get("ACTIONS_ID_TOKEN_REQUEST_URL")
+    return "jwt" if in_github_job else "token"
 
 
 def require(environ: Mapping[str, str], name: str, what: str) -> str:

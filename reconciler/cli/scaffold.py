@@ -18,7 +18,7 @@ _FILES = {
     "reconciler.yaml": "reconciler.yaml",
     "manifests/example.yaml": "example.yaml",
     ".pre-commit-config.yaml": "pre-commit-config.yaml",
-    ".github/workflows/webhooks-plan.yml": "workflows/plan.yml",
+    ".github/workflows/webhooks-preview.yml": "workflows/preview.yml",
     ".github/workflows/webhooks-apply.yml": "workflows/apply.yml",
     ".github/workflows/webhooks-drift.yml": "workflows/drift.yml",
 }
@@ -36,7 +36,8 @@ Next:
   2. Set ZOF_API_KEY, VAULT_ADDR and a Vault login; `reconciler doctor` checks them, `reconciler plan` shows
      what would be done.
   3. On GitHub make the environments webhooks-plan and webhooks-apply, each with the variable VAULT_ADDR and
-     the secrets ZOF_API_KEY, VAULT_ROLE_ID and VAULT_SECRET_ID; let webhooks-apply ask for a reviewer.
+     the secret ZOF_API_KEY; let webhooks-apply ask for a reviewer, and only main use it. The jobs log in to
+     Vault by GitHub's identity, with the roles reconciler-plan and reconciler-apply: see docs/ci.md.
 """
 
 

@@ -184,11 +184,22 @@ def test_the_configuration_says_role_and_mount(auth: AuthSettings, words: str) -
         ({"VAULT_TOKEN": "t", **BOTH}, TokenLogin),
         ({"VAULT_TOKEN": "", **BOTH}, AppRoleLogin),
         (BOTH, AppRoleLogin),
+        ({"VAULT_ROLE": "r", "ACTIONS_ID_TOKEN_REQUEST_URL": "https://x"}, JwtLogin),
+        ({"VAULT_TOKEN": "t", "VAULT_ROLE": "r", "ACTIONS_ID_TOKEN_REQUEST_URL": "https://x"}, TokenLogin),
+        ({**BOTH, "VAULT_ROLE": "r", "ACTIONS_ID_TOKEN_REQUEST_URL": "https://x"}, AppRoleLogin),
     ],
 )
 def test_without_a_configured_method_the_environment_decides(environ: dict[str, str], kind: type) -> None:
-    """A token if there is one, else a role."""
+    """A token if there is one, else an AppRole, else a GitHub job that is told its role."""
     assert isinstance(choose_login(environ, AuthSettings()), kind)
+
+
+@pytest.mark.parametrize("method", ["jwt", "kubernetes"])
+@pytest.mark.parametrize(("said", "role"), [("plan", "plan"), (" ", "apply"), ("", "apply")])
+def test_the_environments_role_counts_more(method: str, said: str, role: str) -> None:
+    """VAULT_ROLE, where it is not empty, is the role; else the configuration's."""
+    login = choose_login({"VAULT_ROLE": said}, AuthSettings(method, role="apply"))
+    assert str(login).endswith(f"login with role {role} at auth/{method}")
 
 
 def test_a_jwt_is_asked_for_at_the_login() -> None:

@@ -1,0 +1,21 @@
+# The command line alone, without the sandbox. Pin both bases by digest in your copy:
+# `docker buildx imagetools inspect python:3.13-slim-bookworm`.
+FROM python:3.13-slim-bookworm AS build
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY schemas schemas
+COPY reconciler reconciler
+RUN python -m venv /opt/reconciler && \
+    /opt/reconciler/bin/pip install --no-cache-dir --no-compile .
+
+FROM python:3.13-slim-bookworm
+COPY --from=build /opt/reconciler /opt/reconciler
+# A number, so that Kubernetes can see that it is not root.
+USER 10001:10001
+WORKDIR /work
+ENV PATH=/opt/reconciler/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    XDG_STATE_HOME=/tmp
+ENTRYPOINT ["reconciler"]
+CMD ["--help"]

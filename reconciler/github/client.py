@@ -1,0 +1,242 @@
+"""Requests to one repository through GitHub's REST API. The only module of this package that knows httpx.
+
+httpx's exceptions hold the request and with it the token: none leaves this module, not even as a cause.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from reconciler import __version__
+from reconciler.errors import InvalidInput, ReconcilerError
+from reconciler.urls import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.model import Secret
+    from reconciler.ports import Clock
+
+_TIMEOUT = 30.0
+_TRIES = 5
+_FIRST_WAIT = 1.0
+_LONGEST_WAIT = 120.0
+"""Seconds; who is told to wait longer gives up and says so."""
+_MINUTE = 60.0
+_PAGE = 100
+_MOST_PAGES = 200
+_DOWNLOAD_MAX = 64 * 1024 * 1024
+_OK = range(200, 300)
+_REDIRECT = range(300, 400)
+_SERVER_ERROR = 500
+_REFUSED = frozenset({403, 429})
+_HINTS = {
+    401: "give the step GITHUB_TOKEN: ${{ github.token }}",
+    403: "give the job the permission that docs/ci.md names for it",
+    404: "give the job the permission that docs/ci.md names for it",
+}
+
+
+class InDoubt(ReconcilerError):
+    """Nobody knows whether GitHub did it: look before asking again."""
+
+
+class GitHub:
+    """One repository. Closes its connections at the end of its context."""
+
+    def __init__(self, repository: str, token: Secret, *, url: str, clock: Clock) -> None:
+        """Open the pool; nothing is sent yet.
+
+        Args:
+            repository: `owner/name`.
+            token: the job's own.
+            url: the API's, https or on loopback.
+            clock: what is waited by.
+
+        Raises:
+            InvalidInput: the URL is none to send a token to, or the token cannot be sent.
+        """
+        if not _is_private(url):
+            raise InvalidInput("GITHUB_API_URL is no https URL; nothing was sent")
+        if not (token.reveal().isascii() and token.reveal().isprintable()):
+            raise InvalidInput("GITHUB_TOKEN holds characters that no token has")
+        self._base = f"{url.rstrip('/')}/repos/{repository}/"
+        self._clock = clock
+        self._authorization = {"Authorization": f"Bearer {token.reveal()}"}
+        self._client = httpx.Client(
+            headers={
+                "Accept": "application/vnd.github+json",
+                "User-Agent": f"webhook-reconciler/{__version__}",
+                "X-GitHub-Api-Version": "2022-11-28",
+            },
+            timeout=_TIMEOUT,
+            follow_redirects=False,
+            trust_env=not is_loopback(urlsplit(url).hostname or ""),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: str | int) -> Any:
+        """Return the JSON at `path` below the repository.
+
+        Raises:
+            ReconcilerError: GitHub refused, or did not answer.
+        """
+        return _json(self._send("GET", path, query=query))
+
+    def pages(self, path: str, key: str | None = None, **query: str | int) -> Iterator[dict[str, Any]]:
+        """Yield the objects of every page of a list; `key` is where an answer keeps them.
+
+        Raises:
+            ReconcilerError: GitHub refused, did not answer, or does not come to an end.
+        """
+        for page in range(1, _MOST_PAGES + 1):
+            answer = self.get(path, per_page=_PAGE, page=page, **query)
+            listed = answer.get(key) if key is not None and isinstance(answer, dict) else answer
+            if not isinstance(listed, list):
+                raise ReconcilerError(f"GitHub answered GET {path} with something that is no list")
+            yield from (each for each in listed if isinstance(each, dict))
+            if len(listed) < _PAGE:
+                return
+        raise ReconcilerError(f"GitHub's list {path} does not end")
+
+    def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST an object and return what became of it.
+
+        Raises:
+            InDoubt: GitHub may have done it.
+            ReconcilerError: it has not.
+        """
+        return _object(self._send("POST", path, body))
+
+    def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """PATCH an object and return it; doing so twice is doing it once.
+
+        Raises:
+            ReconcilerError: GitHub refused, or did not answer.
+        """
+        return _object(self._send("PATCH", path, body))
+
+    def download(self, path: str) -> bytes:
+        """Return the file that `path` redirects to; the token stays with GitHub's API.
+
+        Raises:
+            ReconcilerError: GitHub refused, did not answer, or the file is too large.
+        """
+        answer = self._send("GET", path)
+        place = answer.headers.get("location", "")
+        if answer.status_code not in _REDIRECT or not _is_private(place):
+            raise ReconcilerError(f"GitHub answered GET {path} without the place of a file")
+        content = bytearray()
+        try:
+            with self._client.stream("GET", place) as file:
+                if file.status_code not in _OK:
+                    raise ReconcilerError(f"GitHub's storage refused a file: HTTP {file.status_code}")
+                for chunk in file.iter_bytes():
+                    content += chunk
+                    if len(content) > _DOWNLOAD_MAX:
+                        raise ReconcilerError("a file in GitHub's storage is too large to be a plan")
+        except (httpx.HTTPError, httpx.InvalidURL):
+            # The place is signed: whoever has it has the file.
+            raise ReconcilerError("GitHub's storage gave no file", hint="run the job again") from None
+        return bytes(content)
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: Mapping[str, str | int] | None = None,
+    ) -> httpx.Response:
+        for attempt in range(1, _TRIES + 1):
+            answer = self._try(method, path, body, query)
+            if answer is not None and answer.status_code < _SERVER_ERROR:
+                wait = _told_to_wait(answer, self._clock.now().timestamp())
+                if wait is None:
+                    return _checked(answer, method, path)
+                if wait > _LONGEST_WAIT:
+                    raise ReconcilerError(
+                        f"GitHub asks to wait {wait:,.0f} s before {method} {path}",
+                        hint="run the job again later",
+                    )
+            elif method == "POST":
+                raise InDoubt(f"GitHub did not say what became of POST {path}", hint="run the job again")
+            else:
+                wait = 0.0
+            if attempt < _TRIES:
+                self._clock.sleep(max(wait, _FIRST_WAIT * 2 ** (attempt - 1)))
+        raise ReconcilerError(f"GitHub did not answer {method} {path}", hint="run the job again")
+
+    def _try(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str | int] | None,
+    ) -> httpx.Response | None:
+        """Send once; None: no usable answer."""
+        try:
+            return self._client.request(
+                method, self._base + path, json=body, params=query, headers=self._authorization
+            )
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return None
+
+
+def _told_to_wait(answer: httpx.Response, now: float) -> float | None:
+    """Return how many seconds a rate limit asks to wait; None where the answer is no rate limit's."""
+    if answer.status_code not in _REFUSED:
+        return None
+    headers = answer.headers
+    if "retry-after" in headers:
+        return _seconds(headers["retry-after"])
+    if headers.get("x-ratelimit-remaining") == "0":
+        return max(0.0, _seconds(headers.get("x-ratelimit-reset", "0")) - now)
+    if answer.status_code not in _HINTS:
+        return _FIRST_WAIT
+    # Where it says nothing else, GitHub's documentation asks for a minute.
+    return _MINUTE if b"secondary rate limit" in answer.content else None
+
+
+def _seconds(text: str) -> float:
+    # Ten digits last until 2286; anything else that is said is no number of seconds.
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= len("1234567890") else 0.0
+
+
+def _checked(answer: httpx.Response, method: str, path: str) -> httpx.Response:
+    status = answer.status_code
+    if status in _OK or (status in _REDIRECT and method == "GET"):
+        return answer
+    words = ""
+    if isinstance(said := _json(answer), dict) and isinstance(said.get("message"), str):
+        words = f": {said['message'][:200]}"
+    raise ReconcilerError(f"GitHub refused {method} {path}: HTTP {status}{words}", hint=_HINTS.get(status))
+
+
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except (ValueError, RecursionError):
+        return None
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    value = _json(answer)
+    return value if isinstance(value, dict) else {}
+
+
+def _is_private(url: str) -> bool:
+    """Whether nobody between here and there sees what is sent: https, or http that stays on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))

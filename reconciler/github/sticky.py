@@ -1,0 +1,117 @@
+"""One comment on a pull request, one issue of a repository: found again, and changed in place.
+
+Ours is what our author wrote and what begins with our mark. What a plan quotes never comes first, and what
+others write is not our author's: neither can pass for ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from reconciler.github.client import InDoubt
+
+if TYPE_CHECKING:
+    from reconciler.github.client import GitHub
+
+BODY_LIMIT = 65_536
+"""Characters: GitHub refuses more."""
+ACTIONS = "github-actions[bot]"
+"""Who writes with a job's own token."""
+_CUT = "\n\n**The rest does not fit here;** the run has it.\n"
+_LOOKS = 3
+"""How often a creation in doubt is looked for before it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What tells ours from all others: `key` names its use, such as `plan:acme-prod`."""
+
+    key: str
+    author: str = ACTIONS
+
+    @property
+    def line(self) -> str:
+        """The first line of what we write. GitHub does not show it."""
+        return f"<!-- webhook-reconciler {self.key} -->"
+
+    def is_on(self, found: dict[str, Any]) -> bool:
+        """Whether a comment or an issue is ours."""
+        user, body = found.get("user"), found.get("body")
+        return (
+            isinstance(user, dict)
+            and user.get("login") == self.author
+            and isinstance(body, str)
+            and body.replace("\r\n", "\n").startswith(f"{self.line}\n")
+        )
+
+    def body(self, text: str) -> str:
+        """Return what we write: the mark and the text, cut between two blocks where it is too long."""
+        whole = f"{self.line}\n{text}"
+        if len(whole) <= BODY_LIMIT:
+            return whole
+        kept = whole[: BODY_LIMIT - len(_CUT)]
+        return (kept.rpartition("\n\n")[0] or kept) + _CUT
+
+
+def put_comment(github: GitHub, pull: int, mark: Mark, text: str) -> str:
+    """Let the pull request have one comment of ours that says `text`; return its page.
+
+    Raises:
+        ReconcilerError: GitHub refused, or did not answer.
+    """
+    body = {"body": mark.body(text)}
+    for look in range(_LOOKS):
+        comments = github.pages(f"issues/{pull}/comments")
+        ours = next(filter(mark.is_on, comments), None)
+        if ours is not None:
+            return _page(github.change(f"issues/comments/{ours['id']}", body))
+        try:
+            return _page(github.create(f"issues/{pull}/comments", body))
+        except InDoubt:
+            if look == _LOOKS - 1:
+                raise
+    raise AssertionError  # pragma: no cover (the last look returns or raises)
+
+
+def put_issue(github: GitHub, mark: Mark, title: str, text: str) -> str:
+    """Let the repository have one open issue of ours that says `text`; return its page.
+
+    Raises:
+        ReconcilerError: GitHub refused, or did not answer.
+    """
+    body = {"title": title, "body": mark.body(text)}
+    for look in range(_LOOKS):
+        ours = _open_issue(github, mark)
+        if ours is not None:
+            return _page(github.change(f"issues/{ours['number']}", body))
+        try:
+            return _page(github.create("issues", body))
+        except InDoubt:
+            if look == _LOOKS - 1:
+                raise
+    raise AssertionError  # pragma: no cover (the last look returns or raises)
+
+
+def close_issue(github: GitHub, mark: Mark, why: str) -> str | None:
+    """Close our open issue, with `why` as its first words; return its page, None where there is none.
+
+    Raises:
+        ReconcilerError: GitHub refused, or did not answer.
+    """
+    ours = _open_issue(github, mark)
+    if ours is None:
+        return None
+    told = ours["body"].replace("\r\n", "\n").removeprefix(f"{mark.line}\n")
+    body = {"state": "closed", "state_reason": "completed", "body": mark.body(f"{why}\n\n{told}")}
+    return _page(github.change(f"issues/{ours['number']}", body))
+
+
+def _open_issue(github: GitHub, mark: Mark) -> dict[str, Any] | None:
+    """Return our oldest open issue: the one that stays when two runs opened one each."""
+    issues = github.pages("issues", state="open", sort="created", direction="asc")
+    return next((each for each in issues if "pull_request" not in each and mark.is_on(each)), None)
+
+
+def _page(written: dict[str, Any]) -> str:
+    return str(written.get("html_url", ""))

@@ -1,0 +1,309 @@
+"""Our workflows for real: each job's commands in order, against the sandbox, OpenBao and a fake GitHub."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler import __version__
+from tests.fixtures.ci import ORGANIZATION, accessors, forget
+from tests.fixtures.github import TOKEN, FakeGitHub
+from tests.fixtures.runner import Event, Job, Runner, template
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconciler.sandbox.openbao import OpenBaoServer
+    from reconciler.sandbox.zof_server import ZofServer
+    from tests.fixtures.oidc import Issuer
+
+PREVIEW, APPLY, DRIFT = (template(name) for name in ("preview", "apply", "drift"))
+PULL = 7
+
+
+class Repository:
+    """A user's repository: commits, pull requests, and what its workflows do."""
+
+    def __init__(
+        self, folder: Path, zof: ZofServer, vault: OpenBaoServer, hub: FakeGitHub, issuer: Issuer
+    ) -> None:
+        self.folder = folder / "origin"
+        self.folder.mkdir()
+        self.zof, self.vault, self.hub = zof, vault, hub
+        self._git("init", "-q", "-b", "main")
+        self._git("config", "uploadpack.allowAnySHA1InWant", "true")
+        organization = {"name": ORGANIZATION, "manifests": ["manifests"], "api": {"url": zof.url}}
+        config = {"apiVersion": "webhooks.zof.ai/v1", "kind": "Config", "organizations": [organization]}
+        (self.folder / "reconciler.yaml").write_text(json.dumps(config))
+        self._git("add", "-A")
+        self._git("commit", "-q", "-m", "begin")
+        self.runner = Runner(folder, self.folder, hub, issuer)
+        given = {"vars": {"VAULT_ADDR": vault.address}, "secrets": {"ZOF_API_KEY": zof.key.reveal()}}
+        self.runner.environments = {"webhooks-plan": given, "webhooks-apply": given}
+        self.logs: list[str] = []
+
+    def _git(self, *args: str) -> str:
+        who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+        done = subprocess.run(
+            ["git", *who, *args], cwd=self.folder, check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def commit(self, branch: str, **webhooks: list[str]) -> str:
+        """Commit manifests with these events (none: the manifest goes) to a branch; return the commit."""
+        exists = self._git("branch", "--list", branch)
+        self._git("checkout", "-q", *([branch] if exists else ["-b", branch, "main"]))
+        (self.folder / "manifests").mkdir(exist_ok=True)
+        for name, events in webhooks.items():
+            file = self.folder / f"manifests/{name}.yaml"
+            spec = {"url": f"https://hooks.example.com/{name}", "events": events}
+            manifest = {
+                "apiVersion": "webhooks.zof.ai/v1", "kind": "Webhook",
+                "metadata": {"name": name, "labels": {"team": "platform"}}, "spec": spec,
+            }  # fmt: skip
+            file.write_text(json.dumps(manifest, indent=2)) if events else file.unlink()
+        self._git("add", "-A")
+        self._git("commit", "-q", "--allow-empty", "-m", "change webhooks")
+        return self._git("rev-parse", "HEAD")
+
+    def preview(self, head: str, *, repository: str = "acme/webhooks") -> dict[str, Job]:
+        """Run the preview of a pull request whose last commit is `head`."""
+        self._git("checkout", "-q", "--detach", "main")
+        self._git("merge", "-q", "--no-ff", "-m", "merge", head)
+        merge = self._git("rev-parse", "HEAD")
+        pull = {"number": PULL, "head": {"sha": head, "repo": {"full_name": repository}}}
+        return self._run(
+            PREVIEW, Event("pull_request", merge, f"refs/pull/{PULL}/merge", {"pull_request": pull})
+        )
+
+    def squash(self, head: str) -> str:
+        """Merge a pull request as one commit; return it."""
+        self._git("checkout", "-q", "main")
+        self._git("merge", "-q", "--squash", head)
+        self._git("commit", "-q", "--allow-empty", "-m", "merged")
+        commit = self._git("rev-parse", "HEAD")
+        self.hub.merge(PULL, head=head, commit=commit)
+        return commit
+
+    def apply(self, commit: str, event: str = "push") -> Job:
+        """Run the apply of a commit on main."""
+        return self._run(APPLY, Event(event, commit))["apply"]
+
+    def drift(self, *, heal: bool = False) -> dict[str, Job]:
+        """Run the scheduled job."""
+        self.runner.vars = {"WEBHOOKS_HEAL": "true"} if heal else {}
+        return self._run(DRIFT, Event("schedule", self._git("rev-parse", "main")))
+
+    def _run(self, workflow: str, event: Event) -> dict[str, Job]:
+        before = accessors(self.vault)
+        jobs = self.runner.run(workflow, event)
+        self.logs += [job.log + job.summary for job in jobs.values()]
+        assert accessors(self.vault) == before, "a token is left"
+        return jobs
+
+    @property
+    def live(self) -> dict[str, list[str]]:
+        """Events of the live endpoints, by the webhook's name."""
+        return {each.url.rpartition("/")[2]: sorted(each.events) for each in self.zof.console.list()}
+
+    @property
+    def comment(self) -> str:
+        """The one comment that there is."""
+        (comment,) = self.hub.comments
+        return str(comment["body"])
+
+
+@pytest.fixture
+def repository(
+    tmp_path: Path, zof: ZofServer, ci_vault: OpenBaoServer, issuer: Issuer
+) -> Iterator[Repository]:
+    """Give a repository with the webhook `ci`, live; at the end nothing secret may have been told."""
+    with FakeGitHub() as hub:
+        repository = Repository(tmp_path, zof, ci_vault, hub, issuer)
+        job = repository.apply(repository.commit("main", ci=["run.completed"]))
+        assert job.result == "success", job.log
+        assert "the guards alone bound" in job.summary
+        assert repository.live == {"ci": ["run.completed"]}
+        yield repository
+        told = "".join(repository.logs) + "".join(str(each["body"]) for each in hub.comments + hub.issues)
+        for secret in (TOKEN, zof.key.reveal(), "canary", "whsec_"):
+            assert secret not in told
+        forget(ci_vault)
+
+
+def test_the_whole_story(repository: Repository) -> None:
+    """A preview comments, the next changes it, a merge applies it; drift has an issue until it is healed."""
+    head = repository.commit("feature", alerts=["run.failed"])
+    jobs = repository.preview(head)
+    assert [jobs["validate"].result, jobs["plan"].result] == ["success", "success"], jobs["plan"].log
+    assert "**create** `alerts`" in repository.comment
+    assert "+ event: run.failed" in repository.comment
+    assert "**create** `alerts`" in jobs["plan"].summary
+
+    head = repository.commit("feature", alerts=["run.completed"])
+    repository.preview(head)
+    assert "+ event: run.completed" in repository.comment
+    assert "run.failed" not in repository.comment
+    assert repository.live.keys() == {"ci"}
+
+    job = repository.apply(repository.squash(head))
+    assert job.result == "success", job.log
+    assert f"reviewed: the plan of pull request #{PULL} at {head[:12]}" in job.log
+    assert "Applied to `acme-prod`" in job.summary
+    assert "guards alone" not in job.summary
+    assert repository.live == {"ci": ["run.completed"], "alerts": ["run.completed"]}
+
+    assert repository.drift()["drift"].result == "success"
+    assert repository.hub.issues == []
+
+    (lost,) = (each for each in repository.zof.console.list() if each.url.endswith("/alerts"))
+    repository.zof.console.delete(lost.id)
+    for _ in range(2):
+        jobs = repository.drift()
+        assert (jobs["drift"].result, jobs["heal"].result) == ("success", "skipped"), jobs["drift"].log
+    (issue,) = repository.hub.issues
+    assert (issue["state"], issue["title"]) == ("open", "Webhooks have drifted")
+    assert "`alerts`" in issue["body"]
+    assert "platform" in issue["body"]
+
+    jobs = repository.drift(heal=True)
+    assert (jobs["drift"].result, jobs["heal"].result) == ("success", "success"), jobs["heal"].log
+    assert repository.live == {"ci": ["run.completed"], "alerts": ["run.completed"]}
+    assert [each["state"] for each in repository.hub.issues] == ["closed"]
+    assert "**Healed.** It was:" in repository.hub.issues[0]["body"]
+    assert repository.drift()["drift"].outputs == {"found": "false"}
+
+
+def test_an_issue_is_closed_when_somebody_else_healed(repository: Repository) -> None:
+    """Drift that goes by itself, say by the next apply, closes the issue the next time that the job looks."""
+    (lost,) = repository.zof.console.list()
+    repository.zof.console.delete(lost.id)
+    repository.drift()
+    applied = repository.apply(repository.commit("main"), "workflow_dispatch")
+    assert applied.result == "success", applied.log
+    assert "Get the reviewed plan" not in applied.ran
+    repository.drift()
+    assert [each["state"] for each in repository.hub.issues] == ["closed"]
+    assert "**The drift is gone.** It was:" in repository.hub.issues[0]["body"]
+
+
+def test_a_merge_applies_nothing_that_was_not_reviewed(repository: Repository) -> None:
+    """What came into the merge after the preview is refused, and nothing at all is changed."""
+    head = repository.commit("feature", alerts=["run.failed"])
+    repository.preview(head)
+    repository.commit("main", sneaked=["run.completed"])
+    job = repository.apply(repository.squash(head))
+    assert job.result == "failure"
+    assert "not reviewed: " in job.log
+    assert "sneaked" in job.log
+    assert repository.live.keys() == {"ci"}
+
+
+def test_a_refused_plan_is_shown_and_fails_the_check(repository: Repository) -> None:
+    """A guard's refusal is in the comment with the line that approves it, and the check is red."""
+    repository.apply(
+        repository.commit("main", **{f"w{n}": ["run.completed"] for n in range(3)}), "workflow_dispatch"
+    )
+    head = repository.commit("feature", w0=[], w1=[], w2=[])
+    job = repository.preview(head)["plan"]
+    assert job.result == "failure"
+    assert "A guard refuses this plan" in repository.comment
+    assert "guards: {approve: [sha256:" in repository.comment
+    assert repository.hub.artifacts, "a reviewed approval is bounded, too"
+
+
+def test_a_commit_that_cannot_be_planned_takes_the_older_plan_away(repository: Repository) -> None:
+    """Where the preview fails, the comment says so: nobody reviews what is no longer true."""
+    head = repository.commit("feature", alerts=["run.failed"])
+    repository.preview(head)
+    given = repository.runner.environments["webhooks-plan"]
+    repository.runner.environments["webhooks-plan"] = {**given, "secrets": {"ZOF_API_KEY": "wrong"}}
+    job = repository.preview(repository.commit("feature", alerts=["run.completed"]))["plan"]
+    assert job.result == "failure"
+    assert "### No plan" in repository.comment
+    assert "https://github.com/acme/webhooks/actions/runs/42" in repository.comment
+    assert "alerts" not in repository.comment
+    assert len(repository.hub.artifacts) == 1
+
+
+def test_invalid_manifests_are_annotated(repository: Repository) -> None:
+    """A mistake becomes an annotation at its line, and nothing is planned."""
+    head = repository.commit("feature", alerts=["run.complete"])
+    jobs = repository.preview(head)
+    assert [jobs["validate"].result, jobs["plan"].result] == ["failure", "skipped"]
+    assert "::error file=manifests/alerts.yaml,line=" in jobs["validate"].log
+    assert repository.hub.comments == []
+
+
+def test_a_forks_pull_request_is_checked_without_any_key(repository: Repository) -> None:
+    """It is validated, its changes are in the summary with the reason, and nothing was asked of anybody."""
+    head = repository.commit("feature", alerts=["run.failed"])
+    asked = len(repository.zof.requests)
+    jobs = repository.preview(head, repository="mallory/webhooks")
+    assert [jobs["validate"].result, jobs["plan"].result] == ["success", "skipped"]
+    summary = jobs["validate"].summary
+    assert "comes from a fork" in summary
+    assert '    +    "name": "alerts",' in summary
+    assert "ci.yaml" not in summary
+    assert repository.hub.comments == []
+    assert repository.hub.requests[-1].path.startswith("/repos/acme/webhooks/commits/"), "the fixture's apply"
+    assert len(repository.zof.requests) == asked
+
+
+def test_a_forks_large_change_is_cut(repository: Repository) -> None:
+    """More than a summary can hold is cut off, and the check is about the manifests alone."""
+    head = repository.commit("feature", **{f"webhook-{n}": ["run.failed"] for n in range(800)})
+    job = repository.preview(head, repository="mallory/webhooks")["validate"]
+    assert job.result == "success", job.log
+    assert 200_000 < len(job.summary) < 300_000
+
+
+def test_another_branch_applies_nothing(repository: Repository) -> None:
+    """Started by hand on a branch, the job does not even begin; nor would Vault let it in."""
+    head = repository.commit("feature", alerts=["run.failed"])
+    jobs = repository.runner.run(APPLY, Event("workflow_dispatch", head, "refs/heads/feature"))
+    assert jobs["apply"].result == "skipped"
+    unguarded = APPLY.replace("if: github.ref == 'refs/heads/main'", "if: ${{ true }}")
+    jobs = repository.runner.run(unguarded, Event("workflow_dispatch", head, "refs/heads/feature"))
+    assert jobs["apply"].result == "failure"
+    assert "Vault refused the JWT login with role reconciler-apply" in jobs["apply"].log
+    assert repository.live.keys() == {"ci"}
+
+
+def test_a_pull_request_that_changes_the_workflow_cannot_apply(repository: Repository) -> None:
+    """A preview that was rewritten to apply is refused by Vault, in whichever environment it says it is."""
+    head = repository.commit("feature", alerts=["run.failed"])
+    for environment in ("webhooks-plan", "webhooks-apply"):
+        rewritten = (
+            PREVIEW.replace("reconciler plan", "reconciler apply --yes")
+            .replace("VAULT_ROLE: reconciler-plan", "VAULT_ROLE: reconciler-apply")
+            .replace("environment: webhooks-plan", f"environment: {environment}")
+            .replace('--output "$RUNNER_TEMP/plan.md" --out "$RUNNER_TEMP/plan.json"', "")
+        )
+        pull = {"number": PULL, "head": {"sha": head, "repo": {"full_name": "acme/webhooks"}}}
+        event = Event("pull_request", head, f"refs/pull/{PULL}/merge", {"pull_request": pull})
+        job = repository.runner.run(rewritten, event)["plan"]
+        assert "Vault refused the JWT login with role reconciler-apply" in job.log
+    assert repository.live.keys() == {"ci"}
+
+
+def test_two_thousand_changes_make_a_comment(repository: Repository) -> None:
+    """GitHub accepts the comment of a plan of 2,000 changes, and it says how many are not shown."""
+    head = repository.commit(
+        "feature", **{f"webhook-{n}": ["run.completed", "run.failed"] for n in range(2000)}
+    )
+    job = repository.preview(head)["plan"]
+    assert job.result == "success", job.log
+    assert "2,000 to create" in repository.comment
+    assert "changes not shown here" in repository.comment
+
+
+def test_the_version_is_installed(repository: Repository) -> None:
+    """Each job installs the version that wrote the workflow."""
+    assert f'pip install "webhook-reconciler=={__version__}"' in PREVIEW
+    assert shutil.which("git")

@@ -1,0 +1,113 @@
+"""Our workflows as files: one source for those that are copied and those that are called."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from reconciler import __version__
+from tests.fixtures.runner import template
+
+ROOT = Path(__file__).resolve().parents[2]
+SHELLCHECK = Path(sys.executable).with_name("shellcheck")
+NAMES = ("preview", "apply", "drift")
+JOBS = {
+    ("preview", "validate"): {"contents": "read"},
+    ("preview", "plan"): {"contents": "read", "id-token": "write", "pull-requests": "write"},
+    ("apply", "apply"): {
+        "actions": "read", "contents": "read", "id-token": "write", "pull-requests": "read",
+    },
+    ("drift", "drift"): {"contents": "read", "id-token": "write", "issues": "write"},
+    ("drift", "heal"): {"contents": "read", "id-token": "write", "issues": "write"},
+}  # fmt: skip
+ENVIRONMENTS = {
+    ("preview", "plan"): ("webhooks-plan", "reconciler-plan"),
+    ("apply", "apply"): ("webhooks-apply", "reconciler-apply"),
+    ("drift", "drift"): ("webhooks-plan", "reconciler-plan"),
+    ("drift", "heal"): ("webhooks-apply", "reconciler-apply"),
+}
+_OWN_TRIGGERS = re.compile(r"(?<=\non:\n).*?(?=  workflow_call:)", re.DOTALL)
+_MADE = "# Made from reconciler/_templates/workflows, which `reconciler init` writes: change it there.\n"
+
+
+def _job(name: str, job: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(template(name))["jobs"][job]
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_called_is_what_is_copied(name: str) -> None:
+    """The reusable workflow is `init`'s, without triggers of its own. UPDATE_GOLDEN=1 makes it anew."""
+    made = _MADE + _OWN_TRIGGERS.sub("", template(name))
+    file = ROOT / f".github/workflows/{name}.yml"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(made, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == made
+    # YAML's `on` is a truth value.
+    assert list(yaml.safe_load(made)[True]) == ["workflow_call"]
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_a_job_has_the_permissions_that_it_needs(name: str, job: str) -> None:
+    """Nothing for the workflow, the least for each job; each action is pinned, no credentials are left."""
+    assert yaml.safe_load(template(name))["permissions"] == {}
+    given = _job(name, job)
+    assert given["permissions"] == JOBS[name, job]
+    assert given["timeout-minutes"] <= 60
+    for step in given["steps"]:
+        assert "uses" not in step or re.search(r"@[0-9a-f]{40}$", step["uses"])
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_no_expression_is_run(name: str, job: str) -> None:
+    """A command takes what comes from outside as variables: an expression in it would be run as code."""
+    for step in _job(name, job)["steps"]:
+        assert "${{" not in step.get("run", "")
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_shellcheck_finds_nothing(name: str, job: str, tmp_path: Path) -> None:
+    """Each command is sound bash."""
+    for number, step in enumerate(_job(name, job)["steps"]):
+        if "run" in step:
+            script = tmp_path / f"{number}.sh"
+            script.write_text("set -eo pipefail\n" + step["run"])
+            checked = [str(SHELLCHECK), "--shell=bash", str(script)]
+            done = subprocess.run(checked, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("name", "job"), JOBS)
+def test_keys_come_from_an_environment_to_one_step(name: str, job: str) -> None:
+    """The API's key and Vault's role are in the one step that needs them, without GitHub's token."""
+    given = _job(name, job)
+    having = [step["env"] for step in given["steps"] if "ZOF_API_KEY" in step.get("env", {})]
+    if (name, job) not in ENVIRONMENTS:
+        assert ("environment" in given, having) == (False, [])
+        return
+    environment, role = ENVIRONMENTS[name, job]
+    assert given["environment"] == environment
+    assert [(env["VAULT_ROLE"], "GITHUB_TOKEN" in env) for env in having] == [(role, False)]
+
+
+def test_only_what_reads_is_cut_off() -> None:
+    """A newer commit cancels a preview; an apply is waited for, also by what heals."""
+    cancels = {name: yaml.safe_load(template(name))["concurrency"]["cancel-in-progress"] for name in NAMES}
+    assert cancels == {"preview": True, "apply": False, "drift": False}
+    heal = _job("drift", "heal")["concurrency"]
+    assert heal == yaml.safe_load(template("apply"))["concurrency"]
+
+
+def test_each_job_installs_this_version() -> None:
+    """What wrote the workflow is what runs in it."""
+    for name, job in JOBS:
+        assert _job(name, job)["steps"][2]["run"] == f'pip install "webhook-reconciler=={__version__}"'
