@@ -14,10 +14,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 pytest_plugins = [
     "tests.fixtures.browser",
-    "tests.fixtures.ci",
     "tests.fixtures.command",
     "tests.fixtures.openbao",
     "tests.fixtures.zof",
+    # Last: it imports from the others.
+    "tests.fixtures.ci",
 ]
 
 
