@@ -46,14 +46,24 @@ def normalize_url(url: str) -> str:
 
 
 def _normalize_host(host: str) -> str:
-    """Lower-case `host`, drop its trailing dot and turn Unicode labels into A-labels."""
+    """Lower-case `host`, drop its trailing dot, turn Unicode labels into A-labels, shorten IPv6 addresses."""
     host = host.lower().removesuffix(".")
+    if ":" in host:
+        return _shortest(host)
     if host.isascii():
         return host
     try:
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError:
         return host
+
+
+def _shortest(address: str) -> str:
+    """Return an IPv6 address in its one recommended form (RFC 5952); what is none stays as it is."""
+    try:
+        return ipaddress.IPv6Address(address).compressed
+    except ValueError:
+        return address
 
 
 def _normalize_escapes(text: str) -> str:

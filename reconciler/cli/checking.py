@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.configuration import load_organization, read_configuration
 from reconciler.cli.output import write_result
+from reconciler.cli.repository import from_repository_root
 from reconciler.diagnostics import Severity
 from reconciler.errors import ExitCode, InvalidInput, UsageError
 from reconciler.manifest.config_file import ConfigInvalid, Salvage
@@ -98,11 +99,11 @@ def _render(found: list[Diagnostic], loaded: list[Loaded], settings: Settings) -
         case "json":
             return diagnostics_json(found)
         case "github":
-            return diagnostics_github(found)
+            return diagnostics_github(from_repository_root(found))
         case "sarif":
             from reconciler.report.diagnostics_sarif import diagnostics_sarif  # noqa: PLC0415 (for code scanning)
 
-            return diagnostics_sarif(found, RULES)
+            return diagnostics_sarif(from_repository_root(found), RULES)
         case _:
             return diagnostics_text(found, color=settings.color) if found else _all_well(loaded, settings)
 

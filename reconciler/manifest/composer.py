@@ -44,7 +44,7 @@ _INDICATOR = re.compile(rb"(?<![0-9A-Za-z=])[&*!]")
 # A tag with an escaped byte that is not ASCII.
 _ESCAPED_TAG = re.compile(rb"![^\n]*?%[89A-Fa-f]")
 # A reviewer's viewer shows the rest of the line elsewhere, or no line break where a parser sees one.
-_DECEPTIVE = re.compile("\r(?!\n)|[\x85\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+_DECEPTIVE = re.compile("\r(?!\n)|[\x85\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 _BIDI = "a character that turns the direction of reading is not allowed"
 _BREAK = (
     "a line break that many editors and reviews do not show is not allowed",
@@ -52,6 +52,9 @@ _BREAK = (
 )
 _DECEPTIONS = {
     **dict.fromkeys((0x0D, 0x85, 0x2028, 0x2029), _BREAK),
+    **dict.fromkeys(
+        range(0xE0000, 0xE0080), ("a character that no viewer shows is not allowed", "remove it")
+    ),
     0xFEFF: ("a byte order mark is allowed at the beginning only", "remove it; it is invisible"),
 }
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")

@@ -30,6 +30,15 @@ _SHAPES: tuple[tuple[str, str], ...] = (
     (r"pypi-AgE[A-Za-z0-9_-]{40,}", "a PyPI token"),
     (r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{40,}", "a SendGrid key"),
     (r"AGE-SECRET-KEY-1[A-Z0-9]{40,}", "an age key"),
+    (r"SK[0-9a-f]{32}(?![A-Za-z0-9])", "a Twilio key"),
+    (r"do[opr]_v1_[0-9a-f]{64}", "a DigitalOcean token"),
+    (r"dckr_pat_[A-Za-z0-9_-]{20,}", "a Docker token"),
+    (r"shp(?:at|ca|pa|ss)_[0-9a-f]{32}", "a Shopify token"),
+    (r"hf_[A-Za-z0-9]{30,}", "a Hugging Face token"),
+    (r"(?:glsa|glc)_[A-Za-z0-9_+/=-]{32,}", "a Grafana token"),
+    (r"ATATT3x[A-Za-z0-9_=-]{40,}", "an Atlassian token"),
+    (r"dapi[0-9a-f]{32}(?![A-Za-z0-9])", "a Databricks token"),
+    (r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])", "a Telegram token"),
     (r"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.", "a JSON Web Token"),
 )
 _PRIVATE_KEY = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY"
@@ -48,6 +57,23 @@ _CAPABILITY = re.compile(
     r"https://(?:hooks\.slack\.com/(?:services|workflows)/T|discord(?:app)?\.com/api/webhooks/[0-9])",
     re.IGNORECASE,
 )
+# `password: x` and `token=x`, where x is no plain word, no name with hyphens, no path and no reference.
+_NAMES = (
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|(?:access|private|signing|client)[_-]?key"
+    r"|authorization|credentials?)"
+)
+_NAMED = (
+    rf"{_NAMES}[\"']?\s{{0,9}}[:=][\s|>-]{{0,80}}+[\"']?(?:(?:bearer|basic)\s{{1,9}})?"
+    r"(?![A-Za-z0-9]{1,64}+(?:[-_.][A-Za-z0-9]{1,64}+){1,20}+(?![^\s\"',;&)\]}]))"
+    r"(?=[^\s\"'<>]{0,64}?[0-9])(?=[^\s\"'<>]{0,64}?[A-Za-z])"
+    r"(?:[^\s\"'$<>{}\[\]/:,;&#*()=]{6,256}+|[A-Za-z0-9+/]{32,256}+)={0,2}(?![^\s\"',;&)\]}])"
+)
+_IS_NAMED = re.compile(_NAMED, re.IGNORECASE)
+_MAY_BE_NAMED = re.compile(_NAMED.encode(), re.IGNORECASE)
+_NAMES_A_SECRET = re.compile(rf"{_NAMES}\Z", re.IGNORECASE)
+# An AWS secret access key: forty letters and digits of all kinds, with a slash or a plus sign somewhere.
+_FORTY = re.compile(r"(?<![A-Za-z0-9+/=_.-])(?=[A-Za-z0-9]{0,39}[/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9+/=_.-])")
+_LEAST_OF_CASE = 8
 _RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
 _PIECE = re.compile(r"[A-Za-z0-9]{16,}")
 _LEAST_CHANGES = 0.34
@@ -62,7 +88,16 @@ _SHAPE = bytes(
     for byte in range(256)
 )
 _LONG_RUN = b"x" * 16
-_WITH_A_SIGN = (b"=", b"@", b"\\", b"whsec_", b"zof_", b"github_pat_")
+# The same, with what stands in base64: for secrets that slashes cut into short runs.
+_BASE64_SHAPE = bytes(
+    ord("x") if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/") else 32
+    for byte in range(256)
+)
+_LONG_BASE64 = b"x" * 40
+_WITH_A_SIGN = (
+    *(b"=", b"@", b"\\", b"whsec_", b"zof_", b"github_pat_"),
+    *(b"dckr_pat_", b"glsa_", b"glc_"),
+)
 """What hides a secret in an escape, or has a sign that `_SHAPE` knows."""
 _WITHOUT = (
     *(
@@ -78,17 +113,21 @@ _WITHOUT = (
         b"AIza",
         b"SG.",
     ),
-    *(b"eyJ", b"sk-", b"pypi-", b"slack.com/", b"/webhooks/"),
+    *(b":AA", b"eyJ", b"sk-", b"pypi-", b"slack.com/", b"/webhooks/"),
 )
 """What begins a secret that may have neither such a sign nor sixteen letters and digits in a row."""
+_NAME_PARTS = (b"passw", b"passphrase", b"pwd", b"secret", b"token", b"key", b"authorization", b"credential")
+"""A part of each of `_NAMES`."""
 
 
 def may_hold_secret(data: bytes) -> bool:
     """Return whether a file needs a closer look: a fast search that spares nearly all files."""
     shape = data.translate(_SHAPE)
+    if any(map(data.lower().__contains__, _NAME_PARTS)) and _MAY_BE_NAMED.search(data):
+        return True
     if _LONG_RUN in shape or (b"!" in shape and any(map(data.__contains__, _WITH_A_SIGN))):
         return True
-    return any(map(data.__contains__, _WITHOUT))
+    return _LONG_BASE64 in data.translate(_BASE64_SHAPE) or any(map(data.__contains__, _WITHOUT))
 
 
 @cache
@@ -122,10 +161,25 @@ def likely_secret(text: str, *, target: bool = False) -> str | None:
         return "an address that lets whoever knows it post messages"
     if _PARAMETER.search(text):
         return "a secret in a parameter of a URL"
+    if _IS_NAMED.search(text):
+        return "a secret, going by its name"
+    if any(map(_has_both_cases, _FORTY.findall(text))):
+        return "a secret access key"
     rest = text if target else _URL.sub(" ", text)
     if any(_is_random(piece) for run in _RUN.findall(rest) for piece in _PIECE.findall(run)):
         return "a random text, as keys and tokens are"
     return None
+
+
+def names_secret(key: str) -> bool:
+    """Return whether a value under `key` is a secret, or a reference to one: `api_key`, not `secretName`."""
+    return _NAMES_A_SECRET.search(key) is not None
+
+
+def _has_both_cases(text: str) -> bool:
+    """Return whether a text has many capitals and many small letters, and a digit: paths do not."""
+    counts = (sum(map(str.isupper, text)), sum(map(str.islower, text)))
+    return min(counts) >= _LEAST_OF_CASE and any(map(str.isdigit, text))
 
 
 def _is_random(piece: str) -> bool:

@@ -10,6 +10,7 @@ import yaml
 
 from reconciler.ledger import is_text
 from reconciler.manifest import rules
+from reconciler.manifest.credentials import known_secret, likely_secret
 from reconciler.manifest.endpoint_url import check_endpoint_url
 from reconciler.manifest.redaction import looks_secret, printable
 from reconciler.manifest.scalars import NumberTooLong, plain_value
@@ -96,6 +97,13 @@ def _problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield "`reconciler validate` refuses it: it holds half a surrogate pair, which is no text."
         return
     found: list[tuple[Rule, str]] = [(rule, message) for rule, message, _ in check_endpoint_url(url)]
+    if known := known_secret(url, target=True):
+        message = f"`spec.url` holds what has the form of {known}; give the receiver an address without it"
+        found.append((rules.KNOWN_SECRET, message))
+    elif likely := likely_secret(url, target=True):
+        message = f"`spec.url` holds what looks like {likely}"
+        silence = "if it is none, end the line of the URL with `# reconciler: ignore[WH031] why`"
+        found.append((rules.LIKELY_SECRET, f"{message}; {silence}"))
     allow = "; --allow-unknown-events accepts it"
     found += [(rules.UNKNOWN_EVENT, message + allow) for _, message, _ in unknown_events(events)]
     schema = packaged_schema("manifest")

@@ -25,13 +25,16 @@ _PLAINLY_GOOD = re.compile(
 )
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\"<>^`{|}\u2028\u2029]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_ESCAPED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _LOCAL = (
     "alt",
+    "arpa",
+    "consul",
     "corp",
+    "default",
     "home",
-    "home.arpa",
     "internal",
     "intranet",
     "invalid",
@@ -41,15 +44,25 @@ _LOCAL = (
     "localhost",
     "onion",
     "private",
+    "svc",
     "test",
 )
+"""Names that only a local network, a cluster or the infrastructure of the DNS itself resolves."""
 _LONGEST_HOST = 253
 _LONGEST_URL = 2048
 """Characters, as in the schema."""
 # Where addresses of the internet are. The rest, such as NAT64, leads to the inside of some network.
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# What releases of Python do not agree on: protocol assignments, 6to4 (deprecated by RFC 7526), documentation.
-_RESERVED = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "2001::/23", "2002::/16", "3fff::/20")))
+# What releases of Python do not agree on: protocol assignments, 6to4 (deprecated by RFC 7526), documentation;
+# and the one public address that Azure serves its machines' metadata from.
+_RESERVED = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "168.63.129.16/32", "2001::/23", "2002::/16", "3fff::/20"),
+    )
+)
+_ISATAP = frozenset({0x00005EFE, 0x02005EFE})
+"""The third quarter of an IPv6 address whose last one is an IPv4 address (RFC 5214)."""
 
 Finding = tuple["Rule", str, str | None]
 """A rule, a sentence, a hint. The sentence never quotes the URL: it may hold a password or token."""
@@ -111,9 +124,7 @@ def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Fin
             f"the URL's path or query holds letters outside ASCII{letter}",
             "percent-encode them",
         )
-    if _BAD_ESCAPE.search(url):
-        hint = "write `%25` for a percent sign"
-        yield rules.URL_MALFORMED, "the URL has a `%` that begins no escape", hint
+    yield from _check_escapes(url)
     host = urlsplit(normalize_url(url)).hostname or ""
     if not host.strip("."):
         if parts.scheme == "https":
@@ -121,8 +132,20 @@ def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Fin
     elif problem := _host_problem(host, bracketed="[" in parts.netloc):
         rule, words, help_ = problem
         # Case tells a secret from a word, and a normalised host has lost it.
-        quoted = None if looks_secret(parts.netloc) else shown(host)
+        written = (parts.hostname or host) if ":" in host else host
+        quoted = None if looks_secret(parts.netloc) else shown(written)
         yield rule, f"the URL's host {quoted} {words}" if quoted else f"the URL's host {words}", help_
+
+
+def _check_escapes(url: str) -> Iterator[Finding]:
+    """Yield what is wrong with the escapes of a URL."""
+    if _BAD_ESCAPE.search(url):
+        hint = "write `%25` for a percent sign"
+        yield rules.URL_MALFORMED, "the URL has a `%` that begins no escape", hint
+    if control := _ESCAPED_CONTROL.search(url):
+        # Whoever decodes it before writing it into a header or a log is split in two there.
+        hint = "remove it"
+        yield rules.URL_MALFORMED, f"the URL holds the escape `{control[0]}` of a control character", hint
 
 
 def _host_problem(host: str, *, bracketed: bool) -> tuple[Rule, str, str | None] | None:
@@ -135,7 +158,8 @@ def _host_problem(host: str, *, bracketed: bool) -> tuple[Rule, str, str | None]
         return rules.URL_MALFORMED, "is no valid host name", None
     if not all(map(_is_idna, labels)):
         return rules.URL_MALFORMED, "has a label that begins with `xn--` and stands for no name", None
-    if labels[-1].isdigit() or labels[-1].startswith("0x"):
+    # No top-level domain begins with a digit, in whatever script; parsers take what does for an address.
+    if _readable(labels[-1])[0].isdecimal():
         return rules.URL_MALFORMED, "is no valid IP address", hint
     if len(labels) == 1 or f".{host}".endswith(tuple(f".{name}" for name in _LOCAL)):
         return rules.URL_NOT_PUBLIC, "is a name in a local network", hint
@@ -145,9 +169,18 @@ def _host_problem(host: str, *, bracketed: bool) -> tuple[Rule, str, str | None]
 def _is_idna(label: str) -> bool:
     """Return whether a label that says it is encoded can be decoded."""
     try:
-        return not label.startswith("xn--") or bool(idna.ulabel(label))
+        return bool(_readable(label))
     except idna.IDNAError:
         return False
+
+
+def _readable(label: str) -> str:
+    """Return a label as people read it.
+
+    Raises:
+        idna.IDNAError: it says it is encoded, and stands for nothing.
+    """
+    return idna.ulabel(label) if label.startswith("xn--") else label
 
 
 def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -165,6 +198,8 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
             return is_public(address.ipv4_mapped)
         if address not in _GLOBAL_UNICAST:
             return False
+        if int.from_bytes(address.packed[8:12]) in _ISATAP:
+            return _is_public(ipaddress.IPv4Address(address.packed[12:]))
     # Networks of the other version hold nothing of this one.
     if any(address in network for network in _RESERVED):
         return False

@@ -136,6 +136,7 @@ class _Loader:
         leaks = Leaks(source) if may_hold_secret(content) else None
         self._diagnostics += map(source.yaml_problem, ignores.problems)
         before = len(self._diagnostics)
+        is_understood = True
         try:
             for document in parse(content):
                 self._add_document(source, document, ignores, leaks)
@@ -146,11 +147,12 @@ class _Loader:
                     return
         except YamlRefused as refused:
             self._diagnostics.append(source.yaml_problem(refused.problem))
-        else:
+            is_understood = False
+        if leaks:
+            self._diagnostics += self._kept(leaks.beside(), ignores)
+        if is_understood:
             # What a comment is good for is known only where everything was understood.
             self._diagnostics += self._kept(map(source.yaml_problem, ignores.unused()), ignores)
-        if leaks:
-            self._diagnostics += leaks.beside()
 
     def loaded(self) -> Loaded:
         """Return everything that was taken in."""

@@ -114,9 +114,10 @@ KNOWN_SECRET = Rule(
 LIKELY_SECRET = Rule(
     "WH031",
     "A value looks like a secret",
-    "A value is random as keys and tokens are, or stands in a parameter of a URL that is named for a "
-    "secret. Digests, commits, UUIDs and addresses of documents are no such thing. If it is a secret, "
-    "revoke it, then remove it; if it is none, say so in a comment on its line. The value is never shown.",
+    "A value or a comment is random as keys and tokens are, or is named for a secret: by the key `password`, "
+    "by the parameter `?token=`. Digests, commits, UUIDs, addresses of documents and references such as "
+    "`$TOKEN` are no such thing. If it is a secret, revoke it, then remove it; if it is none, say so in a "
+    "comment on its line. The value is never shown.",
     ignorable=True,
 )
 DECEPTIVE_HOST = Rule(

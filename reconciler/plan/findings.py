@@ -32,6 +32,8 @@ class Found(StrEnum):
     """The document was deleted in Vault and can be undeleted."""
     SECRET_DESTROYED = "secret-destroyed"
     """The secret is lost: nobody can read it again."""
+    SECRET_MISSING = "secret-missing"
+    """No secret is stored: the endpoint was taken over without one, and is still to be replaced."""
     INTERRUPTED = "interrupted"
     """The document is newer than its metadata: a run was cut off, or somebody wrote by hand."""
     UNVERIFIED = "unverified"
@@ -57,6 +59,7 @@ _REMEDIES = {
     Found.ENDPOINT_CHANGED: "`reconciler apply` replaces it; to keep the change, edit the manifest instead",
     Found.SECRET_DELETED: "`reconciler apply` undeletes it",
     Found.SECRET_DESTROYED: "`reconciler apply` replaces the endpoint and stores its new secret",
+    Found.SECRET_MISSING: "`reconciler apply` replaces the endpoint and stores its new secret",
     Found.INTERRUPTED: "`reconciler apply` goes on from where it stopped",
     Found.UNVERIFIED: "repair the receiver, then `reconciler apply` tests it again",
     Found.OVERLAP_DUE: "`reconciler apply` removes what was replaced",
@@ -126,6 +129,8 @@ def _drifted(change: Change, metadata: Metadata) -> Finding:
         since = metadata.changed_at
     elif metadata.state is VersionState.DESTROYED:
         found.append(Found.SECRET_DESTROYED)
+    elif not found:
+        found.append(Found.SECRET_MISSING)
     return Finding(tuple(found), since)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from reconciler import __version__
+from reconciler.diagnostics import Severity
 from reconciler.report.escape import visible
 from reconciler.report.rule_page import rule_page
 
@@ -21,15 +22,23 @@ if TYPE_CHECKING:
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FINGERPRINT = "reconcilerDiagnostic/v1"
+_MOST_RESULTS = 5_000
+"""Code scanning shows no more results of a run, and refuses a log that has more than 25,000."""
 
 
 def diagnostics_sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule]) -> str:
     """Return a SARIF log with one run.
 
+    Of more than 5,000 results the errors come first, and a notification says how many are left out.
+
     Args:
         diagnostics: the results; no source line goes into the log.
         rules: every rule by its code, whether it is broken or not, so that indices stay the same.
     """
+    chosen = diagnostics
+    if len(diagnostics) > _MOST_RESULTS:
+        # Sorting is stable: within a severity they stay in the order of their places.
+        chosen = sorted(diagnostics, key=lambda each: each.severity is not Severity.ERROR)[:_MOST_RESULTS]
     index = {code: number for number, code in enumerate(rules)}
     twins: Counter[tuple[str, str, str]] = Counter()
     driver = {
@@ -37,14 +46,25 @@ def diagnostics_sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rul
         "version": __version__,
         "rules": [_rule(rule) for rule in rules.values()],
     }
-    run = {
+    run: dict[str, Any] = {
         "tool": {"driver": driver},
         "columnKind": "utf16CodeUnits",
-        "results": [_result(each, index[each.rule], twins) for each in diagnostics],
+        "results": [_result(each, index[each.rule], twins) for each in chosen],
     }
+    if left_out := len(diagnostics) - len(chosen):
+        run["invocations"] = [_cut_short(left_out)]
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     # Compact: a log is for machines, and may have ten thousand results.
     return json.dumps(log, separators=(",", ":")) + "\n"
+
+
+def _cut_short(left_out: int) -> dict[str, Any]:
+    """Return how a viewer learns that results are left out."""
+    text = f"{left_out:,} more problems are left out; `reconciler validate` tells them all"
+    return {
+        "executionSuccessful": True,
+        "toolExecutionNotifications": [{"level": "warning", "message": {"text": text}}],
+    }
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from reconciler import workflow
 from reconciler.errors import ApiError, ReconcilerError, StoreError, StoreUnavailable
-from reconciler.model import DeletionPolicy
+from reconciler.model import DeletionPolicy, Secret
+from reconciler.plan.adoption import Adoption
 from reconciler.plan.outcome import Outcome
 from reconciler.ports import Created, Refused, Unanswered, VersionState
 from reconciler.report.plan_json import plan_json
@@ -105,6 +106,8 @@ class Pilot:
     desired: tuple[Webhook, ...]
     names: frozenset[str] | None = None
     """The only webhooks that it cares about (`rotate`)."""
+    adoption: Adoption | None = None
+    """The endpoint that it is to take over (`adopt`)."""
     killed_at: int | None = None
     fault_at: int | None = None
     fault: str = ""
@@ -245,7 +248,10 @@ class Stage:
 
     def _fly(self, org: Org, pilot: Pilot) -> Outcome | ReconcilerError | None:
         try:
-            planned = workflow.plan(org.world, pilot.desired, NO_LIMITS)
+            if pilot.adoption is not None:
+                planned = workflow.adoption(org.world, pilot.desired, pilot.adoption, NO_LIMITS)
+            else:
+                planned = workflow.plan(org.world, pilot.desired, NO_LIMITS)
             if pilot.names is not None:
                 planned = workflow.only(planned, pilot.names)
             self.listen(plan_json(planned.plan))
@@ -383,6 +389,7 @@ class Stage:
         ledger, now = self.ledger(name), self.org.clock.now()
         if ledger["current"]:
             self.recorded.add(ledger["current"]["endpoint_id"])
+            self._note_adoption(name, ledger)
             if ledger["released"]:
                 self.let_go.add(ledger["current"]["endpoint_id"])
         pending = ledger["pending"]
@@ -397,6 +404,15 @@ class Stage:
             body = json.loads(pending["body"])
             intent = Intent(body["url"], tuple(sorted(body["events"])), now)
             self._intents.setdefault((name, pending["idempotency_key"]), intent)
+
+    def _note_adoption(self, name: str, ledger: dict[str, Any]) -> None:
+        """What a document takes over on somebody's word is ours from now on: no longer the console's."""
+        adoption = self._pilots[self._turn].adoption if self._pilots else None
+        if adoption is not None and adoption.name == name:
+            known = {ledger["current"]["endpoint_id"], *(each["endpoint_id"] for each in ledger["previous"])}
+            if adoption.endpoint_id in known:
+                self.console.pop(adoption.endpoint_id, None)
+                self.adrift.discard(adoption.endpoint_id)
 
     def _see_deletion(self, endpoint_id: str) -> None:
         """Judge a DELETE that is about to take effect."""
@@ -535,6 +551,30 @@ class Histories(RuleBasedStateMachine):
     def _rotation(self, name: str, *, now: bool, killed_at: int | None = None) -> Pilot:
         wanted = workflow.rotation(self.desired, [name], self.org.clock.now(), revoke=now)
         return Pilot(wanted, frozenset({name}), killed_at=killed_at)
+
+    @precondition(lambda self: self.manifests and self.org.api.endpoints)
+    @rule(
+        name=WANTED,
+        chosen=LIVE,
+        matches=st.booleans(),
+        is_known=st.booleans(),
+        trouble=st.none() | st.just("death") | FAULTS,
+        at=MOMENTS,
+    )
+    def adopt(
+        self, name: str, chosen: str, matches: bool, is_known: bool, trouble: str | None, at: int
+    ) -> None:
+        """An endpoint is taken over, whosever it is, with its secret or without; mostly one that fits."""
+        api = self.org.api
+        fitting = [e.id for e in api.endpoints.values() if e.serves(self.manifests[name])]
+        chosen = fitting[-1] if matches and fitting else chosen
+        secret = Secret(api.secrets[chosen]) if is_known else None
+        pilot = Pilot(self.desired, frozenset({name}), Adoption(name, chosen, secret))
+        if trouble == "death":
+            pilot.killed_at = at
+        elif trouble is not None:
+            pilot.fault, pilot.fault_at = trouble, at
+        self.stage.run(pilot)
 
     @rule(
         bursts=st.lists(st.integers(0, 12), max_size=12),
@@ -734,4 +774,15 @@ def test_a_leftover_of_a_webhook_that_waits_to_go_is_swept() -> None:
     history = _begin(FORGETFUL, 0.0)
     history.apply_killed(at=8)
     history.rename(name="a", new="b")
+    _end(history)
+
+
+def test_what_is_adopted_where_urls_are_unique_waits_for_a_gap() -> None:
+    """An endpoint that nobody knows the secret of is ours, and is planned for until a gap is allowed."""
+    history = _begin(replace(FORGETFUL, unique_urls=True), 0.0)
+    history.console_create(path="p", events=OURS[0])
+    made = max(history.org.api.endpoints)
+    history.adopt(name="a", chosen=made, matches=False, is_known=False, trouble=None, at=0)
+    assert made not in history.stage.console
+    history.apply()
     _end(history)

@@ -201,3 +201,19 @@ def test_names_that_collide_are_told_apart_by_the_id() -> None:
     assert suggest_names({"3": urls["3"]}, {"free-example-com"})["3"].startswith("free-example-com-")
     taken = {"free-example-com", suggest_names({"3": urls["3"]}, {"free-example-com"})["3"]}
     assert suggest_names({"3": urls["3"]}, taken)["3"] not in taken
+
+
+def test_a_url_with_a_token_says_which_rule_refuses_it_and_what_to_do(tmp_path: Path) -> None:
+    """The comment names the code that `validate` then tells; it is itself no secret, and ignores nothing."""
+    for path, code, advice in (
+        ("in/Zq8vT3nW5xY7aB2cD4eF6gH8", "WH031", "ignore[WH031] why"),
+        ("whsec_hunter2hunter2hunter2", "WH030", "give the receiver an address without it"),
+    ):
+        endpoint = Endpoint(
+            "we_Ab3dEf6hIj9lMn2pQr5tUv8x", f"https://hooks.example.com/{path}", ("run.failed",)
+        )
+        text = manifest_text(Export(endpoint, "ci", "acme"), "schema.json")
+        assert f"refuses it, {code}: " in text
+        assert advice in text
+        (tmp_path / "ci.yaml").write_text(text)
+        assert {each.rule for each in load_manifests([tmp_path / "ci.yaml"]).diagnostics} == {code}

@@ -13,6 +13,7 @@ import pytest
 from reconciler import workflow
 from reconciler.ledger import Projection
 from reconciler.model import Run, body_digest
+from reconciler.plan.adoption import Adoption
 from reconciler.plan.findings import Finding, Found, Where, finding_of
 from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.ports import Metadata, VersionState
@@ -93,6 +94,16 @@ def test_a_secret_that_is_lost(org: Org) -> None:
     """A destroyed version is another matter: the endpoint has to go with it."""
     org.store.destroy_before("a", max(org.store.states("a")) + 1)
     assert found(org) == (("secret-destroyed",), "Vault")
+
+
+def test_an_endpoint_that_was_adopted_and_could_not_be_replaced_yet() -> None:
+    """No secret is stored, as long as the API refuses a second endpoint with the URL."""
+    org = Org(ApiBehavior(unique_urls=True))
+    endpoint = org.api.console_create(A.url, A.events)
+    wanted = Adoption("a", endpoint.id)
+    workflow.apply(org.world, workflow.adoption(org.world, [A], wanted, NO_LIMITS))
+    assert found(org) == (("secret-missing",), "Vault")
+    assert "replaces the endpoint" in drifted(org).to_json()["finding"]["remedy"]
 
 
 def test_drift_on_both_sides(org: Org) -> None:

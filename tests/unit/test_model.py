@@ -81,6 +81,8 @@ def test_a_projection_round_trips_within_vaults_limits() -> None:
         ("https://bücher.example/", "https://xn--bcher-kva.example/"),
         ("https://example.com:8443/?q=%41", "https://example.com:8443/?q=A"),
         ("https://[::1]/", "https://[::1]/"),
+        ("https://[2606:4700:0:0::0001]:443/", "https://[2606:4700::1]/"),
+        ("https://[fe80::1%25eth0]/", "https://[fe80::1%25eth0]/"),
         ("https://example.com:port/", "https://example.com:port/"),
         ("nonsense", "nonsense"),
     ],

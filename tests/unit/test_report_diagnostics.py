@@ -196,6 +196,22 @@ def test_fingerprints_survive_lines_that_are_added_above() -> None:
     assert other["partialFingerprints"]["reconcilerDiagnostic/v1"] not in prints(1, 5)
 
 
+def test_a_log_has_no_more_results_than_code_scanning_shows() -> None:
+    """Errors come before warnings then, and a notification says how many are left out."""
+    warnings = [Diagnostic(Severity.WARNING, "WH033", "w", Location("a.yaml", n)) for n in range(1, 4_001)]
+    errors = [Diagnostic(Severity.ERROR, "WH010", "e", Location("b.yaml", n)) for n in range(1, 1_001)]
+    whole = sarif(*warnings, *errors)
+    assert len(whole["results"]) == 5_000
+    assert whole["results"][0]["level"] == "warning"
+    assert "invocations" not in whole
+    run = sarif(*warnings, *errors, *warnings)
+    assert len(run["results"]) == 5_000
+    assert {each["level"] for each in run["results"][:1_000]} == {"error"}
+    assert run["results"][999]["locations"][0]["physicalLocation"]["region"]["startLine"] == 1_000
+    (notification,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert notification["message"]["text"].startswith("4,000 more problems are left out")
+
+
 def test_columns_of_sarif_count_utf_16_code_units(tmp_path: Path) -> None:
     """A character outside of the basic plane counts twice in SARIF, and once elsewhere."""
     file = tmp_path / "m.yaml"
