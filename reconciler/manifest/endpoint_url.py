@@ -199,7 +199,7 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         if address not in _GLOBAL_UNICAST:
             return False
         if int.from_bytes(address.packed[8:12]) in _ISATAP:
-            return _is_public(ipaddress.IPv4Address(address.packed[12:]))
+            return is_public(ipaddress.IPv4Address(address.packed[12:]))
     # Networks of the other version hold nothing of this one.
     if any(address in network for network in _RESERVED):
         return False
