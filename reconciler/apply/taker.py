@@ -6,11 +6,12 @@ others at once, whatever a listing says that lags behind.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reconciler.errors import CasConflict
+from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.plan.situation import Progress
 from reconciler.plan.steps import (
     CreateEndpoint,
@@ -179,6 +180,11 @@ class StepTaker:
             hand.progress = replace(hand.progress, failed=step.then)
 
     def _delete(self, hand: Hand, endpoint_id: str) -> None:
+        if not self.live.is_recorded(endpoint_id) and endpoint_id not in self._made:
+            # A leftover, by what was known when the listing began. Another run may have recorded it since.
+            self._learn_owners()
+            if self.live.is_recorded(endpoint_id):
+                return
         self.acted = True
         answer = self._world.api.delete(endpoint_id)
         self._listen(answer)
@@ -198,6 +204,23 @@ class StepTaker:
             with self._mutex:
                 self.live.own(document.ledger.owned_ids)
                 self.live.record(document.ledger.recorded_ids)
+
+    def _learn_owners(self) -> None:
+        """Learn which endpoints are recorded by now, also by documents whose metadata lags behind.
+
+        Raises:
+            StoreError: Vault did not answer.
+        """
+        for name, entry in self._world.store.list_metadata().items():
+            projection = entry.projection
+            if projection is not None:
+                with self._mutex:
+                    self.live.own(projection.owned_ids)
+                    self.live.record(projection.recorded_ids)
+            is_settled = projection is not None and projection.version == entry.version
+            if entry.state is VersionState.LIVE and not is_settled:
+                with contextlib.suppress(DocumentUnreadable):
+                    self.own(self._world.store.read(name).document)
 
     def _add(self, created: Created) -> None:
         with self._mutex:

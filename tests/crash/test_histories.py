@@ -786,3 +786,18 @@ def test_what_is_adopted_where_urls_are_unique_waits_for_a_gap() -> None:
     assert made not in history.stage.console
     history.apply()
     _end(history)
+
+
+def test_a_leftover_that_another_run_has_recorded_stays() -> None:
+    """A run that knows a leftover by old metadata looks once more before it deletes it."""
+    history = Histories()
+    history.begin(behavior=replace(FORGETFUL, key_lifetime=24 * 3600.0), pace=0.0)
+    history.declare(name="a", path="q", events=OURS[2])
+    history.apply()
+    (made,) = (e.id for e in history.org.api.endpoints.values() if e.url == address("q"))
+    history.console_delete(made)
+    history.rename(name="a", new="b")
+    history.rotate(name="b", now=False, killed_at=8)
+    history.declare(name="a", path="q", events=OURS[2])
+    history.interleave(bursts=[0, 0, 2], rival="same", trouble=None, at=0)
+    _end(history)

@@ -169,6 +169,14 @@ MUTANTS = (
         tests="test_histories.py",
     ),
     Mutant(
+        "a leftover goes by what was known when the listing began",
+        TAKER,
+        "            self._learn_owners()\n",
+        "            pass\n",
+        caught_by="another_run_has_recorded",
+        tests="test_histories.py",
+    ),
+    Mutant(
         "no sweep for a webhook that waits to go",
         "plan/sweep.py",
         "    if document is None or document.ledger.pending is not None:",
