@@ -12,7 +12,7 @@ FROM python:3.13-slim-bookworm
 COPY --from=build /opt/reconciler /opt/reconciler
 # A number, so that Kubernetes can see that it is not root.
 USER 10001:10001
-WORKDIR /work
+WORKDIR /hooks
 ENV PATH=/opt/reconciler/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -166,7 +166,7 @@ def test_a_config_maps_links_become_files(ci: CommandLine) -> None:
         (source / folder / name).symlink_to(f"..data/{name}")
     work.mkdir()
     (script,) = _pod()["initContainers"][0]["args"]
-    done = _bash(script.replace("/source/", f"{source}/").replace("/work/", f"{work}/"), ci.folder)
+    done = _bash(script.replace("/source/", f"{source}/").replace("/hooks/", f"{work}/"), ci.folder)
     assert done.returncode == 0, done.stderr
     linked = _bash("reconciler validate manifests", source)
     copied = _bash("reconciler validate", work)

@@ -84,14 +84,14 @@ def test_a_folder_in_github_actions_has_an_address() -> None:
     """Inside the checkout a folder is a page of the repository at this commit; anywhere else it is none."""
     environ = {
         "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/hooks", "GITHUB_SHA": COMMIT,
-        "GITHUB_WORKSPACE": "/work/hooks",
+        "GITHUB_WORKSPACE": "/hooks/hooks",
     }  # fmt: skip
     root = f"https://github.com/acme/hooks/blob/{COMMIT}"
-    assert sources_url(environ, Path("/work/hooks")) == root
-    assert sources_url(environ, Path("/work/hooks/a b/c")) == f"{root}/a%20b/c"
-    assert sources_url(environ, Path("/work/other")) is None
+    assert sources_url(environ, Path("/hooks/hooks")) == root
+    assert sources_url(environ, Path("/hooks/hooks/a b/c")) == f"{root}/a%20b/c"
+    assert sources_url(environ, Path("/hooks/other")) is None
     for missing in environ:
-        assert sources_url({k: v for k, v in environ.items() if k != missing}, Path("/work/hooks")) is None
+        assert sources_url({k: v for k, v in environ.items() if k != missing}, Path("/hooks/hooks")) is None
 
 
 def test_a_run_by_hand_is_attributed_to_the_user_or_to_whom_they_name() -> None:
