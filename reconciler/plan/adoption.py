@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.ledger import Current, Previous
 from reconciler.plan.intent import blank
-from reconciler.plan.situation import Situation, write
+from reconciler.plan.situation import Situation, declared, write
 from reconciler.plan.steps import Failed, ListAgain, Step
 
 if TYPE_CHECKING:
@@ -166,18 +166,7 @@ def _taken_over(
         previous = (*previous, Previous(old.endpoint_id, old.generation, s.now, url=old.url))
         if document.signing_secret is not None:
             secrets[old.endpoint_id] = document.signing_secret
-    ledger = replace(
-        ledger,
-        generation=generation,
-        current=current,
-        previous=previous,
-        released=False,
-        deletion_policy=webhook.deletion_policy,
-        manifest_path=webhook.location.path,
-        manifest_digest=webhook.digest,
-        owner=webhook.owner,
-        run=s.run,
-    )
+    ledger = replace(declared(s, ledger, webhook), generation=generation, current=current, previous=previous)
     return replace(document, ledger=ledger, signing_secret=adoption.secret, previous_secrets=secrets)
 
 

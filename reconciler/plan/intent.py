@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from reconciler.ledger import Current, Document, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, Webhook
 from reconciler.plan.need import conflict_told, conflicting
-from reconciler.plan.situation import Situation, delete, refuses_key, write
+from reconciler.plan.situation import Situation, declared, delete, refuses_key, write
 from reconciler.plan.steps import (
     CreateEndpoint,
     Failed,
@@ -66,18 +66,7 @@ def begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = Fal
         gap=gap,
         revoke=webhook.revoke,
     )
-    begun = replace(
-        ledger,
-        generation=generation,
-        pending=pending,
-        released=False,
-        removing=False,
-        deletion_policy=webhook.deletion_policy,
-        manifest_path=webhook.location.path,
-        manifest_digest=webhook.digest,
-        owner=webhook.owner,
-        run=s.run,
-    )
+    begun = replace(declared(s, ledger, webhook), generation=generation, pending=pending, removing=False)
     return write(s, replace(document, ledger=begun), "record the intent", begins_attempt=True)
 
 

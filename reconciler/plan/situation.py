@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from reconciler.ledger import Document
+    from reconciler.ledger import Document, Ledger
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
 
@@ -99,6 +99,19 @@ def write(
     ledger = replace(document.ledger, name=s.name, nonce=s.fresh.nonce)
     document = replace(document, ledger=ledger)
     return WriteDocument(document, s.stored.version, description, begins_attempt, then)
+
+
+def declared(s: Situation, ledger: Ledger, webhook: Webhook) -> Ledger:
+    """Return `ledger` with what the manifest says beside URL and events, and who says so."""
+    return replace(
+        ledger,
+        released=False,
+        deletion_policy=webhook.deletion_policy,
+        manifest_path=webhook.location.path,
+        manifest_digest=webhook.digest,
+        owner=webhook.owner,
+        run=s.run,
+    )
 
 
 def delete(s: Situation, endpoint_id: str, description: str) -> Step | None:
