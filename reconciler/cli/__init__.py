@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+_YOUNG_OBJECTS = 100_000
+"""How many new objects make Python look for cycles: nearly all live to the end, so its 700 are too few."""
 
 
 def main() -> None:
@@ -13,6 +17,7 @@ def main() -> None:
 
         sys.stdout.write(f"reconciler {__version__}\n")
         return
+    gc.set_threshold(_YOUNG_OBJECTS)
     from reconciler.cli.app import reconciler  # noqa: PLC0415 (lazy on purpose)
 
     for stream in (sys.stdout, sys.stderr):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -48,7 +47,11 @@ class Settings:
     @property
     def columns(self) -> int | None:
         """The terminal's width; None where results do not go to one."""
-        return shutil.get_terminal_size().columns if self._to_stdout and sys.stdout.isatty() else None
+        if not (self._to_stdout and sys.stdout.isatty()):
+            return None
+        import shutil  # noqa: PLC0415 (loads compression; only a terminal has a width)
+
+        return shutil.get_terminal_size().columns
 
     @property
     def _to_stdout(self) -> bool:

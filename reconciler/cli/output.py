@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -36,6 +35,8 @@ def write_file(path: str, text: str) -> None:
     Raises:
         ReconcilerError: it cannot be written.
     """
+    import tempfile  # noqa: PLC0415 (most runs write to stdout)
+
     target = Path(path)
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

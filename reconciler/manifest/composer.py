@@ -19,7 +19,7 @@ from yaml.events import (
 from yaml.reader import ReaderError
 
 from reconciler.manifest import rules
-from reconciler.manifest.yaml_problem import Span, YamlProblem, YamlRefused
+from reconciler.manifest.yaml_problem import Span, YamlProblem, YamlRefused, source_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +57,6 @@ _DECEPTIONS = {
     ),
     0xFEFF: ("a byte order mark is allowed at the beginning only", "remove it; it is invisible"),
 }
-_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
-"""What libyaml counts as a line break (YAML 1.1)."""
 
 
 def compose(data: bytes) -> Iterator[Node]:
@@ -77,11 +75,6 @@ def compose(data: bytes) -> Iterator[Node]:
         raise YamlRefused(_undecodable_tag(data)) from None
     except _LimitExceeded as error:
         raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), _place(error.mark))) from None
-
-
-def source_lines(data: bytes) -> list[str]:
-    """Return the lines of a file, counted as places are; what is no UTF-8 is replaced."""
-    return _LINE_BREAK.split(data.decode("utf-8-sig", errors="replace"))
 
 
 class _Parser(CParser):

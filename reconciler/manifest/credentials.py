@@ -4,12 +4,12 @@ Known shapes come from the vendors' own descriptions of their tokens. The guess 
 UUIDs, dates and ordinary names are normal in manifests, so only a run that no person would write counts.
 
 Every pattern takes time in proportion to the text: a run of word characters is tried once, at its beginning.
+They are kept as texts, which `re` compiles when it first needs them: that takes 4 ms, and few runs do.
 """
 
 from __future__ import annotations
 
 import re
-from functools import cache
 from itertools import pairwise
 
 _SHAPES: tuple[tuple[str, str], ...] = (
@@ -42,20 +42,19 @@ _SHAPES: tuple[tuple[str, str], ...] = (
     (r"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+\.", "a JSON Web Token"),
 )
 _PRIVATE_KEY = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY"
+_KNOWN = rf"(?<![A-Za-z0-9_-])(?:{'|'.join(f'({pattern})' for pattern, _ in _SHAPES)})|({_PRIVATE_KEY})"
 _KINDS = (*(kind for _, kind in _SHAPES), "a private key")
 # A user name and a password before a host; a placeholder in brackets or with a dollar sign is none.
-_PASSWORD = re.compile(r"://[^\s/?#@:<{$*]{0,100}:[^\s/?#@<{$*]{3,100}@")
-_URL = re.compile(r"https?://[^\s\"'<>]+", re.IGNORECASE)
+_PASSWORD = r"://[^\s/?#@:<{$*]{0,100}:[^\s/?#@<{$*]{3,100}@"
+_URL = r"(?i)https?://[^\s\"'<>]+"
 # A parameter that is named for a secret, with a value that is not just a word.
-_PARAMETER = re.compile(
-    r"[?&;](?:[a-z]{1,16}[_-])?(?:token|secret|passw(?:or)?d|api_?key|access_?key|sig|signature|auth)"
-    r"=(?=[^&;#\s]{0,64}?[0-9])(?=[^&;#\s]{0,64}?[A-Za-z])[^&;#\s]{12,}",
-    re.IGNORECASE,
+_PARAMETER = (
+    r"(?i)[?&;](?:[a-z]{1,16}[_-])?(?:token|secret|passw(?:or)?d|api_?key|access_?key|sig|signature|auth)"
+    r"=(?=[^&;#\s]{0,64}?[0-9])(?=[^&;#\s]{0,64}?[A-Za-z])[^&;#\s]{12,}"
 )
 # Addresses that are themselves the permission to post.
-_CAPABILITY = re.compile(
-    r"https://(?:hooks\.slack\.com/(?:services|workflows)/T|discord(?:app)?\.com/api/webhooks/[0-9])",
-    re.IGNORECASE,
+_CAPABILITY = (
+    r"(?i)https://(?:hooks\.slack\.com/(?:services|workflows)/T|discord(?:app)?\.com/api/webhooks/[0-9])"
 )
 # `password: x` and `token=x`, where x is no plain word, no name with hyphens, no path and no reference.
 _NAMES = (
@@ -63,19 +62,18 @@ _NAMES = (
     r"|authorization|credentials?)"
 )
 _NAMED = (
-    rf"{_NAMES}[\"']?\s{{0,9}}[:=][\s|>-]{{0,80}}+[\"']?(?:(?:bearer|basic)\s{{1,9}})?"
+    rf"(?i){_NAMES}[\"']?\s{{0,9}}[:=][\s|>-]{{0,80}}+[\"']?(?:(?:bearer|basic)\s{{1,9}})?"
     r"(?![A-Za-z0-9]{1,64}+(?:[-_.][A-Za-z0-9]{1,64}+){1,20}+(?![^\s\"',;&)\]}]))"
     r"(?=[^\s\"'<>]{0,64}?[0-9])(?=[^\s\"'<>]{0,64}?[A-Za-z])"
     r"(?:[^\s\"'$<>{}\[\]/:,;&#*()=]{6,256}+|[A-Za-z0-9+/]{32,256}+)={0,2}(?![^\s\"',;&)\]}])"
 )
-_IS_NAMED = re.compile(_NAMED, re.IGNORECASE)
-_MAY_BE_NAMED = re.compile(_NAMED.encode(), re.IGNORECASE)
-_NAMES_A_SECRET = re.compile(rf"{_NAMES}\Z", re.IGNORECASE)
+_NAMED_IN_BYTES = _NAMED.encode()
+_NAMES_A_SECRET = rf"(?i){_NAMES}\Z"
 # An AWS secret access key: forty letters and digits of all kinds, with a slash or a plus sign somewhere.
-_FORTY = re.compile(r"(?<![A-Za-z0-9+/=_.-])(?=[A-Za-z0-9]{0,39}[/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9+/=_.-])")
+_FORTY = r"(?<![A-Za-z0-9+/=_.-])(?=[A-Za-z0-9]{0,39}[/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9+/=_.-])"
 _LEAST_OF_CASE = 8
-_RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
-_PIECE = re.compile(r"[A-Za-z0-9]{16,}")
+_RUN = r"[A-Za-z0-9+/_=-]{20,}"
+_PIECE = r"[A-Za-z0-9]{16,}"
 _LEAST_CHANGES = 0.34
 """In a random text of letters and digits 44 % of the neighbours begin something new; in names, a fifth."""
 _LEAST_DIFFERENT = 0.62
@@ -123,18 +121,11 @@ _NAME_PARTS = (b"passw", b"passphrase", b"pwd", b"secret", b"token", b"key", b"a
 def may_hold_secret(data: bytes) -> bool:
     """Return whether a file needs a closer look: a fast search that spares nearly all files."""
     shape = data.translate(_SHAPE)
-    if any(map(data.lower().__contains__, _NAME_PARTS)) and _MAY_BE_NAMED.search(data):
+    if any(map(data.lower().__contains__, _NAME_PARTS)) and re.search(_NAMED_IN_BYTES, data):
         return True
     if _LONG_RUN in shape or (b"!" in shape and any(map(data.__contains__, _WITH_A_SIGN))):
         return True
     return _LONG_BASE64 in data.translate(_BASE64_SHAPE) or any(map(data.__contains__, _WITHOUT))
-
-
-@cache
-def _known() -> re.Pattern[str]:
-    """Return the pattern of all known shapes, one group each; compiling takes 2 ms, and few runs need it."""
-    shapes = "|".join(f"({pattern})" for pattern, _ in _SHAPES)
-    return re.compile(rf"(?<![A-Za-z0-9_-])(?:{shapes})|({_PRIVATE_KEY})")
 
 
 def known_secret(text: str, *, target: bool = False) -> str | None:
@@ -144,9 +135,9 @@ def known_secret(text: str, *, target: bool = False) -> str | None:
         text: a value, a key or a line.
         target: whether it is the URL of an endpoint, for which another rule forbids user names.
     """
-    if found := _known().search(text):
+    if found := re.search(_KNOWN, text):
         return _KINDS[(found.lastindex or 1) - 1]
-    return "a password in a URL" if not target and _PASSWORD.search(text) else None
+    return "a password in a URL" if not target and re.search(_PASSWORD, text) else None
 
 
 def likely_secret(text: str, *, target: bool = False) -> str | None:
@@ -157,23 +148,23 @@ def likely_secret(text: str, *, target: bool = False) -> str | None:
         target: whether it is the URL of an endpoint. In other URLs, such as those of documents, a path with
             an id that nobody can guess is normal.
     """
-    if _CAPABILITY.search(text):
+    if re.search(_CAPABILITY, text):
         return "an address that lets whoever knows it post messages"
-    if _PARAMETER.search(text):
+    if re.search(_PARAMETER, text):
         return "a secret in a parameter of a URL"
-    if _IS_NAMED.search(text):
+    if re.search(_NAMED, text):
         return "a secret, going by its name"
-    if any(map(_has_both_cases, _FORTY.findall(text))):
+    if any(map(_has_both_cases, re.findall(_FORTY, text))):
         return "a secret access key"
-    rest = text if target else _URL.sub(" ", text)
-    if any(_is_random(piece) for run in _RUN.findall(rest) for piece in _PIECE.findall(run)):
+    rest = text if target else re.sub(_URL, " ", text)
+    if any(_is_random(piece) for run in re.findall(_RUN, rest) for piece in re.findall(_PIECE, run)):
         return "a random text, as keys and tokens are"
     return None
 
 
 def names_secret(key: str) -> bool:
     """Return whether a value under `key` is a secret, or a reference to one: `api_key`, not `secretName`."""
-    return _NAMES_A_SECRET.search(key) is not None
+    return re.search(_NAMES_A_SECRET, key) is not None
 
 
 def _has_both_cases(text: str) -> bool:

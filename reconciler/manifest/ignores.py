@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.manifest import rules
-from reconciler.manifest.composer import source_lines, text_spans
 from reconciler.manifest.redaction import key_text
 from reconciler.manifest.selection import guarded_hint, unknown_code_hint
-from reconciler.manifest.yaml_problem import Span, YamlProblem
+from reconciler.manifest.yaml_problem import Span, YamlProblem, source_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,6 +87,8 @@ class Ignores:
 
 def _comments(data: bytes) -> Iterator[tuple[Span, str | None, str]]:
     """Yield place, codes and reason of each comment that ignores something; what is within a text is none."""
+    from reconciler.manifest.composer import text_spans  # noqa: PLC0415 (loads libyaml; few files need it)
+
     texts = text_spans(data)
     for number, line in enumerate(source_lines(data), 1):
         for found in _COMMENT.finditer(line) if "reconciler:" in line else ():

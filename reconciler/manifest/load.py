@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -85,22 +83,9 @@ def load_manifests(
     loader = _Loader(allow_unknown_events=allow_unknown_events, selection=selection)
     if policy is not None:
         loader.use_policy(policy)
-    with _without_gc():
-        for path, content in read_all(paths):
-            loader.add_file(display_path(path), content)
+    for path, content in read_all(paths):
+        loader.add_file(display_path(path), content)
     return loader.loaded()
-
-
-@contextmanager
-def _without_gc() -> Iterator[None]:
-    """Keep the cyclic garbage collector away: loading makes no cycles, and it would walk all webhooks."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Loader:

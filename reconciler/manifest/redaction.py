@@ -10,14 +10,10 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from yaml.nodes import MappingNode, ScalarNode, SequenceNode
-
 from reconciler.manifest.credentials import known_secret, likely_secret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from yaml.nodes import Node
 
 _SENSITIVE = r"secret|token|passw|pwd|api.?key|key.?env|private.?key|credential|authoriz|bearer"
 _SENSITIVE_KEY = re.compile(_SENSITIVE, re.IGNORECASE)
@@ -42,12 +38,10 @@ _LONGEST_LINE = 400
 
 def is_sensitive(path: Sequence[str | int]) -> bool:
     """Return whether the value at `path` can hold a secret, judged by the keys on the way."""
-    return any(
-        isinstance(key, str) and _can_hold_secret(key, below) for key, below in pairwise((*path, None))
-    )
+    return any(isinstance(key, str) and can_hold_secret(key, below) for key, below in pairwise((*path, None)))
 
 
-def _can_hold_secret(key: str, below: str | int | None) -> bool:
+def can_hold_secret(key: str, below: str | int | None) -> bool:
     """Return whether what stands under `key`, at its own key or index `below`, can be a secret."""
     return _SENSITIVE_KEY.search(key) is not None and (key, below) not in _HARMLESS
 
@@ -62,7 +56,7 @@ def looks_secret(text: str) -> bool:
     return known_secret(text) is not None or likely_secret(text, target=True) is not None
 
 
-def _value_looks_secret(value: str) -> bool:
+def value_looks_secret(value: str) -> bool:
     """Return whether a scalar's text is made like a secret, or names one and says it."""
     return looks_secret(value) or _ASSIGNMENT.search(value) is not None
 
@@ -84,7 +78,7 @@ def shown(value: Any, path: Sequence[str | int] = ()) -> str | None:
         path: where it stands.
     """
     text = value if isinstance(value, str) else "null" if value is None else str(value).lower()
-    if len(text) > _LONGEST_SHOWN or is_sensitive(path) or _value_looks_secret(text):
+    if len(text) > _LONGEST_SHOWN or is_sensitive(path) or value_looks_secret(text):
         return None
     return f"`{printable(text)}`"
 
@@ -131,25 +125,3 @@ def showable_line(line: str) -> str | None:
 def mentions_secrets(text: str) -> bool:
     """Return whether a text that could not be parsed has the name or a part of a secret anywhere."""
     return _SENSITIVE_KEY.search(text) is not None or any(map(_is_random, _PART.findall(text)))
-
-
-def secret_lines(root: Node) -> frozenset[int]:
-    """Return the lines (from 0) that hold any part of a value that must not be shown.
-
-    Several values may share a line, so a line is judged by all that stand on it.
-    """
-    lines: set[int] = set()
-    # Node, the key it stands under, whether that lies within a secret. Iterative: documents may be deep.
-    waiting: list[tuple[Node, str, bool]] = [(root, "", False)]
-    while waiting:
-        node, above, within = waiting.pop()
-        if isinstance(node, MappingNode):
-            for key, value in node.value:
-                name = key.value if isinstance(key, ScalarNode) else ""
-                waiting += [(key, "", within), (value, name, within or _can_hold_secret(above, name))]
-        elif isinstance(node, SequenceNode):
-            within = within or _can_hold_secret(above, None)
-            waiting += [(item, "", within) for item in node.value]
-        elif within or _can_hold_secret(above, None) or _value_looks_secret(node.value):
-            lines.update(range(node.start_mark.line, node.end_mark.line + 1))
-    return frozenset(lines)

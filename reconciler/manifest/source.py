@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from reconciler.diagnostics import Diagnostic, Extent, Related
-from reconciler.manifest.composer import source_lines
 from reconciler.manifest.redaction import is_sensitive, mentions_secrets, showable_line
+from reconciler.manifest.yaml_problem import source_lines
 from reconciler.model import Location
 
 if TYPE_CHECKING:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from reconciler.diagnostics import Rule
+
+_LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
+"""What libyaml counts as a line break (YAML 1.1)."""
 
 
 class Span(NamedTuple):
@@ -37,3 +41,8 @@ class YamlRefused(Exception):
     def __init__(self, problem: YamlProblem) -> None:
         super().__init__(problem.message)
         self.problem = problem
+
+
+def source_lines(data: bytes) -> list[str]:
+    """Return the lines of a file, counted as places are; what is no UTF-8 is replaced."""
+    return _LINE_BREAK.split(data.decode("utf-8-sig", errors="replace"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.plan.plan import Action
-
 if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
@@ -65,7 +63,7 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Verdict, ...]:
                 "check the manifests' path; approve the plan if everything is really to go",
             )
         )
-    deletes = plan.summary[Action.DELETE.value] + facts.resumed_deletes
+    deletes = plan.deletes + facts.resumed_deletes
     allowed = deletes_allowed(limits, plan.owned)
     if deletes > allowed:
         verdicts.append(

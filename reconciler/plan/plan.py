@@ -179,6 +179,11 @@ class Plan:
         return tuple(change for change in self.changes if change.problem is not None)
 
     @property
+    def deletes(self) -> int:
+        """How many webhooks go for good."""
+        return sum(change.action is Action.DELETE for change in self.changes)
+
+    @property
     def summary(self) -> dict[str, int]:
         """How many changes of each action; conflicts count as what they would have been."""
         counts = Counter(change.action for change in self.changes)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.manifest.loader import parse, parse_any
+from reconciler.manifest.loader import parse
+from reconciler.manifest.nodes import parse_nodes
 from reconciler.manifest.plain import parse_plain
 from reconciler.manifest.yaml_problem import YamlRefused
 
@@ -132,7 +133,7 @@ def mappings(draw: st.DrawFn, indent: int) -> list[str]:
 
 def read_by_libyaml(data: bytes) -> list[YamlDocument] | None:
     try:
-        documents = list(parse_any(data))
+        documents = list(parse_nodes(data))
     except YamlRefused:
         return None
     return None if any(document.problems for document in documents) else documents
@@ -184,7 +185,7 @@ def test_places_do_not_depend_on_the_way_of_reading(text: str) -> None:
     data = text.encode()
     if parse_plain(data) is None:
         return
-    for fast, slow in zip(parse(data), parse_any(data), strict=True):
+    for fast, slow in zip(parse(data), parse_nodes(data), strict=True):
         for path in paths(slow.value):
             assert fast.span(path) == slow.span(path)
             assert fast.span(path, key=True) == slow.span(path, key=True)
