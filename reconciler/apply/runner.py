@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from reconciler.apply.taker import MAX_SILENCE, Hand, StepTaker, World
+from reconciler.apply.taker import MAX_SILENCE, Hand, StepTaker
 from reconciler.errors import (
     ApiError,
     DocumentUnreadable,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from reconciler.apply.world import World
     from reconciler.model import Webhook
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex

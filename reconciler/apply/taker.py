@@ -34,35 +34,18 @@ from reconciler.ports import Created, Deleted, Refused, Stored, Unanswered, Vers
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from reconciler.apply.world import World
     from reconciler.ledger import Document
-    from reconciler.model import Organization, Run, Webhook
+    from reconciler.model import Webhook
     from reconciler.plan.live import LiveIndex
     from reconciler.ports import (
-        Clock,
         CreateAnswer,
         DeleteAnswer,
-        DocumentStore,
-        EndpointApi,
-        FreshSource,
-        Reporter,
         TestAnswer,
     )
 
 MAX_SILENCE = 3
 """How often in a row a server may fail to answer, each time after all retries, before a run gives up."""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """One organization and everything that its run talks to."""
-
-    organization: Organization
-    api: EndpointApi
-    store: DocumentStore
-    clock: Clock
-    fresh: FreshSource
-    reporter: Reporter
-    run: Run
 
 
 @dataclass(slots=True)

@@ -18,6 +18,8 @@ def main() -> None:
         sys.stdout.write(f"reconciler {__version__}\n")
         return
     gc.set_threshold(_YOUNG_OBJECTS)
+    # httpx imports its own command line where it can, and with it rich and pygments: a tenth of our start.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     from reconciler.cli.app import reconciler  # noqa: PLC0415 (lazy on purpose)
 
     for stream in (sys.stdout, sys.stderr):

@@ -29,12 +29,13 @@ from reconciler.report.plan_text import plan_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reconciler.apply.world import World
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.guards import GuardLimits
     from reconciler.plan.outcome import Outcome
-    from reconciler.workflow import Planned, World
+    from reconciler.workflow import Planned
 
 _STOPPING = "stopping: the step in hand is finished first; a second signal stops at once"
 

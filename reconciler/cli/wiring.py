@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.world import World
 from reconciler.cli.attribution import current_run
 from reconciler.cli.configuration import load_configuration, load_desired
 from reconciler.cli.exit_codes import worst
@@ -25,13 +25,13 @@ from reconciler.manifest.config import NotificationSettings
 from reconciler.model import Organization, Secret
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession
-from reconciler.workflow import World
 from reconciler.zof.client import ZofApi
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
+    from reconciler.apply.lock import Lock
     from reconciler.cli.options import Settings
     from reconciler.cli.terminal import Terminal
     from reconciler.manifest.config import OrganizationConfig
@@ -171,6 +171,8 @@ class Site:
 
     def lock(self, world: World, timeout: float) -> Lock:
         """Return the organization's lock, not yet taken."""
+        from reconciler.apply.lock import Holder, Lock  # noqa: PLC0415 (what only reads takes none)
+
         store = world.store
         assert isinstance(store, VaultDocuments)  # noqa: S101 (it comes from `world`, above)
         return Lock(

@@ -117,15 +117,19 @@ _WITHOUT = (
 _NAME_PARTS = (b"passw", b"passphrase", b"pwd", b"secret", b"token", b"key", b"authorization", b"credential")
 """A part of each of `_NAMES`."""
 
+_LARGE = 4_096
+
 
 def may_hold_secret(data: bytes) -> bool:
     """Return whether a file needs a closer look: a fast search that spares nearly all files."""
-    shape = data.translate(_SHAPE)
-    if any(map(data.lower().__contains__, _NAME_PARTS)) and re.search(_NAMED_IN_BYTES, data):
+    # No part reaches over the end of a line, and most lines of a large file stand in it often.
+    lines = b"\n".join(set(data.split(b"\n"))) if len(data) > _LARGE else data
+    if any(map(lines.lower().__contains__, _NAME_PARTS)) and re.search(_NAMED_IN_BYTES, data):
         return True
-    if _LONG_RUN in shape or (b"!" in shape and any(map(data.__contains__, _WITH_A_SIGN))):
+    shape = lines.translate(_SHAPE)
+    if _LONG_RUN in shape or (b"!" in shape and any(map(lines.__contains__, _WITH_A_SIGN))):
         return True
-    return _LONG_BASE64 in data.translate(_BASE64_SHAPE) or any(map(data.__contains__, _WITHOUT))
+    return _LONG_BASE64 in lines.translate(_BASE64_SHAPE) or any(map(lines.__contains__, _WITHOUT))
 
 
 def known_secret(text: str, *, target: bool = False) -> str | None:

@@ -13,7 +13,6 @@ from reconciler.plan.live import LiveIndex
 from reconciler.plan.need import conflict_told, conflicting, needed
 from reconciler.plan.plan import Action, Cause, Change, Cost, Plan, Shape
 from reconciler.plan.project import document_from_projection
-from reconciler.plan.simulate import steps_of
 from reconciler.ports import Metadata, VersionState
 
 if TYPE_CHECKING:
@@ -275,6 +274,9 @@ class _Planner:
         """Fill in what every change shows: before, after, differences, steps, cost, conflicts."""
         before = self._before(projection)
         after = Shape(webhook.url, webhook.events) if webhook else None
+        # The protocol is a third of the plan's modules, and most previews have no change to explain.
+        from reconciler.plan.simulate import steps_of  # noqa: PLC0415
+
         steps = steps_of(self.organization, change.name, webhook, metadata, self.live, self.now, self.run)
         stranger = (
             conflicting(webhook, document, self.live)

@@ -19,7 +19,7 @@ from reconciler.workflow.planning import Planned, plan, restricted
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.apply.taker import World
+    from reconciler.apply.world import World
     from reconciler.ledger import Document
     from reconciler.model import Endpoint, Webhook
     from reconciler.plan.adoption import Adoption

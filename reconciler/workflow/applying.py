@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.journal import Journal
     from reconciler.apply.lock import Lock
-    from reconciler.apply.taker import World
+    from reconciler.apply.world import World
 
 _STALE_SECONDS = 60.0
 """How old a plan may be when it is carried out: somebody may have thought about it for an hour."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Collection, Iterator
 
-    from reconciler.apply.taker import World
+    from reconciler.apply.world import World
     from reconciler.ledger import Projection
     from reconciler.ports import TestAnswer
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.apply.taker import World
+    from reconciler.apply.world import World
     from reconciler.ledger import Projection
     from reconciler.model import Endpoint, Location, Webhook
     from reconciler.plan.plan import Change

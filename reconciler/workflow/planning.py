@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.apply.taker import World
+    from reconciler.apply.world import World
     from reconciler.model import Endpoint, Webhook
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.guards import GuardLimits, Verdict

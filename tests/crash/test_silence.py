@@ -19,6 +19,7 @@ import requests
 
 from reconciler import workflow
 from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.world import World as Ports
 from reconciler.cli.system import fresh
 from reconciler.errors import ApiError, ExitCode, ReconcilerError, StoreError
 from reconciler.manifest.load import load_manifests
@@ -136,7 +137,7 @@ def _apply(world: World, clock: FakeClock, *, api: Silence, vault: Silence) -> E
         ) as zof,
         VaultSession(environment["VAULT_ADDR"], login=token, clock=clock) as session,
     ):
-        ports = workflow.World(
+        ports = Ports(
             Organization(environment["ZOF_ORGANIZATION"], environment["ZOF_API_URL"]),
             zof,
             VaultDocuments(session, mount="secret", prefix=world.command.prefix, clock=clock),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import workflow
-from reconciler.apply.taker import World
+from reconciler.apply.world import World
 from reconciler.model import Location, Organization, Run, Secret, Webhook
 from reconciler.plan.guards import GuardLimits
 from reconciler.ports import Fresh
