@@ -497,16 +497,16 @@ class Projection:
     run: Run = field(default_factory=Run)
 
     @property
-    def recorded_ids(self) -> frozenset[str]:
+    def recorded_ids(self) -> tuple[str, ...]:
         """The endpoints that the ledger accounts for: as `Ledger.recorded_ids`."""
         if self.state == "deleted":
-            return frozenset()
-        return frozenset(self.previous_ids) | ({self.endpoint_id} if self.endpoint_id else frozenset())
+            return ()
+        return (self.endpoint_id, *self.previous_ids) if self.endpoint_id else self.previous_ids
 
     @property
-    def owned_ids(self) -> frozenset[str]:
+    def owned_ids(self) -> tuple[str, ...]:
         """The recorded endpoints that are ours: as `Ledger.owned_ids`."""
-        return frozenset() if self.state == "released" else self.recorded_ids
+        return () if self.state == "released" else self.recorded_ids
 
     def at(self, version: int) -> Projection:
         """Return this projection, made from document version `version`."""

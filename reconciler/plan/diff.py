@@ -5,24 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.model import DeletionPolicy, Organization, Secret
+from reconciler.model import DeletionPolicy, Organization
 from reconciler.plan.fields import differences
 from reconciler.plan.findings import finding_of
 from reconciler.plan.guards import Facts
 from reconciler.plan.live import LiveIndex
 from reconciler.plan.need import conflict_told, conflicting, needed
 from reconciler.plan.plan import Action, Cause, Change, Cost, Plan, Shape
-from reconciler.plan.project import document_from_projection
+from reconciler.plan.project import current_from_projection, document_from_projection
 from reconciler.ports import Metadata, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.ledger import Document, Projection
+    from reconciler.ledger import Projection
     from reconciler.model import Endpoint, Run, Webhook
 
-_UNREAD = Secret("")
 _RESUME_REQUESTS = 2
 """What an interrupted change is assumed to take: its ledger, a secret, is not read for a plan."""
 
@@ -62,8 +61,7 @@ def compare(
         listing_requests: what the listing took; a run takes it once.
     """
     projections = [m.projection for m in metadata.values() if m.projection is not None]
-    owned_ids = [endpoint_id for p in projections for endpoint_id in p.owned_ids]
-    live = LiveIndex(endpoints, owned_ids)
+    live = LiveIndex(endpoints, (endpoint_id for p in projections for endpoint_id in p.owned_ids))
     live.record(endpoint_id for p in projections for endpoint_id in p.recorded_ids)
     planner = _Planner(organization, live, now, run)
     changes: list[Change] = []
@@ -219,11 +217,10 @@ class _Planner:
         """The manifest is there, and so is the ledger."""
         if projection.state == "removing":
             return self._resume(webhook.name, webhook, metadata, "a removal is to be finished first")
-        document = document_from_projection(projection, secret=_UNREAD)
-        if metadata.state is VersionState.DESTROYED:
-            document = replace(document, signing_secret=None)
         policy = webhook.deletion_policy.value
-        need = needed(webhook, document, self.live, self.now)
+        has_secret = projection.secret_created_at is not None and metadata.state is not VersionState.DESTROYED
+        current = current_from_projection(projection)
+        need = needed(webhook, current, self.live, self.now, has_secret=has_secret)
         if projection.state == "released":
             change = self._returned(webhook, projection)
         elif need is not None:
@@ -242,7 +239,7 @@ class _Planner:
             change = Change(webhook.name, Action.UPDATE, reason, Cause.MANIFEST, policy=policy)
         else:
             return None
-        return self._finish(change, webhook, metadata, projection, document)
+        return self._finish(change, webhook, metadata, projection)
 
     def _returned(self, webhook: Webhook, projection: Projection) -> Change:
         """A released webhook's manifest came back."""
@@ -269,7 +266,6 @@ class _Planner:
         webhook: Webhook | None,
         metadata: Metadata | None,
         projection: Projection | None,
-        document: Document | None = None,
     ) -> Change:
         """Fill in what every change shows: before, after, differences, steps, cost, conflicts."""
         before = self._before(projection)
@@ -278,14 +274,12 @@ class _Planner:
         from reconciler.plan.simulate import steps_of  # noqa: PLC0415
 
         steps = steps_of(self.organization, change.name, webhook, metadata, self.live, self.now, self.run)
-        stranger = (
-            conflicting(webhook, document, self.live)
-            if webhook is not None and change.action in {Action.CREATE, Action.REPLACE}
-            else None
-        )
         problem, hint = change.problem, change.hint
-        if stranger is not None:
-            problem, hint = conflict_told(change.name, stranger, serving=before is not None)
+        if webhook is not None and change.action in {Action.CREATE, Action.REPLACE}:
+            document = document_from_projection(projection) if projection is not None else None
+            stranger = conflicting(webhook, document, self.live)
+            if stranger is not None:
+                problem, hint = conflict_told(change.name, stranger, serving=before is not None)
         return replace(
             change,
             before=before,

@@ -32,8 +32,12 @@ class Need:
     cause: Cause
 
 
-def needed(webhook: Webhook, document: Document | None, live: LiveIndex, now: datetime) -> Need | None:
-    """Return why `webhook` needs a new endpoint, or None when its current one is what it asks for.
+def needed(
+    webhook: Webhook, current: Current | None, live: LiveIndex, now: datetime, *, has_secret: bool
+) -> Need | None:
+    """Return why `webhook` needs a new endpoint, or None when its `current` one is what it asks for.
+
+    `has_secret` says whether that one's signing secret is there.
 
     | current | live endpoint | manifest against ledger | secret | need |
     |---|---|---|---|---|
@@ -46,8 +50,7 @@ def needed(webhook: Webhook, document: Document | None, live: LiveIndex, now: da
     | recorded | as asked | - | older than `createdAfter` | rotate, rotation |
     | recorded | as asked | - | there | none |
     """
-    current = document.ledger.current if document else None
-    if document is None or current is None:
+    if current is None:
         return Need(Action.CREATE, "the manifest is new", Cause.MANIFEST)
     endpoint = live.get(current.endpoint_id)
     if endpoint is None or not _is_as_asked(endpoint, webhook, current):
@@ -55,7 +58,7 @@ def needed(webhook: Webhook, document: Document | None, live: LiveIndex, now: da
             return Need(Action.REPLACE, "the manifest was changed", Cause.MANIFEST)
         what = "is gone" if endpoint is None else "was changed outside"
         return Need(Action.REPLACE, f"endpoint {current.endpoint_id} {what}", Cause.DRIFT)
-    if document.signing_secret is None:
+    if not has_secret:
         return Need(Action.REPLACE, "the signing secret is missing in Vault", Cause.DRIFT)
     if webhook.created_after is not None and current.created_at < webhook.created_after <= now:
         return Need(
@@ -83,7 +86,9 @@ def _is_as_asked(endpoint: Endpoint, webhook: Webhook, current: Current) -> bool
 def is_served(webhook: Webhook, document: Document | None, live: LiveIndex, now: datetime) -> bool:
     """Whether `webhook` has the endpoint that it asks for, tested if it wants a test."""
     current = document.ledger.current if document else None
-    if current is None or needed(webhook, document, live, now) is not None:
+    if document is None or current is None:
+        return False
+    if needed(webhook, current, live, now, has_secret=document.signing_secret is not None) is not None:
         return False
     return current.verified_at is not None or not webhook.test
 

@@ -65,27 +65,31 @@ def _state(ledger: Ledger, *, tested: bool) -> str:
     return "unverified" if tested and ledger.current.verified_at is None else "active"
 
 
+def current_from_projection(projection: Projection) -> Current | None:
+    """Return as much of the current endpoint as the metadata tells."""
+    if projection.endpoint_id is None or projection.state == "deleted":
+        return None
+    return Current(
+        endpoint_id=projection.endpoint_id,
+        generation=projection.generation,
+        digest=projection.digest or "",
+        url=projection.url or "",
+        source="server",
+        live_digest=projection.live_digest or projection.digest or "",
+        created_at=projection.secret_created_at or _LONG_AGO,
+        verified_at=projection.verified_at,
+    )
+
+
 def document_from_projection(projection: Projection, *, secret: Secret | None = None) -> Document:
     """Return as much of the document as the metadata tells; `secret` stands for the one not read, if any."""
-    current = None
-    if projection.endpoint_id is not None and projection.state != "deleted":
-        current = Current(
-            endpoint_id=projection.endpoint_id,
-            generation=projection.generation,
-            digest=projection.digest or "",
-            url=projection.url or "",
-            source="server",
-            live_digest=projection.live_digest or projection.digest or "",
-            created_at=projection.secret_created_at or _LONG_AGO,
-            verified_at=projection.verified_at,
-        )
     retire = projection.next_due or _LONG_AGO
     return Document(
         Ledger(
             organization=projection.organization,
             api_url=projection.api_url,
             generation=projection.generation,
-            current=current,
+            current=current_from_projection(projection),
             previous=tuple(Previous(i, projection.generation, retire) for i in projection.previous_ids),
             abandoned=tuple(
                 Abandoned("", "", (), frozenset(), retire, retire)

@@ -135,7 +135,7 @@ def _converge(s: Situation, document: Document, webhook: Webhook) -> Step:
     current = ledger.current
     if ledger.released:
         return _take_up(s, document, webhook)
-    need = needed(webhook, document, s.live, s.now)
+    need = needed(webhook, current, s.live, s.now, has_secret=document.signing_secret is not None)
     if need is not None:
         return _retire_overdue(s, document, webhook) or begin(s, document, webhook)
     if step := _update(s, document, webhook):

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reconciler.workflow.adopting import adoption
     from reconciler.workflow.applying import apply
     from reconciler.workflow.delivering import Arrival, Delivery, deliver_tests
-    from reconciler.workflow.fleet import ExportRow, StatusRow, export, fleet, status
+    from reconciler.workflow.inventory import ExportRow, StatusRow, export, fleet, status
     from reconciler.workflow.planning import Planned, bounded_by, drift, only, plan, rotation
 
 __all__ = [
@@ -35,7 +35,7 @@ _HOMES = {
     "reconciler.workflow.adopting": ("adoption",),
     "reconciler.workflow.applying": ("apply",),
     "reconciler.workflow.delivering": ("Arrival", "Delivery", "deliver_tests"),
-    "reconciler.workflow.fleet": ("ExportRow", "StatusRow", "export", "fleet", "status"),
+    "reconciler.workflow.inventory": ("ExportRow", "StatusRow", "export", "fleet", "status"),
     "reconciler.workflow.planning": ("Planned", "bounded_by", "drift", "only", "plan", "rotation"),
 }
 
