@@ -31,7 +31,7 @@ def write_page(settings: Settings, *, drift: bool) -> ExitCode:
 
     def read(site: Site) -> ExitCode:
         tell_what_was_cut_off(site.place.journal)
-        use_case = workflow.drift if drift else workflow.plan
+        use_case = workflow.drift if drift else workflow.preview
         with site.world() as world, site.reporter:
             found = use_case(world, site.desired, site.limits, site.requests_per_minute)
         changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]

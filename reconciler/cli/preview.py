@@ -35,7 +35,7 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
-            planned = workflow.plan(world, site.desired, site.limits, site.requests_per_minute)
+            planned = workflow.preview(world, site.desired, site.limits, site.requests_per_minute)
         if out is not None:
             write_file(out, plan_json(planned.plan))
         results.add(planned.plan.to_json(), rendered_plan(planned, site, settings, share=len(sites)))

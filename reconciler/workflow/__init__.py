@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from reconciler.workflow.applying import apply
     from reconciler.workflow.delivering import Arrival, Delivery, deliver_tests
     from reconciler.workflow.inventory import ExportRow, StatusRow, export, fleet, status
-    from reconciler.workflow.planning import Planned, bounded_by, drift, only, plan, rotation
+    from reconciler.workflow.planning import Planned, bounded_by, only, plan, rotation
+    from reconciler.workflow.previewing import drift, preview
 
 __all__ = [
     "Arrival",
@@ -28,6 +29,7 @@ __all__ = [
     "fleet",
     "only",
     "plan",
+    "preview",
     "rotation",
     "status",
 ]
@@ -36,7 +38,8 @@ _HOMES = {
     "reconciler.workflow.applying": ("apply",),
     "reconciler.workflow.delivering": ("Arrival", "Delivery", "deliver_tests"),
     "reconciler.workflow.inventory": ("ExportRow", "StatusRow", "export", "fleet", "status"),
-    "reconciler.workflow.planning": ("Planned", "bounded_by", "drift", "only", "plan", "rotation"),
+    "reconciler.workflow.planning": ("Planned", "bounded_by", "only", "plan", "rotation"),
+    "reconciler.workflow.previewing": ("drift", "preview"),
 }
 
 

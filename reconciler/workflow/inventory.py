@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from reconciler.model import DeletionPolicy
 from reconciler.plan.guards import GuardLimits
 from reconciler.plan.plan import Cause
-from reconciler.workflow.planning import list_endpoints, plan_once, read_metadata
+from reconciler.workflow.planning import list_endpoints, read_metadata
+from reconciler.workflow.previewing import preview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,7 +61,7 @@ class ExportRow:
 
 def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
     """Return the fleet, by name; what nobody manages comes last, by id."""
-    return fleet(plan_once(world, desired, GuardLimits()))
+    return fleet(preview(world, desired, GuardLimits()))
 
 
 def fleet(planned: Planned) -> tuple[StatusRow, ...]:

@@ -1,14 +1,14 @@
-"""What is to be done: plans, what drifted, and what of a plan is meant."""
+"""What is to be done: plans, and what of a plan is meant."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.errors import ForeignDocument, InvalidInput
 from reconciler.plan.diff import Comparison, compare
 from reconciler.plan.guards import judge
-from reconciler.plan.plan import Action, Cause
+from reconciler.plan.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -44,6 +44,16 @@ class Planned:
     """The endpoint that is taken over, where that is what it is about."""
 
 
+class Seen(NamedTuple):
+    """What Vault and the API told."""
+
+    metadata: Mapping[str, Metadata]
+    listing_began: datetime
+    endpoints: Sequence[Endpoint]
+    pages: int
+    """How many requests the listing took."""
+
+
 def plan(
     world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
 ) -> Planned:
@@ -57,13 +67,14 @@ def plan(
     planned = plan_once(world, desired, limits, requests_per_minute)
     for _ in range(_REREADS):
         # What looks wrong may be another run's work, seen half: then the documents have moved on.
-        if not _looks_wrong(planned) or not has_moved_on(world, planned):
+        if not looks_wrong(planned) or not has_moved_on(world, planned):
             break
         planned = plan_once(world, desired, limits, requests_per_minute)
     return planned
 
 
-def _looks_wrong(planned: Planned) -> bool:
+def looks_wrong(planned: Planned) -> bool:
+    """Whether a plan has what another run at work would explain."""
     return bool(planned.verdicts or planned.plan.problems or planned.comparison.facts.missing)
 
 
@@ -84,29 +95,35 @@ def plan_once(
     metadata = read_metadata(world)
     began = world.clock.now()
     endpoints, pages = list_endpoints(world)
+    seen = Seen(metadata, began, endpoints, pages)
+    return planned_from(seen, world, desired, limits, requests_per_minute)
+
+
+def planned_from(
+    seen: Seen, world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int
+) -> Planned:
+    """Return the plan for what was seen of the world."""
     comparison = compare(
         world.organization,
         desired,
-        metadata,
-        endpoints,
-        began,
+        seen.metadata,
+        seen.endpoints,
+        seen.listing_began,
         world.run,
         requests_per_minute=requests_per_minute,
-        listing_requests=pages,
+        listing_requests=seen.pages,
     )
     verdicts = judge(comparison.plan, comparison.facts, limits)
     return Planned(
-        comparison.plan, verdicts, comparison, tuple(desired), limits, requests_per_minute, began, metadata
+        comparison.plan,
+        verdicts,
+        comparison,
+        tuple(desired),
+        limits,
+        requests_per_minute,
+        seen.listing_began,
+        seen.metadata,
     )
-
-
-def drift(
-    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
-) -> Planned:
-    """Return the plan restricted to what changed without a manifest having changed."""
-    planned = plan(world, desired, limits, requests_per_minute)
-    changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
-    return replace(planned, plan=planned.plan.restricted_to(changes), verdicts=())
 
 
 def rotation(
