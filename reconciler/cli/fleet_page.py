@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import workflow
 from reconciler.apply.audit import read_audit
-from reconciler.cli.attribution import current_run, sources_url
 from reconciler.cli.cut_off import tell_what_was_cut_off
+from reconciler.cli.occasion import current_occasion
 from reconciler.cli.output import write_result
 from reconciler.cli.preview import tell_drift
-from reconciler.cli.system import SystemClock
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
-from reconciler.report.fleet.page import Fleet, Occasion, fleet_html
+from reconciler.report.fleet.page import Fleet, fleet_html
 
 if TYPE_CHECKING:
     from reconciler.cli.options import Settings
@@ -43,14 +40,9 @@ def write_page(settings: Settings, *, drift: bool) -> ExitCode:
 
     code = for_each(sites, read)
     if fleets:
-        occasion = Occasion(
-            SystemClock().now(),
-            current_run(os.environ, settings.actor),
-            sources=sources_url(os.environ, Path.cwd()),
-            drift=drift,
-        )
         names = {fleet.organization for fleet in fleets}
         unread = [site.name for site in sites if site.name not in names]
-        page = fleet_html(fleets, occasion, known_events=KNOWN_EVENTS, unread=unread)
+        occasion = current_occasion(settings.actor)
+        page = fleet_html(fleets, occasion, known_events=KNOWN_EVENTS, unread=unread, drift=drift)
         write_result(page, settings.output)
     return code

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.fixtures.browser import Window
 
 SMALL = page(small_fleet())
-DRIFT = page(small_fleet(), replace(OCCASION, drift=True))
+DRIFT = page(small_fleet(), drift=True)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -60,7 +60,7 @@ def test_long_texts_break(window: Window, width: int, drift: bool) -> None:
     one = row(long, (long,), "drifted", team=long, description=long, previous=(long,), change=change)
     fleet = Fleet(long, [one], [HistoryEntry(long, long, None, long, long, long)])
     run = Run(long, long, long)
-    with window.open(page(fleet, replace(OCCASION, drift=drift, run=run)), width=width) as opened:
+    with window.open(page(fleet, replace(OCCASION, run=run), drift=drift), width=width) as opened:
         opened.page.locator(".toggle").click()
         assert opened.page.evaluate(OVERFLOW) == 0
 

@@ -1,4 +1,4 @@
-"""The templates of the page, and the words they are written in. Whatever they print is escaped."""
+"""The templates of the pages, and the words they are written in. Whatever they print is escaped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
-from reconciler.report.fleet.links import commit_url, is_link, key_of, source_url
+from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 from reconciler.report.style import duration
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style, script = (_FOLDER / "page.css").read_text("utf-8"), (_FOLDER / "page.js").read_text("utf-8")
+    style, script = (_FOLDER / "page.css").read_text("utf-8"), (_FOLDER / "fleet.js").read_text("utf-8")
     templates.globals |= {
         # Our own files, the only texts that are not escaped: their hashes are all that the page may run.
         "style": style,
