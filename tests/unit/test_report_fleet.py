@@ -21,10 +21,10 @@ from reconciler.plan.history import HistoryEntry, last_changes
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
 from reconciler.ports import Metadata, VersionState
 from reconciler.report.fleet.coverage import coverage_of
-from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 from reconciler.report.fleet.page import Fleet, fleet_html
 from reconciler.report.fleet.posture import Posture, counts_of, drift_headline, headline, posture_of
 from reconciler.report.fleet.risks import OLD_SECRET, Kind, risks_of
+from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 from reconciler.report.web.occasion import Occasion
 from reconciler.workflow import StatusRow
 from tests.fixtures.fleet import COMMIT, NOW, OCCASION, RUN, page, row, small_fleet

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from reconciler.plan.plan import Cause
 from reconciler.report.fleet.coverage import Coverage, coverage_of
-from reconciler.report.web.links import key_of
 from reconciler.report.fleet.posture import (
     Posture,
     counts_of,
@@ -17,8 +16,9 @@ from reconciler.report.fleet.posture import (
     posture_of,
 )
 from reconciler.report.fleet.risks import TOLD_BY_DRIFT, Kind, Risk, risks_of
-from reconciler.report.web.templates import environment
 from reconciler.report.status_text import events_of
+from reconciler.report.web.links import key_of
+from reconciler.report.web.templates import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

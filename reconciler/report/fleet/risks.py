@@ -30,7 +30,8 @@ class Kind(Enum):
     INTERRUPTED = "Interrupted", "A run ended in the middle of these; `reconciler apply` goes on with them."
     UNVERIFIED = (
         "Unverified",
-        "No test delivery has been accepted; look at the receiver, then run `reconciler apply`.",
+        "No test delivery has been accepted. Look at the receiver, try it with `reconciler test NAME`, then run"
+        " `reconciler apply`.",
     )
     ROTATION_DUE = (
         "Rotation due",

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
+from reconciler.report.style import age
 from reconciler.report.web.links import commit_url, is_link, key_of, source_url
-from reconciler.report.style import duration
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from jinja2 import Environment
 
     from reconciler.plan.plan import FieldChange
@@ -60,7 +58,7 @@ def environment() -> Environment:
     templates.filters |= {
         "iso": to_timestamp,
         "minute": lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC",
-        "age": _age,
+        "age": age,
         "seconds": lambda moment: int(moment.timestamp()),
         "short": lambda commit: commit[:_SHORT],
         "commands": commands,
@@ -71,11 +69,6 @@ def environment() -> Environment:
 def _hash(text: str) -> str:
     """Return the hash of an inline style or script, as a Content-Security-Policy names it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _age(moment: datetime, now: datetime) -> str:
-    """Return an age in its largest unit; a moment in the future is a clock's error and counts as now."""
-    return " ".join(duration(max(0, round((now - moment).total_seconds()))).split()[:2])
 
 
 def commands(text: str) -> list[tuple[str, bool]]:
