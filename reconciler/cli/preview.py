@@ -85,14 +85,20 @@ def tell_drift(site: Site, found: Planned) -> None:
     """Tell people elsewhere of drift, if there is some and they want to know."""
     if found.plan.pending:
         title = f"Drift in {site.name}: {count(len(found.plan.changes), 'webhook')}"
-        site.notifier.tell("drift", title, plan_text(found.plan, title=DRIFT))
+        view = View(site.requests_per_minute, now=found.listing_began)
+        site.notifier.tell("drift", title, plan_text(found.plan, title=DRIFT, view=view))
 
 
 def rendered_plan(
     planned: Planned, site: Site, settings: Settings, *, title: Title = PLAN, share: int = 1
 ) -> str:
     """Return a plan as it was asked for; `share` plans share the length of one comment."""
-    view = View(site.requests_per_minute, verbose=settings.verbose > 0, color=settings.color)
+    view = View(
+        site.requests_per_minute,
+        verbose=settings.verbose > 0,
+        color=settings.color,
+        now=planned.listing_began if title is DRIFT else None,
+    )
     match settings.format:
         case "markdown":
             from reconciler.report.plan_markdown import plan_markdown  # noqa: PLC0415 (most runs want text)

@@ -6,15 +6,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.plan.plan import Action
+from reconciler.plan.strangers import newest_first
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, code, fenced, link
-from reconciler.report.plan_text import DEFAULT_VIEW, PLAN, counts, findings, wait
+from reconciler.report.plan_text import DEFAULT_VIEW, PLAN, appearance, counts, findings, stranger, wait
 from reconciler.report.style import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.model import Endpoint
     from reconciler.plan.guards import Verdict
     from reconciler.plan.plan import Change, FieldChange, Plan, Shape
     from reconciler.report.plan_text import Title, View
@@ -59,7 +59,7 @@ def plan_markdown(
     blocks = [*_head(plan, title, view), *_refusal(verdicts, plan.digest)]
     room = limit - _RESERVE - sum(len(block) + 2 for block in blocks)
     blocks += _changes(plan.changes, view, page, room)
-    blocks += _unmanaged(plan.unmanaged, view)
+    blocks += _unmanaged(plan, view)
     if plan.changes:
         blocks.append(f"Digest: {code(plan.digest)}")
     return "\n\n".join(blocks) + "\n"
@@ -172,14 +172,18 @@ def _values(value: object) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
 
 
-def _unmanaged(endpoints: Sequence[Endpoint], view: View) -> Iterator[str]:
+def _unmanaged(plan: Plan, view: View) -> Iterator[str]:
+    endpoints = plan.unmanaged
     if not endpoints:
         return
     are = "is" if len(endpoints) == 1 else "are"
     yield f"{count(len(endpoints), 'live endpoint')} {are} unmanaged and not touched."
-    if view.verbose:
-        listed = [f"{visible(e.id)}  {visible(e.url)}" for e in endpoints[:_LISTED]]
-        yield fenced([*listed, *_more(endpoints)])
+    listed = newest_first(endpoints) if view.verbose else []
+    if view.now is not None and (news := appearance(plan, view.now)):
+        yield f"{news}."
+        listed = listed or plan.appeared(view.now)
+    if listed:
+        yield fenced([*(stranger(e, view.now) for e in listed[:_LISTED]), *_more(listed)])
 
 
 def _more(listed: Sequence[object]) -> list[str]:

@@ -27,7 +27,7 @@ from reconciler.report.fleet.risks import OLD_SECRET, Kind, risks_of
 from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 from reconciler.report.web.occasion import Occasion
 from reconciler.workflow import StatusRow
-from tests.fixtures.fleet import COMMIT, NOW, OCCASION, RUN, page, row, small_fleet
+from tests.fixtures.fleet import COMMIT, NOW, OCCASION, RUN, drifted, page, row, small_fleet
 from tests.fixtures.page import Element, read_page
 
 GOLDEN = Path(__file__).parents[1] / "cases/fleet"
@@ -93,7 +93,7 @@ def test_the_posture_is_counted() -> None:
     legend = [item.words for item in root.one("ul", class_="legend").inside]
     assert legend == [
         "2 drifted", "1 interrupted", "1 unverified", "1 rotation due", "1 pending", "5 in sync",
-        "1 unmanaged",
+        "2 unmanaged",
     ]  # fmt: skip
     rects = root.one("svg").all("rect")
     lengths = [int(rect.attributes["width"] or 0) for rect in rects]
@@ -144,6 +144,12 @@ def test_every_word_of_the_status_has_a_posture() -> None:
         assert posture_of(StatusRow("x", None, None, f"pending {action}")) is Posture.PENDING
 
 
+def _stranger(age: timedelta) -> StatusRow:
+    """Return an unmanaged endpoint of that age."""
+    endpoint = Endpoint("wh_1", "https://x.example.com/", ("run.failed",), NOW - age)
+    return StatusRow("wh_1", "wh_1", endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
+
+
 def _risks(line: StatusRow, known: tuple[str, ...] = KNOWN_EVENTS) -> dict[Kind, str]:
     return {risk.kind: risk.detail for risk in risks_of(line, now=NOW, known_events=known)}
 
@@ -176,6 +182,8 @@ def test_a_settled_webhook_has_no_risk() -> None:
         (row("x", ("run.failed",), "pending create",
              change=Change("x", Action.CREATE, "new", Cause.MANIFEST, problem="taken")),
          Kind.CONFLICT, "taken"),
+        (_stranger(timedelta(days=6, hours=23)), Kind.APPEARED, "made 6 d ago, https://x.example.com/"),
+        (_stranger(timedelta(hours=-1)), Kind.APPEARED, "made 0 s ago, https://x.example.com/"),
     ],
 )  # fmt: skip
 def test_each_risk_is_found(line: StatusRow, kind: Kind, detail: str) -> None:
@@ -193,6 +201,7 @@ def test_each_risk_is_found(line: StatusRow, kind: Kind, detail: str) -> None:
         StatusRow(
             "wh_1", "wh_1", None, "unmanaged", unmanaged=True, endpoint=Endpoint("wh_1", "", KNOWN_EVENTS)
         ),
+        _stranger(timedelta(days=7)),
         row("x", KNOWN_EVENTS, "released", team=None, days=500),
     ],
 )
@@ -308,6 +317,31 @@ def test_drift_comes_first() -> None:
     ]
     assert root.one("h2", id="posture").words == "5 of 11 webhooks need a run although no manifest changed."
     assert "Drifted" not in [each.words for each in root.all("h3")]
+
+
+def test_what_was_found_is_told_with_what_heals_it() -> None:
+    """A card, and the webhook's details, name the finding, its side, since when, and the remedy."""
+    told = "Found: interrupted (Vault) since 2026-11-24 10:00 UTC; reconciler apply goes on from where"
+    for drift in (True, False):
+        root = read_page(page(small_fleet(), drift=drift))
+        assert told in root.one("tbody", id="webhook=warehouse").one("div", class_="due").words
+    root = read_page(page(small_fleet(), drift=True))
+    assert told in root.all("article")[2].words
+
+
+def test_thousands_of_drifted_webhooks_are_cut_and_say_so() -> None:
+    """Fifty cards, the gravest first; the rest is counted, and stands in the table all the same."""
+    declared = Shape("https://x.example.com/", ("run.failed",))
+    rows = [
+        row(f"w{n:02}", ("run.failed",), "drifted", change=drifted("w", None, declared, "gone"))
+        for n in range(61)
+    ]
+    late = Change("late", Action.RESUME, "the last change was interrupted", Cause.INTERRUPTED)
+    rows.insert(0, row("late", ("run.failed",), "interrupted", change=late))
+    root = read_page(page(Fleet("acme", rows), drift=True))
+    assert [card.one("a").words for card in root.all("article")] == [f"w{n:02}" for n in range(50)]
+    assert "… and 12 more." in root.one("p", class_="rest").words
+    assert len(root.all("tbody", class_="entry")) == 62
 
 
 def test_no_drift_is_a_sentence() -> None:

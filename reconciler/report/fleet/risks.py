@@ -7,7 +7,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from reconciler.report.style import count
+from reconciler.plan.strangers import is_new
+from reconciler.report.style import age, count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -30,8 +31,7 @@ class Kind(Enum):
     INTERRUPTED = "Interrupted", "A run ended in the middle of these; `reconciler apply` goes on with them."
     UNVERIFIED = (
         "Unverified",
-        "No test delivery has been accepted. Look at the receiver, try it with `reconciler test NAME`, then run"
-        " `reconciler apply`.",
+        "No test delivery was accepted. Repair the receiver, try `reconciler test NAME`, then apply.",
     )
     ROTATION_DUE = (
         "Rotation due",
@@ -42,6 +42,10 @@ class Kind(Enum):
     BROAD = "Broad subscription", "Ask for the events that the receiver uses: the others leak, and cost."
     UNTESTED = "Never tested", "Their manifests say `test: false`: nothing shows that they receive anything."
     UNOWNED = "No owner", "Add the label `owner` or `team`: somebody must answer at 3 a.m."
+    APPEARED = (
+        "Appeared outside",
+        "New, and not ours. Ask who made them, or take them over: `reconciler adopt NAME --id ID`.",
+    )
 
     @property
     def title(self) -> str:
@@ -68,16 +72,24 @@ class Risk:
 
 
 def risks_of(line: StatusLine, *, now: datetime, known_events: Collection[str]) -> tuple[Risk, ...]:
-    """Return the risks of one webhook in the order of `Kind`; nothing is asked of unmanaged endpoints.
+    """Return the risks of one webhook in the order of `Kind`; an unmanaged endpoint has none but to be new.
 
     Args:
         line: the webhook.
         now: what ages are counted to (aware).
         known_events: the event types that the API has.
     """
-    if line.unmanaged or line.state == "released":
+    if line.unmanaged:
+        return tuple(_of_appearance(line, now))
+    if line.state == "released":
         return ()
     return (*_of_change(line), *_of_secret(line, now), *_of_subscription(line, known_events), *_of_care(line))
+
+
+def _of_appearance(line: StatusLine, now: datetime) -> Iterator[Risk]:
+    endpoint = line.endpoint
+    if endpoint is not None and endpoint.created is not None and is_new(endpoint, now):
+        yield Risk(Kind.APPEARED, f"made {age(endpoint.created, now)} ago, {endpoint.url}")
 
 
 def _of_change(line: StatusLine) -> Iterator[Risk]:
