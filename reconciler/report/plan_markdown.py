@@ -9,7 +9,16 @@ from reconciler.plan.plan import Action
 from reconciler.plan.strangers import newest_first
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, code, fenced, link
-from reconciler.report.plan_text import DEFAULT_VIEW, PLAN, appearance, counts, findings, stranger, wait
+from reconciler.report.plan_text import (
+    BY_DANGER,
+    DEFAULT_VIEW,
+    PLAN,
+    appearance,
+    counts,
+    findings,
+    stranger,
+    wait,
+)
 from reconciler.report.style import count
 
 if TYPE_CHECKING:
@@ -19,16 +28,6 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Change, FieldChange, Plan, Shape
     from reconciler.report.plan_text import Title, View
 
-_BY_DANGER = (
-    Action.DELETE,
-    Action.REPLACE,
-    Action.ROTATE,
-    Action.RELEASE,
-    Action.RESUME,
-    Action.UPDATE,
-    Action.CREATE,
-    Action.NONE,
-)
 _OPEN = 20
 """How many changes are open to view; the others are folded away."""
 _RESERVE = 1_500
@@ -97,7 +96,7 @@ def _refusal(verdicts: Sequence[Verdict], digest: str) -> Iterator[str]:
 
 def _changes(changes: Sequence[Change], view: View, page: str | None, room: int) -> Iterator[str]:
     """Yield the changes, as many as there is room for, and what was left out."""
-    ordered = sorted(changes, key=lambda c: (c.problem is None, _BY_DANGER.index(c.action), c.name))
+    ordered = sorted(changes, key=lambda c: (c.problem is None, BY_DANGER.index(c.action), c.name))
     shown: list[str] = []
     for change in ordered:
         block = _change(change, verbose=view.verbose)
@@ -112,7 +111,7 @@ def _changes(changes: Sequence[Change], view: View, page: str | None, room: int)
         yield "</details>"
     if left_out := ordered[len(shown) :]:
         actions = Counter(change.action for change in left_out)
-        listed = ", ".join(f"{actions[action]:,} {action}" for action in _BY_DANGER if actions[action])
+        listed = ", ".join(f"{actions[action]:,} {action}" for action in BY_DANGER if actions[action])
         whole = link("the run", page)
         yield f"**{count(len(left_out), 'change')} not shown here** ({listed}): {whole} has the whole plan."
 

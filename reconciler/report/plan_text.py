@@ -38,6 +38,17 @@ _IN_SUMMARY = {
     Action.RELEASE: "to release",
     Action.UPDATE: "to update",
 }
+BY_DANGER = (
+    Action.DELETE,
+    Action.REPLACE,
+    Action.ROTATE,
+    Action.RELEASE,
+    Action.RESUME,
+    Action.UPDATE,
+    Action.CREATE,
+    Action.NONE,
+)
+"""What a person must see first comes first."""
 _INDENT = "      "
 _LISTED = 20
 """New unmanaged endpoints that are listed unasked; of more, the count."""

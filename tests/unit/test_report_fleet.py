@@ -6,11 +6,8 @@ import base64
 import dataclasses
 import hashlib
 import itertools
-import os
-import re
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -28,23 +25,7 @@ from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 from reconciler.report.web.occasion import Occasion
 from reconciler.workflow import StatusRow
 from tests.fixtures.fleet import COMMIT, NOW, OCCASION, RUN, drifted, page, row, small_fleet
-from tests.fixtures.page import Element, read_page
-
-GOLDEN = Path(__file__).parents[1] / "cases/fleet"
-HOSTILE = (
-    "<script>alert(1)</script>",
-    "</script><script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "' onfocus=alert(1) autofocus='",
-    "</title></style><svg onload=alert(1)>",
-    "&lt;b&gt; &amp;",
-    "{{ 7 * 7 }}{% raw %}",
-    "\x1b[2J\x1b]0;owned\x07",
-    "\u202egnp.exe\u2066",
-    "a\nb\r\tc",
-    "\udc80",
-    "javascript:alert(1)",
-)
+from tests.fixtures.page import HOSTILE, Element, assert_golden, read_page, skeleton
 
 
 def _texts(root: Element) -> str:
@@ -54,15 +35,7 @@ def _texts(root: Element) -> str:
 @pytest.mark.parametrize(("name", "drift"), [("status", False), ("drift", True)])
 def test_the_page_is_its_golden_file(name: str, drift: bool) -> None:
     """A fleet with everything in it gives the page that was reviewed; style and script are not repeated."""
-    actual = re.sub(
-        r"(<(style|script)>).*?(</\2>)", r"\1\3", page(small_fleet(), drift=drift), flags=re.DOTALL
-    )
-    actual = re.sub(r"sha256-[^']+", "sha256-…", actual)
-    golden = GOLDEN / f"{name}.html"
-    if os.environ.get("UPDATE_GOLDEN"):
-        golden.parent.mkdir(exist_ok=True)
-        golden.write_text(actual, encoding="utf-8")
-    assert actual == golden.read_text(encoding="utf-8")
+    assert_golden(page(small_fleet(), drift=drift), f"fleet/{name}.html")
 
 
 def test_each_webhook_has_a_row_and_its_details() -> None:
@@ -386,14 +359,10 @@ def test_links_within_the_page_lead_somewhere() -> None:
     """Each link to a fragment has its target, and no id is there twice."""
     for drift in (False, True):
         root = read_page(page(small_fleet(), drift=drift))
-        ids = [each.attributes["id"] for each in _elements(root) if "id" in each.attributes]
+        ids = [each.attributes["id"] for each in root.everything if "id" in each.attributes]
         assert len(ids) == len(set(ids))
         targets = {href[1:] for each in root.all("a") if (href := each.attributes["href"] or "")[0] == "#"}
         assert targets <= set(ids)
-
-
-def _elements(root: Element) -> list[Element]:
-    return [deeper for each in root.inside for deeper in [each, *_elements(each)]]
 
 
 def _hostile_fleet(text: str, url: str) -> Fleet:
@@ -431,10 +400,6 @@ def _hostile_fleet(text: str, url: str) -> Fleet:
     return Fleet(text, rows, [HistoryEntry(text, text, NOW, text, text, url)])
 
 
-def _skeleton(root: Element) -> list[tuple[str, tuple[str, ...]]]:
-    return [(each.tag, tuple(each.attributes)) for each in _elements(root)]
-
-
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("drift", [True, False])
 def test_hostile_texts_stay_texts(text: str, drift: bool) -> None:
@@ -447,7 +412,7 @@ def test_hostile_texts_stay_texts(text: str, drift: bool) -> None:
 
     hostile = render(text)
     root = read_page(hostile)
-    assert _skeleton(root) == _skeleton(read_page(render("harmless")))
+    assert skeleton(root) == skeleton(read_page(render("harmless")))
     assert len(root.all("script")) == len(root.all("style")) == 1
     assert all(href.startswith("#") for each in root.all("a") if (href := each.attributes["href"]))
     assert hostile.replace("\n", "").isprintable()
@@ -516,7 +481,7 @@ def test_the_page_needs_nothing_but_itself() -> None:
         assert f"{kind}-src 'sha256-{digest}'" in policy
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
-    for element in _elements(root):
+    for element in root.everything:
         names = set(element.attributes)
         assert not names & {"src", "style", "srcset", "action"}, element
         assert not any(name.startswith("on") for name in names), element
