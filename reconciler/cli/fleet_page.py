@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import workflow
 from reconciler.apply.audit import read_audit
+from reconciler.cli.certificates import look_at_receivers
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.occasion import current_occasion
 from reconciler.cli.output import write_result
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from reconciler.cli.wiring import Site
 
 
-def write_page(settings: Settings, *, drift: bool) -> ExitCode:
-    """Write one page for all organizations; those that cannot be read are told on stderr and on the page."""
+def write_page(settings: Settings, *, drift: bool, endpoints: bool = False) -> ExitCode:
+    """Write one page for all organizations; those that cannot be read are told on stderr and on the page.
+
+    With `endpoints` the receivers that manifests name are looked at, too.
+    """
     sites = load_sites(settings)
     fleets: list[Fleet] = []
 
@@ -33,7 +37,8 @@ def write_page(settings: Settings, *, drift: bool) -> ExitCode:
             found = use_case(world, site.desired, site.limits, site.requests_per_minute)
         changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]
         history = merged(changes, last_changes(found.metadata))
-        fleets.append(Fleet(site.name, workflow.fleet(found), history))
+        receivers = look_at_receivers(site.desired) if endpoints else None
+        fleets.append(Fleet(site.name, workflow.fleet(found), history, receivers))
         if drift:
             tell_drift(site, found)
         return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK

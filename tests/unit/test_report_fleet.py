@@ -21,6 +21,7 @@ from reconciler.report.fleet.coverage import coverage_of
 from reconciler.report.fleet.page import Fleet, fleet_html
 from reconciler.report.fleet.posture import Posture, counts_of, drift_headline, headline, posture_of
 from reconciler.report.fleet.risks import OLD_SECRET, Kind, risks_of
+from reconciler.report.receivers import Certificate, Receiver, Trouble, receivers_in_short
 from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 from reconciler.report.web.occasion import Occasion
 from reconciler.workflow import StatusRow
@@ -181,6 +182,50 @@ def test_each_risk_is_found(line: StatusRow, kind: Kind, detail: str) -> None:
 def test_what_is_no_risk_is_not_told(line: StatusRow) -> None:
     """Below the thresholds, in the future, or not ours: nothing is said."""
     assert _risks(line) == {}
+
+
+def _receiver(seen: Certificate | Trouble, port: int = 443) -> Receiver:
+    return Receiver("hooks.example.com", port, ("x",), seen)
+
+
+@pytest.mark.parametrize(
+    ("receiver", "risks"),
+    [
+        (_receiver(Trouble("it has no address")), {Kind.UNREACHABLE: "hooks.example.com: it has no address"}),
+        (_receiver(Certificate(NOW + timedelta(days=14), "TLSv1.3"), 8443),
+         {Kind.EXPIRING: "hooks.example.com:8443: in 14 days"}),
+        (_receiver(Certificate(NOW - timedelta(days=1), "TLSv1.3")),
+         {Kind.EXPIRING: "hooks.example.com: in 0 days"}),
+        (_receiver(Certificate(NOW + timedelta(days=15), "TLSv1.3")), {}),
+        (None, {}),
+    ],
+)  # fmt: skip
+def test_a_receiver_that_is_not_well_is_a_risk(receiver: Receiver | None, risks: dict[Kind, str]) -> None:
+    """No delivery can be made, or its certificate expires within two weeks; unless nobody looked."""
+    line = row("x", ("run.failed",))
+    found = risks_of(line, now=NOW, known_events=KNOWN_EVENTS, receiver=receiver)
+    assert {risk.kind: risk.detail for risk in found} == risks
+
+
+def test_risks_come_in_the_order_of_their_urgency() -> None:
+    """Whatever they are found by: what is drifted before what cannot be reached, that before an old secret."""
+    line = row("x", ("run.failed",), "drifted", team=None, days=500)
+    found = risks_of(line, now=NOW, known_events=KNOWN_EVENTS, receiver=_receiver(Trouble("down")))
+    assert [risk.kind for risk in found] == [
+        Kind.DRIFTED, Kind.UNREACHABLE, Kind.OLD_SECRET, Kind.UNOWNED,
+    ]  # fmt: skip
+
+
+def test_the_receivers_are_told_in_a_sentence() -> None:
+    """How many were looked at and how they stand; without a look the page says nothing of them."""
+    well, bad = Certificate(NOW + timedelta(days=90), "TLSv1.3"), Trouble("down")
+    late = Certificate(NOW + timedelta(days=1), "TLSv1.3")
+    assert receivers_in_short([_receiver(well)], NOW) == "1 receiver looked at: deliveries can be made."
+    assert receivers_in_short(map(_receiver, (bad, late, late)), NOW) == (
+        "3 receivers looked at: 1 cannot take deliveries, 2 must renew their certificates."
+    )
+    assert receivers_in_short([], NOW) == "0 receivers looked at: deliveries can be made."
+    assert "looked at" not in _texts(read_page(page(small_fleet())))
 
 
 def test_most_of_few_event_types_is_no_broad_subscription() -> None:
@@ -397,7 +442,8 @@ def _hostile_fleet(text: str, url: str) -> Fleet:
     rows.append(
         StatusRow(text, text, url, "unmanaged", unmanaged=True, endpoint=Endpoint(text, url, (text,)))
     )
-    return Fleet(text, rows, [HistoryEntry(text, text, NOW, text, text, url)])
+    receivers = [Receiver(text, 1, (text,), Trouble(text, text))]
+    return Fleet(text, rows, [HistoryEntry(text, text, NOW, text, text, url)], receivers)
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

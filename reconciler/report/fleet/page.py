@@ -16,6 +16,7 @@ from reconciler.report.fleet.posture import (
     posture_of,
 )
 from reconciler.report.fleet.risks import TOLD_BY_DRIFT, Kind, Risk, risks_of
+from reconciler.report.receivers import receivers_in_short
 from reconciler.report.status_text import events_of
 from reconciler.report.web.links import key_of
 from reconciler.report.web.templates import environment
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from reconciler.plan.history import HistoryEntry
     from reconciler.plan.plan import Change
+    from reconciler.report.receivers import Receiver
     from reconciler.report.status_text import StatusLine
     from reconciler.report.web.occasion import Occasion
 
@@ -38,6 +40,8 @@ class Fleet:
     lines: Sequence[StatusLine]
     history: Sequence[HistoryEntry] = ()
     """Newest first."""
+    receivers: Sequence[Receiver] | None = None
+    """What was seen where manifests deliver to; None: nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Entry:
     events: tuple[str, ...]
     risks: tuple[Risk, ...]
     last: HistoryEntry | None
+    receiver: Receiver | None = None
 
     @property
     def urgency(self) -> int:
@@ -132,13 +137,21 @@ def fleet_html(
         owners=sorted({entry.line.owner for entry in entries if entry.line.owner}),
         postures=list(counts),
         drift=drift,
+        receivers=_receivers(fleets, occasion.now),
     )
+
+
+def _receivers(fleets: Sequence[Fleet], now: datetime) -> str | None:
+    """Return what was seen of the receivers in a sentence, if anybody looked."""
+    looked = [fleet.receivers for fleet in fleets if fleet.receivers is not None]
+    return receivers_in_short((each for some in looked for each in some), now) if looked else None
 
 
 def _entries(fleet: Fleet, now: datetime, *, known_events: Sequence[str], several: bool) -> list[Entry]:
     last: dict[str, HistoryEntry] = {}
     for each in fleet.history:
         last.setdefault(each.name, each)
+    receivers = {name: receiver for receiver in fleet.receivers or () for name in receiver.names}
     return [
         Entry(
             key=key_of(fleet.organization, line.name, several=several, unmanaged=line.unmanaged),
@@ -146,10 +159,12 @@ def _entries(fleet: Fleet, now: datetime, *, known_events: Sequence[str], severa
             line=line,
             posture=posture_of(line),
             events=events_of(line),
-            risks=risks_of(line, now=now, known_events=known_events),
+            risks=risks_of(line, now=now, known_events=known_events, receiver=receiver),
             last=None if line.unmanaged else last.get(line.name),
+            receiver=receiver,
         )
         for line in fleet.lines
+        for receiver in [None if line.unmanaged else receivers.get(line.name)]
     ]
 
 
