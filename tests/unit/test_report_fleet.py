@@ -208,7 +208,7 @@ def test_a_receiver_that_is_not_well_is_a_risk(receiver: Receiver | None, risks:
 
 
 def test_risks_come_in_the_order_of_their_urgency() -> None:
-    """Whatever they are found by: what is drifted before what cannot be reached, that before an old secret."""
+    """Whatever finds them: drift before a receiver that cannot be reached, that before an old secret."""
     line = row("x", ("run.failed",), "drifted", team=None, days=500)
     found = risks_of(line, now=NOW, known_events=KNOWN_EVENTS, receiver=_receiver(Trouble("down")))
     assert [risk.kind for risk in found] == [
@@ -221,7 +221,7 @@ def test_the_receivers_are_told_in_a_sentence() -> None:
     well, bad = Certificate(NOW + timedelta(days=90), "TLSv1.3"), Trouble("down")
     late = Certificate(NOW + timedelta(days=1), "TLSv1.3")
     assert receivers_in_short([_receiver(well)], NOW) == "1 receiver looked at: deliveries can be made."
-    assert receivers_in_short(map(_receiver, (bad, late, late)), NOW) == (
+    assert receivers_in_short([_receiver(bad), _receiver(late), _receiver(late)], NOW) == (
         "3 receivers looked at: 1 cannot take deliveries, 2 must renew their certificates."
     )
     assert receivers_in_short([], NOW) == "0 receivers looked at: deliveries can be made."
