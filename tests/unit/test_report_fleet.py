@@ -208,12 +208,11 @@ def test_a_receiver_that_is_not_well_is_a_risk(receiver: Receiver | None, risks:
 
 
 def test_risks_come_in_the_order_of_their_urgency() -> None:
-    """Whatever finds them: drift before a receiver that cannot be reached, that before an old secret."""
-    line = row("x", ("run.failed",), "drifted", team=None, days=500)
-    found = risks_of(line, now=NOW, known_events=KNOWN_EVENTS, receiver=_receiver(Trouble("down")))
-    assert [risk.kind for risk in found] == [
-        Kind.DRIFTED, Kind.UNREACHABLE, Kind.OLD_SECRET, Kind.UNOWNED,
-    ]  # fmt: skip
+    """Whatever finds them: a rotation that is due comes before a certificate that expires."""
+    line = row("x", ("run.failed",), "drifted", team=None, created_after=NOW)
+    late = _receiver(Certificate(NOW, "TLSv1.3"))
+    found = [risk.kind for risk in risks_of(line, now=NOW, known_events=KNOWN_EVENTS, receiver=late)]
+    assert found == [Kind.DRIFTED, Kind.ROTATION_DUE, Kind.EXPIRING, Kind.UNOWNED]
 
 
 def test_the_receivers_are_told_in_a_sentence() -> None:

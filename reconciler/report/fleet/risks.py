@@ -37,7 +37,7 @@ class Kind(Enum):
     )
     UNVERIFIED = (
         "Unverified",
-        "No test delivery was accepted. Try the repaired receiver: `reconciler test NAME`, `reconciler apply`.",
+        "No test delivery was accepted. Repair the receiver; `reconciler test NAME`, then `reconciler apply`.",
     )
     ROTATION_DUE = (
         "Rotation due",
