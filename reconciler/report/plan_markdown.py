@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from reconciler.plan.plan import Action
@@ -56,9 +57,9 @@ def plan_markdown(
         limit: where it is cut: between two changes, with a count of what is left out.
     """
     blocks = [*_head(plan, title, view), *_refusal(verdicts, plan.digest)]
-    room = limit - _RESERVE - sum(len(block) + 2 for block in blocks)
-    blocks += _changes(plan.changes, view, page, room)
-    blocks += _unmanaged(plan, view)
+    others = list(_unmanaged(plan, view, limit // 4))
+    room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
+    blocks += [*_changes(plan.changes, view, page, room), *others]
     if plan.changes:
         blocks.append(f"Digest: {code(plan.digest)}")
     return "\n\n".join(blocks) + "\n"
@@ -171,7 +172,8 @@ def _values(value: object) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
 
 
-def _unmanaged(plan: Plan, view: View) -> Iterator[str]:
+def _unmanaged(plan: Plan, view: View, room: int) -> Iterator[str]:
+    """Yield how many live endpoints are not ours, and of those that are asked for what there is room for."""
     endpoints = plan.unmanaged
     if not endpoints:
         return
@@ -181,9 +183,12 @@ def _unmanaged(plan: Plan, view: View) -> Iterator[str]:
     if view.now is not None and (news := appearance(plan, view.now)):
         yield f"{news}."
         listed = listed or plan.appeared(view.now)
+    lines = [stranger(endpoint, view.now) for endpoint in listed[:_LISTED]]
+    # Somebody else chose these URLs: they must not take the place of what changed.
+    shown = [line for line, end in zip(lines, accumulate(map(len, lines)), strict=True) if end <= room]
     if listed:
-        yield fenced([*(stranger(e, view.now) for e in listed[:_LISTED]), *_more(listed)])
+        yield fenced([*shown, *_more(listed, len(shown))])
 
 
-def _more(listed: Sequence[object]) -> list[str]:
-    return [f"and {len(listed) - _LISTED:,} more"] if len(listed) > _LISTED else []
+def _more(listed: Sequence[object], shown: int = _LISTED) -> list[str]:
+    return [f"and {len(listed) - shown:,} more"] if len(listed) > shown else []

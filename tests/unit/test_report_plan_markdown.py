@@ -144,6 +144,20 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     assert plan_markdown(old, title=DRIFT, view=View(now=now)).endswith("not touched.\n")
 
 
+def test_new_unmanaged_endpoints_do_not_crowd_the_changes_out() -> None:
+    """Whoever makes endpoints with endless URLs keeps no report from being taken, and hides no change."""
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    endless = tuple(Endpoint(f"wh_{n:02}", "https://x.example.com/" + "x" * 4000, (), now) for n in range(30))
+    changes = tuple(replace(DELETE, name=f"d{n}", reason="r" * 200) for n in range(500))
+    plan = Plan("acme", changes, 0, 0, unmanaged=endless)
+    shown = plan_markdown(plan, title=DRIFT, view=View(now=now))
+    assert len(shown) < GITHUB_LIMIT
+    assert "30 of them appeared in the last 7 days." in shown
+    assert "wh_02  https" in shown
+    assert "\nand 27 more\n```" in shown
+    assert shown.count("**delete**") > 100
+
+
 def test_a_rotation_shows_no_fields() -> None:
     """Where nothing differs there is just the reason; absent values are left out."""
     shape = Shape("https://a.example.com/", ("run.failed",))

@@ -37,7 +37,7 @@ class Kind(Enum):
     )
     UNVERIFIED = (
         "Unverified",
-        "No test delivery was accepted. Repair the receiver; `reconciler test NAME`, then `reconciler apply`.",
+        "No test was accepted. Repair the receiver, try `reconciler test NAME`, then `reconciler apply`.",
     )
     ROTATION_DUE = (
         "Rotation due",
