@@ -6,76 +6,63 @@ import ipaddress
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.manifest.endpoint_url import is_public
 from reconciler.report.checkup_text import Check
+from reconciler.report.receivers import HTTPS, Certificate, Receiver, Trouble
 from reconciler.report.style import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from reconciler.model import Webhook
 
+    Look = Callable[[str, int], Certificate]
+
 PATIENCE = 10.0
 """Seconds: what a delivery waits for an answer."""
-SOON = timedelta(days=14)
-"""A certificate that expires within this is not well: somebody must still have time to renew it."""
-_HTTPS = 443
 _AT_A_TIME = 8
 _NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """What a receiver showed, and was trusted by."""
-
-    expires_at: datetime
-    """Aware, UTC."""
-    protocol: str
-    """For example `TLSv1.3`."""
+def check_receivers(webhooks: Iterable[Webhook], now: datetime, look: Look | None = None) -> list[Check]:
+    """Return a check for each receiver that manifests name; `look` asks one."""
+    return [_check(receiver, now) for receiver in look_at_receivers(webhooks, look)]
 
 
-def check_receivers(
-    webhooks: Iterable[Webhook], now: datetime, look: Callable[[str, int], Certificate] | None = None
-) -> list[Check]:
-    """Return a check for each receiver that manifests name, by host and port; `look` asks one."""
+def look_at_receivers(webhooks: Iterable[Webhook], look: Look | None = None) -> list[Receiver]:
+    """Return each receiver that manifests name and what is seen there, by host and port; `look` asks one."""
     names: dict[tuple[str, int], list[str]] = {}
     for webhook in webhooks:
         parts = urlsplit(webhook.normalized_url)
-        names.setdefault((parts.hostname or "", parts.port or _HTTPS), []).append(webhook.name)
+        names.setdefault((parts.hostname or "", parts.port or HTTPS), []).append(webhook.name)
 
-    def check(receiver: tuple[str, int]) -> Check:
-        return _check(*receiver, names[receiver], now, look or examine)
+    def seen(place: tuple[str, int]) -> Receiver:
+        try:
+            found: Certificate | Trouble = (look or examine)(*place)
+        except ReconcilerError as error:
+            found = Trouble(error.message, error.hint)
+        return Receiver(*place, tuple(sorted(names[place])), found)
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
-        return list(pool.map(check, sorted(names)))
+        return list(pool.map(seen, sorted(names)))
 
 
-def _check(
-    host: str, port: int, names: list[str], now: datetime, look: Callable[[str, int], Certificate]
-) -> Check:
-    title = f"TLS {host}" + (f":{port}" if port != _HTTPS else "")
-    try:
-        certificate = look(host, port)
-    except ReconcilerError as error:
-        detail = f"{error.message} ({_listed(names)})"
-        return Check(title, ok=False, detail=detail, hint=error.hint, exit_code=error.exit_code)
-    left = certificate.expires_at - now
-    detail = f"{certificate.protocol}, certificate valid until {certificate.expires_at:%Y-%m-%d}"
-    if left > SOON:
-        return Check(title, ok=True, detail=detail)
-    return Check(
-        title,
-        ok=False,
-        detail=f"the certificate expires in {count(max(0, left.days), 'day')} ({_listed(names)})",
-        hint="renew it: the API delivers to receivers with a valid certificate only",
-        exit_code=ExitCode.FAILED,
-    )
+def _check(receiver: Receiver, now: datetime) -> Check:
+    title, seen = f"TLS {receiver.address}", receiver.seen
+    used = f"(used by {_listed(receiver.names)})"
+    if isinstance(seen, Trouble):
+        detail, hint = f"{seen.message} {used}", seen.hint
+    elif days := receiver.expires_in(now):
+        detail = f"the certificate expires in {days} {used}"
+        hint = "renew it: the API delivers to receivers with a valid certificate only"
+    else:
+        return Check(title, ok=True, detail=str(seen))
+    return Check(title, ok=False, detail=detail, hint=hint, exit_code=ExitCode.FAILED)
 
 
 def examine(host: str, port: int, *, only_public: bool = True) -> Certificate:
@@ -139,7 +126,6 @@ def _words(error: Exception) -> str:
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
-    others = f" and {count(more, 'other')}" if more > 0 else ""
-    return f"used by {', '.join(sorted(names)[:_NAMED])}{others}"
+    return ", ".join(names[:_NAMED]) + (f" and {count(more, 'other')}" if more > 0 else "")

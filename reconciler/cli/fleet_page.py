@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler import workflow
 from reconciler.apply.audit import read_audit
-from reconciler.cli.attribution import current_run, sources_url
+from reconciler.cli.certificates import look_at_receivers
 from reconciler.cli.cut_off import tell_what_was_cut_off
+from reconciler.cli.occasion import current_occasion
 from reconciler.cli.output import write_result
 from reconciler.cli.preview import tell_drift
-from reconciler.cli.system import SystemClock
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
-from reconciler.report.fleet.page import Fleet, Occasion, fleet_html
+from reconciler.report.fleet.page import Fleet, fleet_html
 
 if TYPE_CHECKING:
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
 
 
-def write_page(settings: Settings, *, drift: bool) -> ExitCode:
-    """Write one page for all organizations; those that cannot be read are told on stderr and on the page."""
+def write_page(settings: Settings, *, drift: bool, endpoints: bool = False) -> ExitCode:
+    """Write one page for all organizations; those that cannot be read are told on stderr and on the page.
+
+    With `endpoints` the receivers that manifests name are looked at, too.
+    """
     sites = load_sites(settings)
     fleets: list[Fleet] = []
 
@@ -36,21 +37,17 @@ def write_page(settings: Settings, *, drift: bool) -> ExitCode:
             found = use_case(world, site.desired, site.limits, site.requests_per_minute)
         changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]
         history = merged(changes, last_changes(found.metadata))
-        fleets.append(Fleet(site.name, workflow.fleet(found), history))
+        receivers = look_at_receivers(site.desired) if endpoints else None
+        fleets.append(Fleet(site.name, workflow.fleet(found), history, receivers))
         if drift:
             tell_drift(site, found)
         return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK
 
     code = for_each(sites, read)
     if fleets:
-        occasion = Occasion(
-            SystemClock().now(),
-            current_run(os.environ, settings.actor),
-            sources=sources_url(os.environ, Path.cwd()),
-            drift=drift,
-        )
         names = {fleet.organization for fleet in fleets}
         unread = [site.name for site in sites if site.name not in names]
-        page = fleet_html(fleets, occasion, known_events=KNOWN_EVENTS, unread=unread)
+        occasion = current_occasion(settings.actor)
+        page = fleet_html(fleets, occasion, known_events=KNOWN_EVENTS, unread=unread, drift=drift)
         write_result(page, settings.output)
     return code

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import workflow
 from reconciler.cli.cut_off import tell_what_was_cut_off
+from reconciler.cli.occasion import current_occasion
 from reconciler.cli.output import write_file, write_result
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, UsageError
@@ -32,18 +33,36 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
             "a plan file holds one organization's plan", hint="choose one with --organization NAME"
         )
     results = Results(settings, several=len(sites) > 1)
+    shown: list[tuple[Site, Planned]] = []
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
             planned = workflow.preview(world, site.desired, site.limits, site.requests_per_minute)
         if out is not None:
             write_file(out, plan_json(planned.plan))
-        results.add(planned.plan.to_json(), rendered_plan(planned, site, settings, share=len(sites)))
+        shown.append((site, planned))
+        if settings.format != "html":
+            results.add(planned.plan.to_json(), rendered_plan(planned, site, settings, share=len(sites)))
         if planned.verdicts:
             return ExitCode.REFUSED
         return ExitCode.PENDING if pending_is_2 and planned.plan.pending else ExitCode.OK
 
-    return results.write_after(for_each(sites, show))
+    code = for_each(sites, show)
+    if settings.format == "html" and shown:
+        write_result(_plan_page(shown, sites, settings), settings.output)
+    return results.write_after(code)
+
+
+def _plan_page(shown: Sequence[tuple[Site, Planned]], sites: Sequence[Site], settings: Settings) -> str:
+    """Return one page of the plans that could be made; it names the organizations without one."""
+    from reconciler.report.plan_html import Sheet, plan_html  # noqa: PLC0415 (most runs want text)
+
+    sheets = [
+        Sheet(planned.plan, planned.verdicts, _view(planned, site, settings)) for site, planned in shown
+    ]
+    planned_names = {site.name for site, _ in shown}
+    unread = [site.name for site in sites if site.name not in planned_names]
+    return plan_html(sheets, current_occasion(settings.actor), unread=unread)
 
 
 def drift(settings: Settings) -> ExitCode:
@@ -85,14 +104,15 @@ def tell_drift(site: Site, found: Planned) -> None:
     """Tell people elsewhere of drift, if there is some and they want to know."""
     if found.plan.pending:
         title = f"Drift in {site.name}: {count(len(found.plan.changes), 'webhook')}"
-        site.notifier.tell("drift", title, plan_text(found.plan, title=DRIFT))
+        view = View(site.requests_per_minute, now=found.listing_began)
+        site.notifier.tell("drift", title, plan_text(found.plan, title=DRIFT, view=view))
 
 
 def rendered_plan(
     planned: Planned, site: Site, settings: Settings, *, title: Title = PLAN, share: int = 1
 ) -> str:
     """Return a plan as it was asked for; `share` plans share the length of one comment."""
-    view = View(site.requests_per_minute, verbose=settings.verbose > 0, color=settings.color)
+    view = _view(planned, site, settings, title)
     match settings.format:
         case "markdown":
             from reconciler.report.plan_markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
@@ -107,6 +127,15 @@ def rendered_plan(
             return plan_github(planned.plan, planned.verdicts)
         case _:
             return plan_text(planned.plan, planned.verdicts, title=title, view=view)
+
+
+def _view(planned: Planned, site: Site, settings: Settings, title: Title = PLAN) -> View:
+    return View(
+        site.requests_per_minute,
+        verbose=settings.verbose > 0,
+        color=settings.color,
+        now=planned.listing_began if title is DRIFT else None,
+    )
 
 
 class Results:

@@ -75,12 +75,14 @@ def compare(
     changed = {change.name for change in changes}
     requests = listing_requests + sum(change.api_requests for change in changes)
     owned = [m for m in metadata.values() if _is_owned(m)]
+    unmanaged = tuple(sorted((e for e in live if not live.is_owned(e.id)), key=lambda e: e.id))
     plan = Plan(
         organization=organization.name,
         changes=tuple(changes),
         unchanged=len(wanted.keys() - changed),
         owned=len(owned),
-        unmanaged=tuple(sorted((e for e in live if not live.is_owned(e.id)), key=lambda e: e.id)),
+        unmanaged=unmanaged,
+        released=frozenset(e.id for e in unmanaged if live.is_recorded(e.id)),
         commit=run.commit,
         cost=Cost.of(requests, requests_per_minute),
     )

@@ -9,8 +9,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from reconciler.ledger import to_timestamp
+from reconciler.plan.strangers import is_new, newest_first
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from reconciler.model import Endpoint, Location
     from reconciler.plan.findings import Finding
@@ -159,8 +163,15 @@ class Plan:
     unchanged: int
     owned: int
     unmanaged: tuple[Endpoint, ...] = ()
+    """By id."""
+    released: frozenset[str] = frozenset()
+    """The ids of the unmanaged endpoints that we made and released."""
     commit: str | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0.0))
+
+    def appeared(self, now: datetime) -> list[Endpoint]:
+        """Return the unmanaged endpoints that somebody else made of late, newest first."""
+        return newest_first(e for e in self.unmanaged if e.id not in self.released and is_new(e, now))
 
     def restricted_to(self, changes: tuple[Change, ...]) -> Plan:
         """Return this plan with only `changes` left, and what these alone cost."""
@@ -205,7 +216,10 @@ class Plan:
             "commit": self.commit,
             "complete_listing": True,
             "changes": [change.to_json() for change in self.changes],
-            "unmanaged": [{"id": e.id, "url": e.url, "events": list(e.events)} for e in self.unmanaged],
+            "unmanaged": [
+                {"id": e.id, "url": e.url, "events": list(e.events), "created": to_timestamp(e.created)}
+                for e in self.unmanaged
+            ],
             "summary": self.summary,
             "cost": {
                 "api_requests": self.cost.api_requests,

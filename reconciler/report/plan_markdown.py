@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from reconciler.plan.plan import Action
+from reconciler.plan.strangers import newest_first
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, code, fenced, link
-from reconciler.report.plan_text import DEFAULT_VIEW, PLAN, counts, findings, wait
+from reconciler.report.plan_text import (
+    BY_DANGER,
+    DEFAULT_VIEW,
+    PLAN,
+    appearance,
+    counts,
+    findings,
+    stranger,
+    wait,
+)
 from reconciler.report.style import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.model import Endpoint
     from reconciler.plan.guards import Verdict
     from reconciler.plan.plan import Change, FieldChange, Plan, Shape
     from reconciler.report.plan_text import Title, View
 
-_BY_DANGER = (
-    Action.DELETE,
-    Action.REPLACE,
-    Action.ROTATE,
-    Action.RELEASE,
-    Action.RESUME,
-    Action.UPDATE,
-    Action.CREATE,
-    Action.NONE,
-)
 _OPEN = 20
 """How many changes are open to view; the others are folded away."""
 _RESERVE = 1_500
@@ -57,9 +57,9 @@ def plan_markdown(
         limit: where it is cut: between two changes, with a count of what is left out.
     """
     blocks = [*_head(plan, title, view), *_refusal(verdicts, plan.digest)]
-    room = limit - _RESERVE - sum(len(block) + 2 for block in blocks)
-    blocks += _changes(plan.changes, view, page, room)
-    blocks += _unmanaged(plan.unmanaged, view)
+    others = list(_unmanaged(plan, view, limit // 4))
+    room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
+    blocks += [*_changes(plan.changes, view, page, room), *others]
     if plan.changes:
         blocks.append(f"Digest: {code(plan.digest)}")
     return "\n\n".join(blocks) + "\n"
@@ -97,7 +97,7 @@ def _refusal(verdicts: Sequence[Verdict], digest: str) -> Iterator[str]:
 
 def _changes(changes: Sequence[Change], view: View, page: str | None, room: int) -> Iterator[str]:
     """Yield the changes, as many as there is room for, and what was left out."""
-    ordered = sorted(changes, key=lambda c: (c.problem is None, _BY_DANGER.index(c.action), c.name))
+    ordered = sorted(changes, key=lambda c: (c.problem is None, BY_DANGER.index(c.action), c.name))
     shown: list[str] = []
     for change in ordered:
         block = _change(change, verbose=view.verbose)
@@ -112,7 +112,7 @@ def _changes(changes: Sequence[Change], view: View, page: str | None, room: int)
         yield "</details>"
     if left_out := ordered[len(shown) :]:
         actions = Counter(change.action for change in left_out)
-        listed = ", ".join(f"{actions[action]:,} {action}" for action in _BY_DANGER if actions[action])
+        listed = ", ".join(f"{actions[action]:,} {action}" for action in BY_DANGER if actions[action])
         whole = link("the run", page)
         yield f"**{count(len(left_out), 'change')} not shown here** ({listed}): {whole} has the whole plan."
 
@@ -172,15 +172,23 @@ def _values(value: object) -> list[str]:
     return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
 
 
-def _unmanaged(endpoints: Sequence[Endpoint], view: View) -> Iterator[str]:
+def _unmanaged(plan: Plan, view: View, room: int) -> Iterator[str]:
+    """Yield how many live endpoints are not ours, and of those that are asked for what there is room for."""
+    endpoints = plan.unmanaged
     if not endpoints:
         return
     are = "is" if len(endpoints) == 1 else "are"
     yield f"{count(len(endpoints), 'live endpoint')} {are} unmanaged and not touched."
-    if view.verbose:
-        listed = [f"{visible(e.id)}  {visible(e.url)}" for e in endpoints[:_LISTED]]
-        yield fenced([*listed, *_more(endpoints)])
+    listed = newest_first(endpoints) if view.verbose else []
+    if view.now is not None and (news := appearance(plan, view.now)):
+        yield f"{news}."
+        listed = listed or plan.appeared(view.now)
+    lines = [stranger(endpoint, view.now) for endpoint in listed[:_LISTED]]
+    # Somebody else chose these URLs: they must not take the place of what changed.
+    shown = [line for line, end in zip(lines, accumulate(map(len, lines)), strict=True) if end <= room]
+    if listed:
+        yield fenced([*shown, *_more(listed, len(shown))])
 
 
-def _more(listed: Sequence[object]) -> list[str]:
-    return [f"and {len(listed) - _LISTED:,} more"] if len(listed) > _LISTED else []
+def _more(listed: Sequence[object], shown: int = _LISTED) -> list[str]:
+    return [f"and {len(listed) - shown:,} more"] if len(listed) > shown else []

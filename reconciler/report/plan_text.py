@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.plan.plan import Action
+from reconciler.plan.strangers import LATE, newest_first
 from reconciler.report.escape import visible
-from reconciler.report.style import Ink, Style, count, duration
+from reconciler.report.style import Ink, Style, age, count, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from reconciler.model import Endpoint
     from reconciler.plan.guards import Verdict
@@ -36,7 +38,20 @@ _IN_SUMMARY = {
     Action.RELEASE: "to release",
     Action.UPDATE: "to update",
 }
+BY_DANGER = (
+    Action.DELETE,
+    Action.REPLACE,
+    Action.ROTATE,
+    Action.RELEASE,
+    Action.RESUME,
+    Action.UPDATE,
+    Action.CREATE,
+    Action.NONE,
+)
+"""What a person must see first comes first."""
 _INDENT = "      "
+_LISTED = 20
+"""New unmanaged endpoints that are listed unasked; of more, the count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,8 @@ class View:
     """Show each change's steps, and every unmanaged endpoint."""
     color: bool = False
     """Paint with ANSI sequences."""
+    now: datetime | None = None
+    """What the ages of unmanaged endpoints are counted to (aware); None: it is not told which are new."""
 
 
 DEFAULT_VIEW = View()
@@ -89,7 +106,7 @@ def plan_text(
     else:
         nothing = style.paint(title.nothing, Ink.BOLD, Ink.GREEN)
         lines.append(f"{nothing} {_matching(plan.unchanged)} in {visible(plan.organization)}.")
-    lines += _unmanaged(plan.unmanaged, style, verbose=view.verbose)
+    lines += _unmanaged(plan, style, view)
     if verdicts:
         lines += ["", *_refusal(verdicts, plan.digest, style)]
     return "\n".join(lines) + "\n"
@@ -216,18 +233,43 @@ def wait(plan: Plan, requests_per_minute: int) -> str:
     return f"at least {duration(plan.cost.minimum_seconds)} at {quota}"
 
 
-def _unmanaged(endpoints: Sequence[Endpoint], style: Style, *, verbose: bool) -> Iterator[str]:
-    """Yield how many live endpoints are not ours; all of them where asked for."""
+def _unmanaged(plan: Plan, style: Style, view: View) -> Iterator[str]:
+    """Yield how many live endpoints are not ours, and those that are new; all of them where asked for."""
+    endpoints = plan.unmanaged
     if not endpoints:
         return
     are = "is" if len(endpoints) == 1 else "are"
     stay = "stays as it is" if len(endpoints) == 1 else "stay as they are"
     text = f"{count(len(endpoints), 'live endpoint')} {are} unmanaged and {stay}"
-    yield text + (":" if verbose else " (-v lists them).")
-    if verbose:
-        for endpoint in endpoints:
-            events = ", ".join(visible(event) for event in endpoint.events)
-            yield style.paint(f"  {visible(endpoint.id)}  {visible(endpoint.url)}  {events}", Ink.DIM)
+    yield text + (":" if view.verbose else " (-v lists them).")
+    if view.verbose:
+        for endpoint in newest_first(endpoints):
+            yield style.paint(f"  {stranger(endpoint, view.now)}", Ink.DIM)
+    if view.now is None or not (news := appearance(plan, view.now)):
+        return
+    new = [] if view.verbose else plan.appeared(view.now)
+    yield style.paint(news + (":" if new else "."), Ink.YELLOW)
+    for endpoint in new[:_LISTED]:
+        yield f"  {stranger(endpoint, view.now)}"
+    if len(new) > _LISTED:
+        yield f"  and {len(new) - _LISTED:,} more"
+
+
+def appearance(plan: Plan, now: datetime) -> str:
+    """Return how many unmanaged endpoints are new, and of how many that is not known; empty for neither."""
+    new = len(plan.appeared(now))
+    undated = sum(e.created is None and e.id not in plan.released for e in plan.unmanaged)
+    parts = [f"the API does not say when {undated:,} of them appeared"] if undated else []
+    parts += [f"{new:,} of them appeared in the last {count(LATE.days, 'day')}"] if new else []
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
+
+
+def stranger(endpoint: Endpoint, now: datetime | None) -> str:
+    """Return an unmanaged endpoint on one line, with its age where that is known and asked for."""
+    events = ", ".join(visible(event) for event in endpoint.events)
+    since = f"  made {age(endpoint.created, now)} ago" if now and endpoint.created else ""
+    return f"{visible(endpoint.id)}  {visible(endpoint.url)}  {events}{since}"
 
 
 def _refusal(verdicts: Sequence[Verdict], digest: str, style: Style) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
-from reconciler.report.style import Ink, Style, count, duration, pad, width
+from reconciler.report.style import Ink, Style, age, count, pad, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +169,7 @@ def _cells(row: StatusLine, now: datetime) -> tuple[str, ...]:
         "-" if row.unmanaged else visible(row.name),
         visible(row.state),
         _age(row.secret_created_at, now),
-        f"{age} ago" if (age := _age(row.verified_at, now)) != "-" else "-",
+        f"{age(row.verified_at, now)} ago" if row.verified_at else "-",
         visible(row.owner or "-"),
         visible(row.endpoint_id or "-"),
         visible(row.url or "-"),
@@ -177,10 +177,7 @@ def _cells(row: StatusLine, now: datetime) -> tuple[str, ...]:
 
 
 def _age(since: datetime | None, now: datetime) -> str:
-    """Return the age in its largest unit; a moment in the future is a clock's error and counts as now."""
-    if since is None:
-        return "-"
-    return " ".join(duration(max(0, round((now - since).total_seconds()))).split()[:2])
+    return "-" if since is None else age(since, now)
 
 
 def status_value(organization: str, rows: Sequence[StatusLine]) -> dict[str, Any]:

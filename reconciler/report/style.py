@@ -5,6 +5,10 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _MINUTE = 60
 _HOUR = 3600
@@ -54,6 +58,11 @@ def duration(seconds: float) -> str:
             rest = whole % unit // smaller
             return f"{whole // unit} {name}" + (f" {rest} {smaller_name}" if rest else "")
     return f"{whole} s"
+
+
+def age(moment: datetime, now: datetime) -> str:
+    """Return an age in its largest unit; a moment in the future is a clock's error and counts as now."""
+    return " ".join(duration(max(0, round((now - moment).total_seconds()))).split()[:2])
 
 
 def width(text: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.model import DeletionPolicy
 from reconciler.plan.guards import GuardLimits
 from reconciler.plan.plan import Cause
+from reconciler.plan.strangers import newest_first
 from reconciler.workflow.planning import list_endpoints, read_metadata
 from reconciler.workflow.previewing import preview
 
@@ -60,12 +61,12 @@ class ExportRow:
 
 
 def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
-    """Return the fleet, by name; what nobody manages comes last, by id."""
+    """Return the fleet, by name; what nobody manages comes last, newest first."""
     return fleet(preview(world, desired, GuardLimits()))
 
 
 def fleet(planned: Planned) -> tuple[StatusRow, ...]:
-    """Return the fleet as `planned` found it: by name; what nobody manages comes last, by id."""
+    """Return the fleet as `planned` found it: by name; what nobody manages comes last, newest first."""
     comparison, metadata = planned.comparison, planned.metadata
     wanted = {webhook.name: webhook for webhook in planned.desired}
     changes = {change.name: change for change in comparison.plan.changes}
@@ -93,9 +94,11 @@ def fleet(planned: Planned) -> tuple[StatusRow, ...]:
                 change=change,
             )
         )
+    told = {row.endpoint_id for row in rows if row.state == "released"}
     rows += [
         StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True, endpoint=e)
-        for e in comparison.plan.unmanaged
+        for e in newest_first(comparison.plan.unmanaged)
+        if e.id not in told
     ]
     return tuple(rows)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -124,6 +125,75 @@ def test_a_page_made_in_github_actions_links_to_what_it_is_about(command: Comman
         f"{repository}/actions/runs/42",
     }
     assert "by octocat" in page.one("header").words
+
+
+def test_receivers_are_looked_at_when_asked_for(command: CommandLine) -> None:
+    """With --endpoints the page tells which receivers cannot take deliveries; without it nobody is asked."""
+    command.write("ci", url="https://nowhere.example.com/ci")
+    result = command("status", "--format", "html", "--endpoints")
+    assert result.exit_code == 0, result.stderr
+    (risk,) = read_page(result.stdout).one("details", class_="risk unreachable").all("li")
+    assert risk.words.startswith("ci nowhere.example.com: ")
+    assert "looked at" not in read_page(command("status", "--format", "html").stdout).text
+    refused = command("status", "--endpoints")
+    assert refused.exit_code == 64
+    assert "add --format html, or run `reconciler doctor --endpoints`" in refused.stderr
+
+
+def test_a_plan_becomes_a_page(fleet: CommandLine) -> None:
+    """Each change with its cause and its difference, and the unmanaged endpoint; no secret is there."""
+    result = fleet("plan", "--format", "html", "--output", "plan.html", "--out", "plan.json", "--exit-code")
+    assert (result.exit_code, result.stdout) == (2, ""), result.stderr
+    page = _page(fleet, "plan.html")
+    groups = {each.all("h3")[0].words: each for each in page.all("section") if each.all("h3")}
+    assert {"Replace 2", "Create 1", "Resume 1", "Unmanaged 1"} <= groups.keys()
+    edited = page.one("div", id="change=edited")
+    assert "replace (drift): " in edited.words
+    assert edited.one("del").words == "live now: run.failed"
+    assert "manifests/edited.yaml:1" in edited.words
+    legacy = groups["Unmanaged 1"].one("tbody")
+    assert "https://legacy.example.com/" in legacy.words
+    assert legacy.one("time").words.endswith("UTC")
+    digest = json.loads((fleet.folder / "plan.json").read_text())["digest"]
+    assert digest in page.one("main").words
+    _assert_no_secret_shown(fleet)
+
+
+def test_a_refused_plan_is_a_page_with_the_line_that_approves_it(command: CommandLine) -> None:
+    """The exit code is 4 as ever, and what the page says to run lets exactly this plan through."""
+    for name in ("a", "b", "c"):
+        command.write(name)
+    assert command("apply", "--yes").exit_code == 0
+    for name in ("a", "b"):
+        (command.folder / f"manifests/{name}.yaml").unlink()
+    result = command("plan", "--format", "html")
+    assert result.exit_code == 4, result.stderr
+    page = read_page(result.stdout)
+    assert "A guard refuses this plan" in page.one("main").words
+    line = page.all("pre")[1].text
+    assert command(*line.split()[1:], "--yes").exit_code == 0
+    calm = command("plan", "--format", "html")
+    assert calm.exit_code == 0
+    assert read_page(calm.stdout).one("h2").words == "No changes: 1 webhook as declared."
+
+
+def test_an_organization_without_a_plan_is_missed(command: CommandLine) -> None:
+    """One page for two organizations: where one fails it is named, and the exit code is the failure's."""
+    command.write("ci")
+    name = command.environment["ZOF_ORGANIZATION"]
+    (command.folder / "reconciler.yaml").write_text(
+        "apiVersion: webhooks.zof.ai/v1\nkind: Config\norganizations:\n"
+        f"- name: {name}\n- name: lost\n  api: {{keyEnv: NO_SUCH_KEY}}\n",
+        encoding="utf-8",
+    )
+    result = command("plan", "--format", "html", ZOF_ORGANIZATION=None)
+    assert result.exit_code == 3
+    page = read_page(result.stdout)
+    assert page.one("p", class_="alert").words.startswith("lost could not be read")
+    assert page.one("div", id=f"change={name}/ci").words
+    result = command("plan", "--format", "html", "--organization", "lost", "--output", "none.html")
+    assert result.exit_code == 3
+    assert not (command.folder / "none.html").exists()
 
 
 def test_an_organization_that_cannot_be_read_is_missed(command: CommandLine) -> None:

@@ -121,17 +121,22 @@ def test_the_wheel_holds_what_a_repository_begins_with(installed: Path, tmp_path
 
 
 def test_the_wheel_makes_its_own_pages(installed: Path, tmp_path: Path) -> None:
-    """Installed from the wheel, away from any checkout, the fleet's page finds its templates."""
+    """Installed from the wheel, away from any checkout, both pages find their templates."""
     program = (
         "from datetime import UTC, datetime\n"
         "from reconciler.model import Run\n"
-        "from reconciler.report.fleet.page import Fleet, Occasion, fleet_html\n"
+        "from reconciler.plan.plan import Plan\n"
+        "from reconciler.report.fleet.page import Fleet, fleet_html\n"
+        "from reconciler.report.plan_html import Sheet, plan_html\n"
+        "from reconciler.report.web.occasion import Occasion\n"
         "made = Occasion(datetime.now(UTC), Run())\n"
         "print(fleet_html([Fleet('acme', ())], made, known_events=['run.failed']))\n"
+        "print(plan_html([Sheet(Plan('acme', (), 3, 3))], made))\n"
     )
     environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
-    page = _run([sys.executable, "-c", program], tmp_path, environment)
-    assert "Nobody listens to <code>run.failed</code>." in page
+    pages = _run([sys.executable, "-c", program], tmp_path, environment)
+    assert "Nobody listens to <code>run.failed</code>." in pages
+    assert "No changes: 3 webhooks as declared." in pages
 
 
 def test_the_wheel_finds_its_own_schemas(installed: Path, tmp_path: Path) -> None:

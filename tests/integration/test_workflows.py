@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler import __version__
+from tests.fixtures.browser import find_chromium
 from tests.fixtures.ci import ORGANIZATION, accessors, forget
 from tests.fixtures.github import TOKEN, FakeGitHub
+from tests.fixtures.page import read_page
 from tests.fixtures.runner import Event, Job, Runner, template
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from reconciler.sandbox.openbao import OpenBaoServer
     from reconciler.sandbox.zof_server import ZofServer
+    from tests.fixtures.browser import Window
     from tests.fixtures.oidc import Issuer
 
 PREVIEW, APPLY, DRIFT = (template(name) for name in ("preview", "apply", "drift"))
@@ -45,7 +49,11 @@ class Repository:
         self.runner = Runner(folder, self.folder, hub, issuer)
         given = {"vars": {"VAULT_ADDR": vault.address}, "secrets": {"ZOF_API_KEY": zof.key.reveal()}}
         self.runner.environments = {"webhooks-plan": given, "webhooks-apply": given}
+        self.begun = ""
+        """The commit of the first apply."""
         self.logs: list[str] = []
+        self.pages: list[str] = []
+        """The fleet's page as each scheduled job saved it."""
 
     def _git(self, *args: str) -> str:
         who = ["-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
@@ -90,19 +98,21 @@ class Repository:
         self.hub.merge(PULL, head=head, commit=commit)
         return commit
 
-    def apply(self, commit: str, event: str = "push") -> Job:
+    def apply(self, commit: str, event: str = "push", *, actor: str = "ada") -> Job:
         """Run the apply of a commit on main."""
-        return self._run(APPLY, Event(event, commit))["apply"]
+        return self._run(APPLY, Event(event, commit, actor=actor))["apply"]
 
-    def drift(self, *, heal: bool = False) -> dict[str, Job]:
+    def drift(self, *, heal: bool = False, actor: str = "ada") -> dict[str, Job]:
         """Run the scheduled job."""
         self.runner.vars = {"WEBHOOKS_HEAL": "true"} if heal else {}
-        return self._run(DRIFT, Event("schedule", self._git("rev-parse", "main")))
+        return self._run(DRIFT, Event("schedule", self._git("rev-parse", "main"), actor=actor))
 
     def _run(self, workflow: str, event: Event) -> dict[str, Job]:
         before = accessors(self.vault)
         jobs = self.runner.run(workflow, event)
         self.logs += [job.log + job.summary for job in jobs.values()]
+        if workflow == DRIFT and jobs["drift"].result == "success":
+            self.pages.append(self.fleet)
         assert accessors(self.vault) == before, "a token is left"
         return jobs
 
@@ -110,6 +120,11 @@ class Repository:
     def live(self) -> dict[str, list[str]]:
         """Events of the live endpoints, by the webhook's name."""
         return {each.url.rpartition("/")[2]: sorted(each.events) for each in self.zof.console.list()}
+
+    @property
+    def fleet(self) -> str:
+        """The fleet's page that the newest scheduled job saved."""
+        return self.hub.download("webhooks-fleet-all", "fleet.html")
 
     @property
     def comment(self) -> str:
@@ -125,19 +140,62 @@ def repository(
     """Give a repository with the webhook `ci`, live; at the end nothing secret may have been told."""
     with FakeGitHub() as hub:
         repository = Repository(tmp_path, zof, ci_vault, hub, issuer)
-        job = repository.apply(repository.commit("main", ci=["run.completed"]))
+        repository.begun = repository.commit("main", ci=["run.completed"])
+        job = repository.apply(repository.begun)
         assert job.result == "success", job.log
         assert "the guards alone bound" in job.summary
         assert repository.live == {"ci": ["run.completed"]}
         yield repository
-        told = "".join(repository.logs) + "".join(str(each["body"]) for each in hub.comments + hub.issues)
+        told = "".join(repository.logs + repository.pages) + "".join(
+            str(each["body"]) for each in hub.comments + hub.issues
+        )
         for secret in (TOKEN, zof.key.reveal(), "canary", "whsec_"):
             assert secret not in told
         forget(ci_vault)
 
 
-def test_the_whole_story(repository: Repository) -> None:
-    """A preview comments, the next changes it, a merge applies it; drift has an issue until it is healed."""
+@dataclass(frozen=True)
+class Shown:
+    """What the fleet's page says."""
+
+    headline: str
+    states: dict[str, str]
+    """How each webhook stands."""
+    history: dict[str, tuple[str, str]]
+    """Who changed each webhook last, and the commit that is linked."""
+
+    @classmethod
+    def by(cls, text: str) -> Shown:
+        """Read a page."""
+        page = read_page(text)
+        changes = [line.all("td") for line in page.all("table")[-1].one("tbody").all("tr")]
+        return cls(
+            page.one("h2", id="posture").words,
+            {
+                each.one("a", class_="name").words: each.attributes["data-state"] or ""
+                for each in page.all("tbody", class_="entry")
+            },
+            {
+                name.words: (who.words, (commit.one("a").attributes["href"] or "").rpartition("/")[2])
+                for _, name, _, who, commit, _ in changes
+            },
+        )
+
+
+def _look(window: Window, text: str, state: str) -> None:
+    """Look at the webhook `alerts` of a page, which is in this state, in the browser."""
+    with window.open(text, "#webhook=alerts") as opened:
+        assert opened.page.locator("#webhook\\=alerts .state").inner_text() == state
+        assert opened.page.get_by_text("Found: endpoint-removed").is_visible() is (state == "drifted")
+        assert opened.page.get_by_role("columnheader", name="Who", exact=True).is_visible()
+        assert (opened.requests, opened.complaints, opened.violations()) == ([], [], [])
+
+
+def test_the_whole_story(repository: Repository, request: pytest.FixtureRequest) -> None:
+    """A preview comments, the next changes it, a merge applies it; drift has an issue until it is healed.
+
+    The fleet's page, which the scheduled job saves, shows each stage and who is behind it.
+    """
     head = repository.commit("feature", alerts=["run.failed"])
     jobs = repository.preview(head)
     assert [jobs["validate"].result, jobs["plan"].result] == ["success", "success"], jobs["plan"].log
@@ -151,7 +209,8 @@ def test_the_whole_story(repository: Repository) -> None:
     assert "run.failed" not in repository.comment
     assert repository.live.keys() == {"ci"}
 
-    job = repository.apply(repository.squash(head))
+    merged = repository.squash(head)
+    job = repository.apply(merged, actor="grace")
     assert job.result == "success", job.log
     assert f"reviewed: the plan of pull request #{PULL} at {head[:12]}" in job.log
     assert "Applied to `acme-prod`" in job.summary
@@ -160,6 +219,12 @@ def test_the_whole_story(repository: Repository) -> None:
 
     assert repository.drift()["drift"].result == "success"
     assert repository.hub.issues == []
+    in_sync = Shown(
+        "All 2 webhooks are in sync.",
+        {"ci": "in sync", "alerts": "in sync"},
+        {"ci": ("ada", repository.begun), "alerts": ("grace", merged)},
+    )
+    assert Shown.by(repository.fleet) == in_sync
 
     (lost,) = (each for each in repository.zof.console.list() if each.url.endswith("/alerts"))
     repository.zof.console.delete(lost.id)
@@ -170,13 +235,27 @@ def test_the_whole_story(repository: Repository) -> None:
     assert (issue["state"], issue["title"]) == ("open", "Webhooks have drifted")
     assert "`alerts`" in issue["body"]
     assert "platform" in issue["body"]
+    assert Shown.by(repository.fleet) == replace(
+        in_sync,
+        headline="1 of 2 webhooks is not in sync: 1 drifted.",
+        states={"ci": "in sync", "alerts": "drifted"},
+    )
+    due = read_page(repository.fleet).one("tbody", id="webhook=alerts").one("div", class_="due").words
+    assert "Found: endpoint-removed (live); reconciler apply makes it anew" in due
 
-    jobs = repository.drift(heal=True)
+    jobs = repository.drift(heal=True, actor="linus")
     assert (jobs["drift"].result, jobs["heal"].result) == ("success", "success"), jobs["heal"].log
     assert repository.live == {"ci": ["run.completed"], "alerts": ["run.completed"]}
     assert [each["state"] for each in repository.hub.issues] == ["closed"]
     assert "**Healed.** It was:" in repository.hub.issues[0]["body"]
     assert repository.drift()["drift"].outputs == {"found": "false"}
+    healed = {**in_sync.history, "alerts": ("linus", merged)}
+    assert Shown.by(repository.fleet) == replace(in_sync, history=healed)
+
+    if find_chromium() is not None:
+        window = request.getfixturevalue("window")
+        for text, state in zip(repository.pages[-2:], ("drifted", "in sync"), strict=True):
+            _look(window, text, state)
 
 
 def test_an_issue_is_closed_when_somebody_else_healed(repository: Repository) -> None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
-from reconciler.cli.certificates import Certificate, check_receivers, examine
+from reconciler.cli.certificates import check_receivers, examine, look_at_receivers
 from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.manifest.webhooks import KNOWN_EVENTS
+from reconciler.report.fleet.page import Fleet, fleet_html
+from reconciler.report.receivers import Certificate
 from tests.fakes.world import webhook
+from tests.fixtures.fleet import OCCASION, row
+from tests.fixtures.page import read_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +114,38 @@ def test_an_address_that_the_internet_cannot_reach_is_told() -> None:
     """A name of an internal zone may be well from here, and takes no delivery all the same."""
     with pytest.raises(ReconcilerError, match="which the internet cannot reach"):
         examine("localhost", 443)
+
+
+def test_the_fleets_page_tells_what_receivers_show(authority: trustme.CA) -> None:
+    """Of real TLS servers one is well, one's certificate expires soon, one's has, one's is another's."""
+    now = datetime.now(UTC)
+    certificates = {
+        "well": authority.issue_cert("localhost", not_after=now + timedelta(days=60)),
+        "soon": authority.issue_cert("localhost", not_after=now + timedelta(days=5, hours=1)),
+        "late": authority.issue_cert(
+            "localhost", not_before=now - timedelta(9), not_after=now - timedelta(1)
+        ),
+        "other": authority.issue_cert("other.example.com"),
+    }
+    with ExitStack() as servers:
+        ports = {name: servers.enter_context(receiver(each)) for name, each in certificates.items()}
+        webhooks = [webhook(n, url=f"https://{n}.example.com:{port}/") for n, port in ports.items()]
+        receivers = look_at_receivers(webhooks, lambda _, port: examine("localhost", port, only_public=False))
+    fleet = Fleet("acme", [row(name, ("run.failed",)) for name in ports], receivers=receivers)
+    root = read_page(fleet_html([fleet], replace(OCCASION, now=now), known_events=KNOWN_EVENTS))
+    risks = {each.one("h3").words: each for each in root.all("details", class_="risk unreachable")}
+    told = [item.words for item in risks["Cannot take deliveries"].all("li")]
+    assert [each.split()[0] for each in told] == ["late", "other"]
+    assert "certificate has expired" in told[0]
+    assert "Hostname mismatch" in told[1]
+    (soon,) = root.one("details", class_="risk expiring").all("li")
+    assert soon.words == f"soon soon.example.com:{ports['soon']}: in 5 days"
+    looked = root.one("p", class_="looked muted").words
+    assert looked == "4 receivers looked at: 2 cannot take deliveries, 1 must renew its certificate."
+    details = root.one("tbody", id="webhook=well").one("details").words
+    until = f"{now + timedelta(days=60):%Y-%m-%d}"
+    assert f"Receiverwell.example.com:{ports['well']}: TLSv1.3, certificate valid until {until}" in details
+    assert "status --endpoints --format html" in root.one("footer").words
 
 
 def test_each_receiver_is_checked_once() -> None:

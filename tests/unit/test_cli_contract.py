@@ -24,7 +24,7 @@ FLAGS = {
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
     "drift": COMMON | VAULT | EVENTS,
-    "status": COMMON | VAULT | EVENTS,
+    "status": COMMON | VAULT | EVENTS | {"--endpoints"},
     "doctor": COMMON | VAULT | EVENTS | {"--endpoints"},
     "schema": {"--output", "--help"},
     "sandbox": {"--path", "--help"},

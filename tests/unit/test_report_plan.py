@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,6 +12,8 @@ from reconciler.model import Endpoint, Location
 from reconciler.plan.guards import Verdict
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
 from reconciler.report.plan_text import DRIFT, View, plan_text
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 OLD = Shape("https://old.example.com/zof", ("run.completed", "run.started"))
@@ -127,6 +130,34 @@ def test_unmanaged_endpoints_are_counted_and_listed_on_demand() -> None:
     plan = Plan("acme", (), 0, 0, unmanaged=(Endpoint("wh_7", "https://x.example.com/", ("run.failed",)),))
     assert "1 live endpoint is unmanaged and stays as it is (-v lists them).\n" in plan_text(plan)
     assert "  wh_7  https://x.example.com/  run.failed\n" in plan_text(plan, view=View(verbose=True))
+
+
+def test_new_unmanaged_endpoints_are_told_apart() -> None:
+    """A drift report lists those of the last week, newest first with their age; the undated are counted."""
+    made = {
+        "wh_1": timedelta(days=7),
+        "wh_2": timedelta(days=6),
+        "wh_3": timedelta(hours=3),
+        "wh_5": timedelta(0),
+    }
+    strangers = [Endpoint(i, "https://x.example.com/", ("run.failed",), NOW - age) for i, age in made.items()]
+    undated = Endpoint("wh_4", "https://y.example.com/", ())
+    plan = Plan("acme", (), 0, 0, unmanaged=(*strangers, undated), released=frozenset({"wh_5"}))
+    view = View(now=NOW)
+    assert plan_text(plan, title=DRIFT, view=view).partition("\n")[2] == (
+        "5 live endpoints are unmanaged and stay as they are (-v lists them).\n"
+        "The API does not say when 1 of them appeared; 2 of them appeared in the last 7 days:\n"
+        "  wh_3  https://x.example.com/  run.failed  made 3 h ago\n"
+        "  wh_2  https://x.example.com/  run.failed  made 6 d ago\n"
+    )
+    verbose = plan_text(plan, title=DRIFT, view=replace(view, verbose=True))
+    assert [line.split()[0] for line in verbose.splitlines()[2:7]] == ["wh_5", "wh_3", "wh_2", "wh_1", "wh_4"]
+    assert verbose.endswith("appeared in the last 7 days.\n")
+    calm = plan_text(replace(plan, unmanaged=tuple(strangers[:1])), title=DRIFT, view=view)
+    assert calm.endswith("(-v lists them).\n")
+    many = plan_text(replace(plan, unmanaged=(strangers[1],) * 23), title=DRIFT, view=view)
+    assert many.count("made 6 d ago") == 20
+    assert many.endswith("  and 3 more\n")
 
 
 def test_a_refusal_names_the_exact_line_that_approves_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,10 @@ PLAN = Plan(
     ),
     unchanged=4,
     owned=5,
-    unmanaged=(Endpoint("wh_2", "https://b.example.com/", ("new.event",)),),
+    unmanaged=(
+        Endpoint("wh_2", "https://b.example.com/", ("new.event",)),
+        Endpoint("wh_3", "https://c.example.com/", (), datetime(2026, 11, 24, 12, tzinfo=UTC)),
+    ),
     commit="c0ffee",
     cost=Cost(3, 1.8),
 )
@@ -47,6 +51,7 @@ def test_a_plan_is_valid_by_its_schema() -> None:
     """What is written is what the schema describes, and the schema itself is one."""
     Draft202012Validator.check_schema(SCHEMA)
     Draft202012Validator(SCHEMA).validate(json.loads(plan_json(PLAN)))
+    assert [e["created"] for e in json.loads(plan_json(PLAN))["unmanaged"]] == [None, "2026-11-24T12:00:00Z"]
     Draft202012Validator(SCHEMA).validate(json.loads(plan_json(Plan("empty", (), 0, 0))))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -125,6 +126,36 @@ def test_more_is_told_when_asked_for() -> None:
     assert "23 live endpoints are unmanaged" in verbose
     assert verbose.count("wh_7  https://legacy.example.com/") == 20
     assert "and 3 more\n```" in verbose
+
+
+def test_new_unmanaged_endpoints_are_told_apart() -> None:
+    """A drift report lists those of the last week with their age, and all of them in the verbose view."""
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    ages = {"wh_1": timedelta(days=8), "wh_2": timedelta(minutes=5)}
+    strangers = tuple(Endpoint(i, "https://x.example.com/", ("x",), now - age) for i, age in ages.items())
+    plan = Plan("acme", (), 0, 0, unmanaged=strangers)
+    assert plan_markdown(plan, title=DRIFT, view=View(now=now)).endswith(
+        "2 live endpoints are unmanaged and not touched.\n\n1 of them appeared in the last 7 days.\n\n"
+        "```text\nwh_2  https://x.example.com/  x  made 5 min ago\n```\n"
+    )
+    verbose = plan_markdown(plan, title=DRIFT, view=View(now=now, verbose=True))
+    assert verbose.index("wh_2") < verbose.index("wh_1")
+    old = replace(plan, unmanaged=strangers[:1])
+    assert plan_markdown(old, title=DRIFT, view=View(now=now)).endswith("not touched.\n")
+
+
+def test_new_unmanaged_endpoints_do_not_crowd_the_changes_out() -> None:
+    """Whoever makes endpoints with endless URLs keeps no report from being taken, and hides no change."""
+    now = datetime(2026, 11, 24, 12, tzinfo=UTC)
+    endless = tuple(Endpoint(f"wh_{n:02}", "https://x.example.com/" + "x" * 4000, (), now) for n in range(30))
+    changes = tuple(replace(DELETE, name=f"d{n}", reason="r" * 200) for n in range(500))
+    plan = Plan("acme", changes, 0, 0, unmanaged=endless)
+    shown = plan_markdown(plan, title=DRIFT, view=View(now=now))
+    assert len(shown) < GITHUB_LIMIT
+    assert "30 of them appeared in the last 7 days." in shown
+    assert "wh_02  https" in shown
+    assert "\nand 27 more\n```" in shown
+    assert shown.count("**delete**") > 100
 
 
 def test_a_rotation_shows_no_fields() -> None:

@@ -155,6 +155,29 @@ def test_unmanaged_endpoints_stay_and_conflict() -> None:
     org.check([B], unmanaged=[stranger.id])
 
 
+def test_an_endpoint_that_appeared_outside_is_told_apart() -> None:
+    """Of the unmanaged endpoints, those of the last week have appeared, but for what we made and released."""
+    org = Org()
+    old = org.api.console_create("https://old.example.com/", ["run.failed"])
+    org.clock.advance(days=7)
+    kept = replace(A, deletion_policy=DeletionPolicy.RETAIN)
+    org.apply(kept, B)
+    org.apply(B)
+    (released,) = (e.id for e in org.api.endpoints.values() if e.url == A.url)
+    new = org.api.console_create("https://new.example.com/", ["run.failed"])
+    found = workflow.drift(org.world, [B], GuardLimits())
+    assert {e.id for e in found.plan.unmanaged} == {old.id, released, new.id}
+    assert [e.id for e in found.plan.appeared(found.listing_began)] == [new.id]
+    assert not found.plan.pending, "it is told, and is no drift of ours"
+    rows = workflow.status(org.world, [B])
+    assert [(r.name, r.state) for r in rows] == [
+        ("a", "released"),
+        ("b", "in sync"),
+        (new.id, "unmanaged"),
+        (old.id, "unmanaged"),
+    ]
+
+
 def test_a_failed_test_delivery_keeps_the_old_endpoint() -> None:
     """An unverified replacement leaves the replaced endpoint until a later run verifies."""
     org = Org()

@@ -10,7 +10,7 @@ from reconciler.cli.options import PLAN_FORMATS, Settings, settings
 @click.command("plan")
 @click.option("--out", metavar="FILE", help="Save the plan for `apply --plan FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when changes are pending.")
-@settings(actor=True, formats=PLAN_FORMATS)
+@settings(actor=True, formats=(*PLAN_FORMATS, "html"))
 def command(settings: Settings, *, out: str | None, exit_code: bool) -> int:
     """Show what `apply` would do, and change nothing.
 
@@ -24,6 +24,7 @@ def command(settings: Settings, *, out: str | None, exit_code: bool) -> int:
       reconciler plan --out plan.json --exit-code
       reconciler plan --format json | jq .summary
       reconciler plan --format markdown --output "$GITHUB_STEP_SUMMARY"
+      reconciler plan --format html --output plan.html
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli import preview  # noqa: PLC0415 (loads the libraries that do the work)
 

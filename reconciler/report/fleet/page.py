@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.ledger import to_timestamp
 from reconciler.plan.plan import Cause
 from reconciler.report.fleet.coverage import Coverage, coverage_of
-from reconciler.report.fleet.links import key_of
 from reconciler.report.fleet.posture import (
     Posture,
     counts_of,
@@ -18,17 +16,20 @@ from reconciler.report.fleet.posture import (
     posture_of,
 )
 from reconciler.report.fleet.risks import TOLD_BY_DRIFT, Kind, Risk, risks_of
-from reconciler.report.fleet.templates import environment
+from reconciler.report.receivers import receivers_in_short
 from reconciler.report.status_text import events_of
+from reconciler.report.web.links import key_of
+from reconciler.report.web.templates import environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from reconciler.model import Run
     from reconciler.plan.history import HistoryEntry
     from reconciler.plan.plan import Change
+    from reconciler.report.receivers import Receiver
     from reconciler.report.status_text import StatusLine
+    from reconciler.report.web.occasion import Occasion
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,8 @@ class Fleet:
     lines: Sequence[StatusLine]
     history: Sequence[HistoryEntry] = ()
     """Newest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """When and by whom the page was made, and what it can link to."""
-
-    now: datetime
-    """Aware; ages count to it."""
-    run: Run
-    sources: str | None = None
-    """The web address of the folder that manifests' paths are relative to."""
-    drift: bool = False
-    """The page is about drift: it comes first."""
+    receivers: Sequence[Receiver] | None = None
+    """What was seen where manifests deliver to; None: nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +55,7 @@ class Entry:
     events: tuple[str, ...]
     risks: tuple[Risk, ...]
     last: HistoryEntry | None
+    receiver: Receiver | None = None
 
     @property
     def urgency(self) -> int:
@@ -110,6 +101,7 @@ def fleet_html(
     *,
     known_events: Sequence[str],
     unread: Sequence[str] = (),
+    drift: bool = False,
 ) -> str:
     """Return one HTML document that needs nothing else.
 
@@ -118,6 +110,7 @@ def fleet_html(
         occasion: when and by whom it is made.
         known_events: the event types that the API has.
         unread: organizations that could not be read; the page says so.
+        drift: the page is about drift: it comes first.
     """
     several = len(fleets) + len(unread) > 1
     entries = [
@@ -125,11 +118,11 @@ def fleet_html(
         for fleet in fleets
         for entry in _entries(fleet, occasion.now, known_events=known_events, several=several)
     ]
-    if occasion.drift:
+    if drift:
         entries.sort(key=lambda entry: (entry.drift is None, entry.urgency if entry.drift else 0))
     drifted = [entry for entry in entries if entry.drift is not None]
     counts = counts_of(entry.posture for entry in entries)
-    page = environment().get_template("page.html")
+    page = environment().get_template("fleet.html")
     return page.render(
         occasion=occasion,
         organizations=[fleet.organization for fleet in fleets],
@@ -137,20 +130,28 @@ def fleet_html(
         several=several,
         entries=entries,
         drifted=drifted,
-        headline=drift_headline(len(drifted), managed_of(counts)) if occasion.drift else headline(counts),
+        headline=drift_headline(len(drifted), managed_of(counts)) if drift else headline(counts),
         segments=_segments(counts),
-        risks=_by_kind(entries, said=TOLD_BY_DRIFT if occasion.drift else frozenset()),
+        risks=_by_kind(entries, said=TOLD_BY_DRIFT if drift else frozenset()),
         sections=[_section(fleet, known_events, several=several) for fleet in fleets],
         owners=sorted({entry.line.owner for entry in entries if entry.line.owner}),
         postures=list(counts),
-        made=to_timestamp(occasion.now.replace(microsecond=0)),
+        drift=drift,
+        receivers=_receivers(fleets, occasion.now),
     )
+
+
+def _receivers(fleets: Sequence[Fleet], now: datetime) -> str | None:
+    """Return what was seen of the receivers in a sentence, if anybody looked."""
+    looked = [fleet.receivers for fleet in fleets if fleet.receivers is not None]
+    return receivers_in_short((each for some in looked for each in some), now) if looked else None
 
 
 def _entries(fleet: Fleet, now: datetime, *, known_events: Sequence[str], several: bool) -> list[Entry]:
     last: dict[str, HistoryEntry] = {}
     for each in fleet.history:
         last.setdefault(each.name, each)
+    receivers = {name: receiver for receiver in fleet.receivers or () for name in receiver.names}
     return [
         Entry(
             key=key_of(fleet.organization, line.name, several=several, unmanaged=line.unmanaged),
@@ -158,10 +159,12 @@ def _entries(fleet: Fleet, now: datetime, *, known_events: Sequence[str], severa
             line=line,
             posture=posture_of(line),
             events=events_of(line),
-            risks=risks_of(line, now=now, known_events=known_events),
+            risks=risks_of(line, now=now, known_events=known_events, receiver=receiver),
             last=None if line.unmanaged else last.get(line.name),
+            receiver=receiver,
         )
         for line in fleet.lines
+        for receiver in [None if line.unmanaged else receivers.get(line.name)]
     ]
 
 

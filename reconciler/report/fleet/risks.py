@@ -7,12 +7,15 @@ from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from reconciler.report.style import count
+from reconciler.plan.strangers import is_new
+from reconciler.report.receivers import Trouble
+from reconciler.report.style import age, count
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
+    from reconciler.report.receivers import Receiver
     from reconciler.report.status_text import StatusLine
 
 OLD_SECRET = timedelta(days=90)
@@ -28,19 +31,31 @@ class Kind(Enum):
     CONFLICT = "Cannot be applied", "Settle these by hand; `reconciler plan` says how."
     DRIFTED = "Drifted", "Somebody changed these without a manifest; `reconciler apply` puts them back."
     INTERRUPTED = "Interrupted", "A run ended in the middle of these; `reconciler apply` goes on with them."
+    UNREACHABLE = (
+        "Cannot take deliveries",
+        "Seen from where this page was made; `reconciler doctor --endpoints` says what to do.",
+    )
     UNVERIFIED = (
         "Unverified",
-        "No test delivery has been accepted; look at the receiver, then run `reconciler apply`.",
+        "No test was accepted. Repair the receiver, try `reconciler test NAME`, then `reconciler apply`.",
     )
     ROTATION_DUE = (
         "Rotation due",
         "Older than `createdAfter` in the manifest; `reconciler apply` replaces it.",
+    )
+    EXPIRING = (
+        "Certificate expires",
+        "Renew it: the API delivers to receivers with a valid certificate only.",
     )
     OLD_SECRET = "Old secret", "Raise `secret.createdAfter`, or run `reconciler rotate NAME`."
     OVERLAP = "Overlap still open", "Two endpoints and two secrets are valid until it ends."
     BROAD = "Broad subscription", "Ask for the events that the receiver uses: the others leak, and cost."
     UNTESTED = "Never tested", "Their manifests say `test: false`: nothing shows that they receive anything."
     UNOWNED = "No owner", "Add the label `owner` or `team`: somebody must answer at 3 a.m."
+    APPEARED = (
+        "Appeared outside",
+        "New, and not ours. Ask who made them, or take them over: `reconciler adopt NAME --id ID`.",
+    )
 
     @property
     def title(self) -> str:
@@ -66,17 +81,35 @@ class Risk:
     """What is known about it, in a few words; may hold foreign text."""
 
 
-def risks_of(line: StatusLine, *, now: datetime, known_events: Collection[str]) -> tuple[Risk, ...]:
-    """Return the risks of one webhook in the order of `Kind`; nothing is asked of unmanaged endpoints.
+def risks_of(
+    line: StatusLine, *, now: datetime, known_events: Collection[str], receiver: Receiver | None = None
+) -> tuple[Risk, ...]:
+    """Return the risks of one webhook in the order of `Kind`; an unmanaged endpoint has none but to be new.
 
     Args:
         line: the webhook.
         now: what ages are counted to (aware).
         known_events: the event types that the API has.
+        receiver: what was seen where its deliveries go, if anybody looked.
     """
-    if line.unmanaged or line.state == "released":
+    if line.unmanaged:
+        return tuple(_of_appearance(line, now))
+    if line.state == "released":
         return ()
-    return (*_of_change(line), *_of_secret(line, now), *_of_subscription(line, known_events), *_of_care(line))
+    risks = [
+        *_of_change(line),
+        *_of_receiver(receiver, now),
+        *_of_secret(line, now),
+        *_of_subscription(line, known_events),
+        *_of_care(line),
+    ]
+    return tuple(sorted(risks, key=lambda risk: list(Kind).index(risk.kind)))
+
+
+def _of_appearance(line: StatusLine, now: datetime) -> Iterator[Risk]:
+    endpoint = line.endpoint
+    if endpoint is not None and endpoint.created is not None and is_new(endpoint, now):
+        yield Risk(Kind.APPEARED, f"made {age(endpoint.created, now)} ago, {endpoint.url}")
 
 
 def _of_change(line: StatusLine) -> Iterator[Risk]:
@@ -90,6 +123,15 @@ def _of_change(line: StatusLine) -> Iterator[Risk]:
         yield Risk(Kind.INTERRUPTED, reason)
     elif line.state == "unverified":
         yield Risk(Kind.UNVERIFIED, reason)
+
+
+def _of_receiver(receiver: Receiver | None, now: datetime) -> Iterator[Risk]:
+    if receiver is None:
+        return
+    if isinstance(receiver.seen, Trouble):
+        yield Risk(Kind.UNREACHABLE, f"{receiver.address}: {receiver.seen.message}")
+    elif days := receiver.expires_in(now):
+        yield Risk(Kind.EXPIRING, f"{receiver.address}: in {days}")
 
 
 def _of_secret(line: StatusLine, now: datetime) -> Iterator[Risk]:

@@ -1,4 +1,4 @@
-"""The templates of the page, and the words they are written in. Whatever they print is escaped."""
+"""The templates of the pages, and the words they are written in. Whatever they print is escaped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
-from reconciler.report.fleet.links import commit_url, is_link, key_of, source_url
-from reconciler.report.style import duration
+from reconciler.report.style import age
+from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from jinja2 import Environment
 
     from reconciler.plan.plan import FieldChange
@@ -44,7 +42,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    style, script = (_FOLDER / "page.css").read_text("utf-8"), (_FOLDER / "page.js").read_text("utf-8")
+    style, script = (_FOLDER / "page.css").read_text("utf-8"), (_FOLDER / "fleet.js").read_text("utf-8")
     templates.globals |= {
         # Our own files, the only texts that are not escaped: their hashes are all that the page may run.
         "style": style,
@@ -60,7 +58,7 @@ def environment() -> Environment:
     templates.filters |= {
         "iso": to_timestamp,
         "minute": lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC",
-        "age": _age,
+        "age": age,
         "seconds": lambda moment: int(moment.timestamp()),
         "short": lambda commit: commit[:_SHORT],
         "commands": commands,
@@ -71,11 +69,6 @@ def environment() -> Environment:
 def _hash(text: str) -> str:
     """Return the hash of an inline style or script, as a Content-Security-Policy names it."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-def _age(moment: datetime, now: datetime) -> str:
-    """Return an age in its largest unit; a moment in the future is a clock's error and counts as now."""
-    return " ".join(duration(max(0, round((now - moment).total_seconds()))).split()[:2])
 
 
 def commands(text: str) -> list[tuple[str, bool]]:
