@@ -1,8 +1,7 @@
-"""The manual's pages for pipelines: a stranger's way through them, on real servers, says what the pages say."""
+"""The manual's pages for pipelines: followed by a stranger, on real servers, they turn out to be true."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import yaml
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.openbao import OpenBaoServer
 from tests.fixtures.ci import ORGANIZATION, Administrator, forget
+from tests.fixtures.command import CommandLine
 from tests.fixtures.github import FakeGitHub
 from tests.fixtures.mailbox import Mailbox
 from tests.fixtures.pages import DOCS, Page
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.sandbox.zof_server import ZofServer
-    from tests.fixtures.command import CommandLine
     from tests.fixtures.oidc import Issuer
 
 ROOT = DOCS.parent
@@ -43,7 +42,7 @@ def hub() -> Iterator[FakeGitHub]:
 def stranger(
     tmp_path: Path, zof: ZofServer, ci_vault: OpenBaoServer, hub: FakeGitHub, issuer: Issuer
 ) -> Iterator[Stranger]:
-    """Give somebody whose Vault and environments are set up, and who has begun a repository as `ci.md` says."""
+    """Give somebody who has set Vault and GitHub up and begun a repository, as `ci.md` says."""
     stranger = Stranger(tmp_path, zof, ci_vault, hub, issuer)
     stranger.do(CI.block("begin"), tmp_path)
     yield stranger
@@ -197,24 +196,43 @@ def test_what_can_go_wrong_at_a_merge(stranger: Stranger, zof: ZofServer) -> Non
     assert "Get the reviewed plan" not in scheduled.ran
 
 
-def test_other_names_and_the_way_back(
-    tmp_path: Path, zof: ZofServer, hub: FakeGitHub, issuer: Issuer
-) -> None:
-    """The files get the names that are put in; after the commands to undo no job gets in."""
+def test_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zof: ZofServer, issuer: Issuer) -> None:
+    """The files get the names that are put in, and with the settings of the page a job applies by them."""
+    organization, prefix = "beta.example", "webhooks/beta.example"
     with OpenBaoServer() as server:
         admin = Administrator(server, tmp_path)
-        admin.set_up(issuer, organization="beta.example", repository="Beta/Hooks", mount="kv")
+        admin.do("vault secrets enable -path=kv -version=2 kv", ".")
+        admin.set_up(issuer, path="github", organization=organization, repository="Beta/Hooks", mount="kv")
         for file in (tmp_path / "my-vault").iterdir():
-            text = file.read_text()
-            rules = [line for line in text.splitlines() if not line.startswith("#")]
+            rules = [line for line in file.read_text().splitlines() if not line.startswith("#")]
             assert not any(name in line for line in rules for name in ("acme", '"secret/')), file.name
-        role = json.loads((tmp_path / "my-vault/jwt-apply.json").read_text())
-        assert role["bound_claims"]["repository"] == "Beta/Hooks"
-        assert role["bound_audiences"] == ["https://github.com/Beta"]
-        assert 'path "kv/data/webhooks/beta.example/*"' in admin.do("vault policy read reconciler-apply")
-        (tmp_path / "github").mkdir()
-        stranger = Stranger(tmp_path / "github", zof, server, hub, issuer)
-        stranger.do(CI.block("begin"), tmp_path / "github")
+        monkeypatch.chdir(tmp_path)
+        environment = {"ZOF_API_URL": zof.url, "ZOF_API_KEY": zof.key.reveal(), "VAULT_ADDR": server.address}
+        command = CommandLine(tmp_path, environment, zof, server, prefix)
+        assert command("init", "--organization", organization).exit_code == 0
+        auth = "{method: jwt, mount: github, role: reconciler-apply}"
+        assert f"`vault: {{auth: {auth}}}`" in (DOCS / "ci.md").read_text()
+        with Path("reconciler.yaml").open("a") as config:
+            config.write(f"    vault: {{mount: kv, auth: {auth}}}\n")
+        who = {"repository": "Beta/Hooks", "aud": "https://github.com/Beta"}
+        applied = command("apply", "--yes", **issuer.job("webhooks-apply", **who))
+        assert applied.exit_code == 0, applied.stderr
+        job = issuer.job("webhooks-plan", event="pull_request", **who)
+        planned = command("plan", VAULT_ROLE="reconciler-plan", **job)
+        assert planned.stdout.startswith("No changes. 1 webhook"), planned.stderr
+        assert server.request("GET", f"kv/data/{prefix}/ci-run-results")
+
+
+def test_the_way_back(tmp_path: Path, zof: ZofServer, hub: FakeGitHub, issuer: Issuer) -> None:
+    """After the commands to undo the set-up no job gets in."""
+    with OpenBaoServer() as server:
+        admin = Administrator(server, tmp_path)
+        admin.set_up(issuer)
+        folder = tmp_path / "github"
+        folder.mkdir()
+        stranger = Stranger(folder, zof, server, hub, issuer)
+        stranger.do(CI.block("begin"), folder)
+        assert stranger.apply().result == "success"
         admin.do(CI.block("undo"))
         job = stranger.apply()
         assert job.result == "failure"
