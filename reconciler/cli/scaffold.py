@@ -31,13 +31,15 @@ _SCHEMAS: dict[str, SchemaName] = {
 _ORGANIZATION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _NEXT = """
 Next:
-  1. {cd}make manifests/example.yaml yours, or delete it; `reconciler validate` checks what you write.
+  1. {cd}make manifests/example.yaml yours, or delete it: the first push to main applies what is there.
+     `reconciler validate` checks what you write.
      What is live already: `reconciler export --unmanaged --out manifests`, then `reconciler adopt`.
   2. Set ZOF_API_KEY, VAULT_ADDR and a Vault login; `reconciler doctor` checks them, `reconciler plan` shows
      what would be done.
   3. On GitHub make the environments webhooks-plan and webhooks-apply, each with the variable VAULT_ADDR and
      the secret ZOF_API_KEY; let webhooks-apply ask for a reviewer, and only main use it. The jobs log in to
-     Vault by GitHub's identity, with the roles reconciler-plan and reconciler-apply: see docs/ci.md.
+     Vault by GitHub's identity, with the roles reconciler-plan and reconciler-apply: docs/ci.md of
+     webhook-reconciler sets all this up, step by step.
 """
 
 

@@ -3,61 +3,24 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.mailbox import TOKEN, Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.fixtures.command import CommandLine
 
-TOKEN = "hunter2"
-
-
-class Mailbox(ThreadingHTTPServer):
-    """Takes notifications, or refuses them."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.received: list[dict[str, Any]] = []
-        self.status = 200
-
-    @property
-    def address(self) -> str:
-        """Its address, as Apprise writes it; the token is a secret."""
-        return f"json://user:{TOKEN}@127.0.0.1:{self.server_address[1]}/"
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Keeps what it is sent."""
-
-    server: Mailbox
-
-    def do_POST(self) -> None:
-        """Take one."""
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.received.append(json.loads(body))
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
 
 @pytest.fixture
 def mailbox() -> Iterator[Mailbox]:
     """Give a mailbox."""
     with Mailbox() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import textwrap
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from reconciler import workflow
 from reconciler.cli.app import reconciler
@@ -22,11 +24,16 @@ from tests.fakes.world import NO_LIMITS, Org
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+GUIDES = [page for page in PAGES if page.parent.name != "rules"]
+"""The rules' own pages show what is wrong, too."""
 _PLAN = re.compile(r"(?<=\$ reconciler plan\n).*?(?=```)", re.DOTALL)
 _MANIFEST = re.compile(r"(?<=```yaml\n)apiVersion: [^\n]*\nkind: Webhook\n.*?(?=```)", re.DOTALL)
 _CONFIG = re.compile(r"(?<=```yaml\n)apiVersion: [^\n]*\nkind: Config\n.*?(?=```)", re.DOTALL)
 _PROBLEMS = re.compile(r"(?<=\$ reconciler validate\n).*?(?=```)", re.DOTALL)
-_LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+_YAML = re.compile(r"^( *)```yaml\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+_FENCED = re.compile(r"^( *)(`{3,}).*?^\1\2$", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
 
 
 def test_the_readme_shows_a_real_plan() -> None:
@@ -75,11 +82,35 @@ def test_the_manual_shows_valid_files(tmp_path: Path) -> None:
     assert load_config(tmp_path / "c.yaml", environ={}).rules.select == {"WH034"}
 
 
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_yaml_on_the_pages_is_valid(page: Path, tmp_path: Path) -> None:
+    """Each block is YAML, and each whole manifest and configuration has no problem."""
+    for _, block in _YAML.findall(page.read_text(encoding="utf-8")):
+        text = textwrap.dedent(block)
+        document = yaml.safe_load(text)
+        file = tmp_path / "file.yaml"
+        file.write_text(text, encoding="utf-8")
+        match document:
+            case {"kind": "Webhook"}:
+                loaded = load_manifests([file])
+                assert (loaded.diagnostics, len(loaded.webhooks)) == ((), 1)
+            case {"kind": "Config"}:
+                assert load_config(file, environ={}).organizations
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_files_lead_somewhere(page: Path) -> None:
-    """Each relative link names a file that exists."""
-    for target in _LINK.findall(page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+    """Each relative link names a file that exists, and a heading that is there."""
+    for target, anchor in _LINK.findall(_FENCED.sub("", page.read_text(encoding="utf-8"))):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        assert not anchor or anchor in _anchors(file), f"{target}#{anchor}"
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the names that GitHub gives a page's headings."""
+    headings = _HEADING.findall(_FENCED.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_has_every_command() -> None:
