@@ -43,7 +43,9 @@ def _status(server: OpenBaoServer, token: str, method: str, path: str, body: obj
         text = None if body is None else json.dumps(body)
         headers = {"X-Vault-Token": token, "Content-Type": "application/merge-patch+json"}
         connection.request(method, f"/v1/{path}", text, headers)
-        return connection.getresponse().status
+        # A server that closes the connection leaves it to whoever has the answer.
+        with connection.getresponse() as answer:
+            return answer.status
     finally:
         connection.close()
 
