@@ -55,6 +55,7 @@ def identity_token(
         with (opener or urllib.request.build_opener(_NoRedirects)).open(request, timeout=_PATIENCE) as answer:
             value = json.loads(answer.read(_ANSWER_MAX))["value"]
     except urllib.error.HTTPError as error:
+        error.close()
         raise ReconcilerError(f"GitHub refused an identity token: HTTP {error.code}", hint=_HINT) from None
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
         # The cause may quote the answer, which holds the token.

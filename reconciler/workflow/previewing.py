@@ -79,13 +79,13 @@ class _MetadataReader(threading.Thread):
     def __init__(self, world: World) -> None:
         super().__init__(name="metadata", daemon=True)
         self._world = world
-        self._found: Mapping[str, Metadata] | BaseException | None = None
+        self._found: Mapping[str, Metadata] | Exception | None = None
 
     def run(self) -> None:
         """Read; what comes of it waits for `result`."""
         try:
             self._found = read_metadata(self._world)
-        except BaseException as error:  # noqa: BLE001 (raised again where it is waited for)
+        except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
             self._found = error
 
     def result(self) -> Mapping[str, Metadata]:
@@ -96,10 +96,12 @@ class _MetadataReader(threading.Thread):
             ForeignDocument: the prefix holds another organization's documents.
         """
         self.join()
-        assert self._found is not None, "the thread has ended"  # noqa: S101 - an invariant
-        if isinstance(self._found, BaseException):
-            raise self._found
-        return self._found
+        # Given away: an error holds the frames that it passed, and with them this thread.
+        found, self._found = self._found, None
+        assert found is not None, "the thread has ended, and is asked once"  # noqa: S101 - an invariant
+        if isinstance(found, Exception):
+            raise found
+        return found
 
 
 def _misses_young_ones(planned: Planned) -> bool:

@@ -634,7 +634,8 @@ def announce(url: str, length: str) -> int:
         connection.putrequest("POST", "/")
         connection.putheader("Content-Length", length)
         connection.endheaders()
-        return connection.getresponse().status
+        with connection.getresponse() as answer:
+            return answer.status
 
 
 def test_a_repeated_event_is_known() -> None:
