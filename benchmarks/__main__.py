@@ -71,6 +71,8 @@ def _read_arguments() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.runs < 1:
         parser.error("--runs must be 1 or more")
+    if arguments.write_docs and arguments.only:
+        parser.error("--write-docs needs every budget: leave --only out")
     arguments.peers = arguments.peers or arguments.all
     return arguments
 

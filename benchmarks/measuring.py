@@ -61,6 +61,24 @@ class Sample:
         """Seconds of the slowest run."""
         return max(run.seconds for run in self.runs)
 
+    def ratio_to(self, other: Sample) -> float:
+        """Return the median of how many times as long it took as `other` in the same round.
+
+        A machine that others use is slow for some rounds; then both are.
+        """
+        return statistics.median(
+            ours.seconds / theirs.seconds for ours, theirs in zip(self.runs, other.runs, strict=True)
+        )
+
+    def __add__(self, other: Sample) -> Sample:
+        """Return what both take together, round by round."""
+        return Sample(
+            tuple(
+                Run(one.seconds + two.seconds, max(one.megabytes, two.megabytes))
+                for one, two in zip(self.runs, other.runs, strict=True)
+            )
+        )
+
     @property
     def megabytes(self) -> float:
         """The largest peak of memory."""

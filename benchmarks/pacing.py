@@ -24,7 +24,7 @@ class Pacing:
     most_refused: int
     """429s in the window that has most of them."""
     disobeyed: int
-    """Requests sent after an answer said to wait (`Retry-After`, or nothing remaining), before that was over."""
+    """Requests sent after an answer said to wait (a 429, or nothing remaining), before that was over."""
 
 
 def floor(requests: int, limit: int, window: float) -> float:

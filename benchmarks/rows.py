@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 Bound = Literal["at most", "at least", "exactly"]
 _SIGNS: dict[Bound, str] = {"at most": "≤", "at least": "≥", "exactly": "="}
 TIMES = "×"  # noqa: RUF001 (the sign of a ratio, not a letter)
-_MILLI = 0.001
 _HUNDRED = 100
 
 
@@ -32,10 +31,15 @@ class Quantity:
         return cls(sample.seconds, "s", sample.fastest, sample.slowest)
 
     def __str__(self) -> str:
-        text = _words(self.value, self.unit)
+        """Return it with about three digits; times below a second are in milliseconds."""
+        in_milliseconds = self.unit == "s" and self.value < 1
+        scale, unit = (1_000, "ms") if in_milliseconds else (1, self.unit)
+        if self.value == 1 and unit == "requests":
+            unit = "request"
+        text = f"{_digits(self.value * scale, unit)} {unit}"
         if self.low is None or self.high is None:
             return text
-        return f"{text} ({_digits(self.low, self.unit)} to {_digits(self.high, self.unit)})"
+        return f"{text} ({_digits(self.low * scale, unit)} to {_digits(self.high * scale, unit)})"
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,7 @@ def ratio(
         Quantity.seconds(sample),
         Quantity.seconds(against),
         baseline,
-        sample.seconds / against.seconds,
+        sample.ratio_to(against),
         None if at_most is None else Limit("at most", at_most),
     )
 
@@ -135,15 +139,7 @@ def exact(budget: str, what: str, found: Counter[str], expected: Counter[str]) -
     )
 
 
-def _words(value: float, unit: str) -> str:
-    if unit == "s" and value < 1:
-        return f"{_digits(value, unit)} ms"
-    return f"{_digits(value, unit)} {unit.removesuffix('s') if value == 1 and unit != 's' else unit}"
-
-
 def _digits(value: float, unit: str) -> str:
-    """Return about three digits; times below a second are in milliseconds."""
-    if unit == "s" and value < 1:
-        value /= _MILLI
-        return f"{value:.1f}" if value < _HUNDRED else f"{value:.0f}"
-    return f"{value:.2f}" if unit == "s" else f"{value:,.0f}"
+    if unit == "s":
+        return f"{value:.2f}"
+    return f"{value:.1f}" if unit == "ms" and value < _HUNDRED else f"{value:,.0f}"

@@ -67,6 +67,6 @@ def _compare(budget: str, name: str, make: MakeCommand, size: int, bench: Bench)
         Quantity.seconds(samples["plan"]),
         Quantity.seconds(samples["peer"]),
         f"{name}, as many",
-        samples["peer"].seconds / samples["plan"].seconds,
+        samples["peer"].ratio_to(samples["plan"]),
         None if limit is None else Limit("at least", limit),
     )

@@ -132,7 +132,7 @@ def _lines(series: Series, across: _Axis, up: _Axis) -> list[str]:
 
 
 def _labels(series: Series, across: _Axis, up: _Axis) -> list[str]:
-    """Name each line at its end; where two names would meet, the lower one gives way."""
+    """Name each line beside its end, or above where it ends early; names that would meet give way."""
     ends = sorted(
         (up.place(points[-1][1]), across.place(points[-1][0]), number, name)
         for number, (name, points) in enumerate(series.items())
@@ -140,11 +140,13 @@ def _labels(series: Series, across: _Axis, up: _Axis) -> list[str]:
     taken: list[tuple[float, float]] = []
     drawn = []
     for end_y, x, number, name in ends:
-        y = end_y
+        early = x < across.end
+        y = end_y - _LABEL_HEIGHT if early else end_y
         while any(abs(x - tx) < _LABEL_WIDTH and abs(y - ty) < _LABEL_HEIGHT for tx, ty in taken):
             y += 1
         taken.append((x, y))
-        drawn.append(_text(x + 9, y + 4, name, f"f{number}"))
+        place, anchor = (x, "middle") if early else (x + 9, "start")
+        drawn.append(_text(place, y + 4, name, f"f{number}", anchor))
     return drawn
 
 
