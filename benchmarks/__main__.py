@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 BUDGETS = tuple(f"P{number}" for number in range(1, 11))
 _SIZES = (10, 1_000, 10_000)
 _ALL_SIZES = (*_SIZES, 100_000)
+_DESCRIPTION = """\
+Times whole commands on generated fleets, against baselines in the same run, and holds them to the budgets of
+docs/performance.md. Prints a table; progress goes to stderr. Without options it takes some minutes."""
 _DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
@@ -56,7 +59,7 @@ def main() -> None:
 
 
 def _read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="script/bench", description=_DESCRIPTION)
     parser.add_argument(
         "--all", action="store_true", help="100,000 webhooks, windows of a minute, and --peers"
     )
