@@ -1,0 +1,68 @@
+"""What is measured, and the programs that it is compared with."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from benchmarks.measuring import Command
+from benchmarks.records import LISTING_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_PARSE_YAML = """
+import pathlib, yaml
+for path in pathlib.Path("manifests").iterdir():
+    for document in yaml.load_all(path.read_bytes(), yaml.CSafeLoader):
+        pass
+"""
+_CLICK = "import click; click.command()(lambda: None)(['--help'])"
+# `http.client` is the lightest that there is, so this is the hardest baseline.
+_LIST_METADATA = f"""
+import http.client, json, os
+connection = http.client.HTTPConnection(os.environ["VAULT_ADDR"].removeprefix("http://"))
+connection.request("LIST", {LISTING_PATH!r}, headers={{"X-Vault-Token": os.environ["VAULT_TOKEN"]}})
+json.loads(connection.getresponse().read())
+"""
+_IMPORTS_ALONE = "import http.client, json, os"
+
+
+def reconciler(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> Command:
+    """Return our own command line."""
+    return Command((sys.executable, "-m", "reconciler", *arguments), folder, environ or {})
+
+
+def plan(folder: Path, environ: Mapping[str, str]) -> Command:
+    """Return a plan that fails if anything is to be done."""
+    return reconciler(folder, "plan", "--exit-code", "--no-progress", environ=environ)
+
+
+def parse_yaml(folder: Path) -> Command:
+    """Return PyYAML's `CSafeLoader` alone, over the same files. It checks nothing and keeps nothing."""
+    return _python(folder, _PARSE_YAML)
+
+
+def bare_click(folder: Path) -> Command:
+    """Return a click program that has nothing but `--help`."""
+    return _python(folder, _CLICK)
+
+
+def bare_python(folder: Path) -> Command:
+    """Return Python that does nothing."""
+    return _python(folder, "pass")
+
+
+def list_metadata(folder: Path, environ: Mapping[str, str]) -> Command:
+    """Return a program that fetches all metadata from OpenBao in one request and parses it."""
+    return _python(folder, _LIST_METADATA, environ)
+
+
+def list_nothing(folder: Path) -> Command:
+    """Return what `list_metadata` needs before it does anything."""
+    return _python(folder, _IMPORTS_ALONE)
+
+
+def _python(folder: Path, code: str, environ: Mapping[str, str] | None = None) -> Command:
+    return Command((sys.executable, "-c", code), folder, environ or {})

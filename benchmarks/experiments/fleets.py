@@ -1,0 +1,114 @@
+"""P1, P3, P4, P6: whole commands on generated fleets."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.baselines import list_metadata, list_nothing, parse_yaml, plan, reconciler
+from benchmarks.bench import MANY, ONE, Bench, Experiment
+from benchmarks.measuring import in_turn
+from benchmarks.rows import Limit, Quantity, Row, ratio
+from benchmarks.servers import openbao, stand_ins
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.measuring import Sample
+
+_THOUSAND, _BUDGETED, _LARGEST = 1_000, 10_000, 100_000
+_MEGABYTES = {_BUDGETED: 60, _LARGEST: 170}
+_LOADER = "`CSafeLoader` alone"
+_SHAPES = (ONE, MANY)
+
+
+def experiments(sizes: Sequence[int]) -> list[Experiment]:
+    """Return those for fleets of these sizes, the growth last."""
+    made = []
+    for size in sizes:
+        for per_file in _SHAPES:
+            title = f"{size:,} webhooks, {'one' if per_file == ONE else per_file} a file"
+            made.append(Experiment(("P6",), f"validate of {title}", partial(_validate, size, per_file)))
+            made.append(Experiment(("P1", "P3", "P4"), f"plan of {title}", partial(_plan, size, per_file)))
+    if _BUDGETED in sizes:
+        made.append(Experiment(("P1",), f"plan of {_BUDGETED:,} with a real OpenBao", _plan_on_openbao))
+    made.append(Experiment(("P3",), "growth", _growth))
+    return made
+
+
+def _validate(size: int, per_file: int, bench: Bench) -> Iterator[Row]:
+    fleet = bench.fleet(size, per_file)
+    commands = {"validate": reconciler(fleet.folder, "validate"), "yaml": parse_yaml(fleet.folder)}
+    samples = in_turn(commands, bench.runs_at(size))
+    if per_file == MANY:
+        bench.keep("validate", size, samples["validate"])
+    at_most = 0.6 if size == _BUDGETED else None
+    yield ratio("P6", f"`validate` of {fleet.title}", samples["validate"], _LOADER, samples["yaml"], at_most)
+
+
+def _plan(size: int, per_file: int, bench: Bench) -> Iterator[Row]:
+    fleet = bench.fleet(size, per_file)
+    with stand_ins(fleet) as servers:
+        commands = {
+            "plan": plan(fleet.folder, servers.environ),
+            "yaml": parse_yaml(fleet.folder),
+            "listing": list_metadata(fleet.folder, servers.environ),
+            "nothing": list_nothing(fleet.folder),
+        }
+        samples = in_turn(commands, bench.runs_at(size))
+    if per_file == MANY:
+        bench.keep("plan", size, samples["plan"])
+        bench.keep("CSafeLoader", size, samples["yaml"])
+    at_most = 0.7 if size == _BUDGETED else None
+    yield ratio(
+        "P1", f"`plan` of {fleet.title}, unchanged", samples["plan"], _LOADER, samples["yaml"], at_most
+    )
+    needs = samples["listing"].megabytes - samples["nothing"].megabytes
+    yield _memory(f"`plan` of {fleet.title}: peak", samples["plan"], needs, _MEGABYTES.get(size))
+
+
+def _memory(what: str, sample: Sample, listing: float, allowed: float | None) -> Row:
+    return Row(
+        "P4",
+        what,
+        Quantity(sample.megabytes, "MB"),
+        Quantity(listing, "MB"),
+        "the raw metadata listing alone",
+        sample.megabytes - listing,
+        None if allowed is None else Limit("at most", allowed, "MB + the listing"),
+    )
+
+
+def _plan_on_openbao(bench: Bench) -> Iterator[Row]:
+    fleet = bench.fleet(_BUDGETED)
+    with openbao(fleet) as environ:
+        commands = {
+            "plan": plan(fleet.folder, environ),
+            "yaml": parse_yaml(fleet.folder),
+            "listing": list_metadata(fleet.folder, environ),
+        }
+        samples = in_turn(commands, bench.runs)
+    what = f"`plan` of {fleet.title}, unchanged, with a real OpenBao"
+    alone = samples["yaml"] + samples["listing"]
+    yield ratio("P1", what, samples["plan"], f"{_LOADER} + the raw metadata listing alone", alone, 1.0)
+
+
+def _growth(bench: Bench) -> Iterator[Row]:
+    what = "time for each further webhook, 10,000 to 100,000"
+    taken = bench.growth.get("plan", {})
+    if _LARGEST not in taken:
+        yield Row("P3", what, problem="100,000 webhooks are measured with --all")
+        return
+    small, large = (
+        (taken[many].seconds - taken[few].seconds) / (many - few) * 1_000_000
+        for few, many in ((_THOUSAND, _BUDGETED), (_BUDGETED, _LARGEST))
+    )
+    yield Row(
+        "P3",
+        what,
+        Quantity(large, "µs"),
+        Quantity(small, "µs"),
+        "1,000 to 10,000",
+        large / small,
+        Limit("at most", 1.1),
+    )

@@ -1,0 +1,129 @@
+"""Whole processes, in turn: what each takes, over several runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_STOPWATCH = Path(__file__).with_name("stopwatch.py")
+_LAST_WORDS = 600
+
+
+class CommandFailed(Exception):
+    """A command failed: its time would mean nothing. The text has its last words."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program with its arguments, where it runs and what is added to its environment."""
+
+    arguments: tuple[str, ...]
+    folder: Path
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command."""
+
+    seconds: float
+    megabytes: float
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Several runs of one command."""
+
+    runs: tuple[Run, ...]
+
+    @property
+    def seconds(self) -> float:
+        """The median."""
+        return statistics.median(run.seconds for run in self.runs)
+
+    @property
+    def fastest(self) -> float:
+        """Seconds of the fastest run."""
+        return min(run.seconds for run in self.runs)
+
+    @property
+    def slowest(self) -> float:
+        """Seconds of the slowest run."""
+        return max(run.seconds for run in self.runs)
+
+    def ratio_to(self, other: Sample) -> float:
+        """Return the median of how many times as long it took as `other` in the same round.
+
+        A machine that others use is slow for some rounds; then both are.
+        """
+        return statistics.median(
+            ours.seconds / theirs.seconds for ours, theirs in zip(self.runs, other.runs, strict=True)
+        )
+
+    def __add__(self, other: Sample) -> Sample:
+        """Return what both take together, round by round."""
+        return Sample(
+            tuple(
+                Run(one.seconds + two.seconds, max(one.megabytes, two.megabytes))
+                for one, two in zip(self.runs, other.runs, strict=True)
+            )
+        )
+
+    @property
+    def megabytes(self) -> float:
+        """The largest peak of memory."""
+        return max(run.megabytes for run in self.runs)
+
+
+def in_turn(commands: Mapping[str, Command], runs: int) -> dict[str, Sample]:
+    """Run each command `runs` times, one after another in each round. A round before them warms the caches.
+
+    Raises:
+        CommandFailed: one failed.
+    """
+    taken: dict[str, list[Run]] = {name: [] for name in commands}
+    for number in range(runs + 1):
+        for name, command in commands.items():
+            run = run_once(command)
+            if number:
+                taken[name].append(run)
+    return {name: Sample(tuple(those)) for name, those in taken.items()}
+
+
+def run_once(command: Command) -> Run:
+    """Run a command.
+
+    Raises:
+        CommandFailed: it failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="reconciler-bench-home-") as home:
+        report, complaints = Path(home, "report"), Path(home, "stderr")
+        # To a file: reading along here would cost some of the two cores.
+        with complaints.open("wb") as stderr:
+            subprocess.run(
+                [sys.executable, "-I", "-S", str(_STOPWATCH), str(report), *command.arguments],
+                cwd=command.folder,
+                # Nothing of the user's own is found or changed.
+                env={"PATH": os.environ["PATH"], "HOME": home, "LC_ALL": "C.UTF-8", **command.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                check=False,
+            )
+        found = report.read_text(encoding="utf-8") if report.exists() else '{"code": "no report"}'
+        words = complaints.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:]
+    result = json.loads(found)
+    if result["code"] != 0:
+        name = " ".join(command.arguments[-4:])
+        raise CommandFailed(f"`{name}` ended with {result['code']}: {words or 'it said nothing'}")
+    return Run(result["seconds"], result["megabytes"])

@@ -1,0 +1,72 @@
+"""P2, and what has no budget: tools of other kinds at comparable jobs, from PyPI.
+
+They live in a virtual environment of their own. One that cannot be installed has rows that say so.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from benchmarks.baselines import plan
+from benchmarks.bench import Experiment
+from benchmarks.measuring import in_turn
+from benchmarks.peers import ansible, octodns, terraform
+from benchmarks.peers.environment import install
+from benchmarks.rows import Limit, Quantity, Row
+from benchmarks.servers import stand_ins
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from benchmarks.bench import Bench
+    from benchmarks.measuring import Command
+    from benchmarks.servers import StandIns
+
+    MakeCommand = Callable[[Path, Path, int, StandIns], Command]
+
+_OCTODNS_LIMITS = {10_000: 10, 100_000: 15}
+_ANSIBLE_SIZES = (10, 30)
+_TERRAFORM_SIZES = (100, 1_000, 3_000)
+_FEWEST = 1_000
+
+
+def experiments(sizes: Sequence[int], *, asked_for: bool) -> list[Experiment]:
+    """Return them; where they are not asked for, one row that says how to."""
+    if not asked_for:
+        return [Experiment(("P2",), "octoDNS", _not_asked_for)]
+    octodns_sizes = [size for size in sizes if size >= _FEWEST]
+    jobs: list[tuple[str, str, MakeCommand, Sequence[int]]] = [
+        ("P2", "octoDNS 1.22", octodns.plan_nothing, octodns_sizes),
+        ("", "terraform 0.15", terraform.read_all, _TERRAFORM_SIZES),
+        ("", "ansible's `uri` loop", ansible.ask_for_each, _ANSIBLE_SIZES),
+    ]
+    return [
+        Experiment((budget,), f"{name} with {size:,}", partial(_compare, budget, name, make, size))
+        for budget, name, make, those in jobs
+        for size in those
+    ]
+
+
+def _not_asked_for(_bench: Bench) -> Iterator[Row]:
+    yield Row("P2", "`plan` against octoDNS 1.22", problem="octoDNS is measured with --peers")
+
+
+def _compare(budget: str, name: str, make: MakeCommand, size: int, bench: Bench) -> Iterator[Row]:
+    programs = install()
+    fleet = bench.fleet(size)
+    with stand_ins(fleet) as servers:
+        theirs = make(programs, bench.folder, size, servers)
+        samples = in_turn({"plan": plan(fleet.folder, servers.environ), "peer": theirs}, bench.runs_at(size))
+    bench.keep(name.replace("`", ""), size, samples["peer"])
+    limit = _OCTODNS_LIMITS.get(size) if budget else None
+    yield Row(
+        budget,
+        f"`plan` of {size:,} unchanged: how many times as fast",
+        Quantity.seconds(samples["plan"]),
+        Quantity.seconds(samples["peer"]),
+        f"{name}, as many",
+        samples["peer"].ratio_to(samples["plan"]),
+        None if limit is None else Limit("at least", limit),
+    )

@@ -1,0 +1,60 @@
+"""Rows as a table in Markdown, which reads well on a terminal, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.rows import TIMES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from benchmarks.rows import Row
+
+_HEADINGS = ("", "what", "measured", "against", "ratio", "budget", "")
+_RIGHT = {4}
+
+
+def render_table(rows: Iterable[Row]) -> str:
+    """Return the table; its columns are aligned in the source as well."""
+    lines = [_HEADINGS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
+    rule = ["-" * (width + 1) + (":" if column in _RIGHT else "-") for column, width in enumerate(widths)]
+    written = [_line(line, widths) for line in lines]
+    return "\n".join([written[0], "|" + "|".join(rule) + "|", *written[1:]]) + "\n"
+
+
+def describe(row: Row) -> str:
+    """Return a row as one line of progress."""
+    _, what, measured, against, score, limit, verdict = _cells(row)
+    parts = [measured, against and f"against {against}", score, limit and f"budget {limit}", verdict]
+    return f"{row.budget or 'peer':<4} {what}: {', '.join(filter(None, parts))}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    against = f"{row.baseline} {row.against}".strip() if row.against else row.baseline
+    return (
+        row.budget,
+        row.what,
+        row.problem.replace("|", "\\|").replace("\n", " ") or str(row.measured or ""),
+        against,
+        "" if row.score is None else _score(row),
+        str(row.limit or ""),
+        row.verdict,
+    )
+
+
+def _score(row: Row) -> str:
+    """Return what is held to the budget where it is another number than what was measured."""
+    unit = row.limit.unit if row.limit else TIMES
+    if unit == TIMES:
+        return f"{row.score:.2f} {TIMES}"
+    return f"{row.score:.0f} MB" if unit.startswith("MB") else ""
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    padded = (
+        cell.rjust(width) if column in _RIGHT else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "| " + " | ".join(padded) + " |"
