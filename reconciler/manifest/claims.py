@@ -11,7 +11,6 @@ from reconciler.manifest.files import Unreadable, read_file
 from reconciler.manifest.loader import parse
 from reconciler.manifest.source import Source
 from reconciler.manifest.yaml_problem import YamlRefused
-from reconciler.model import Location
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostics import Diagnostic, Rule
     from reconciler.manifest.document import YamlDocument
+    from reconciler.model import Location
 
 _PATHS = {rules.DUPLICATE_NAME.code: ("metadata", "name"), rules.DUPLICATE_URL.code: ("spec", "url")}
 
@@ -30,23 +30,23 @@ class Claims:
         self._names: dict[str, Location] = {}
         self._urls: dict[str, Location] = {}
 
-    def name(self, name: str, source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-        """Take a name for a manifest; yield the problem that another has it already."""
-        place = Location(source.path, document.line)
+    def name(self, name: str, place: Location, source: Source, document: YamlDocument) -> list[Diagnostic]:
+        """Take a name for the manifest at `place`; return the problem that another has it already."""
         first = self._names.setdefault(name, place)
-        if first is not place:
-            message = f"another manifest has the name `{name}` already"
-            hint = "a name is unique in its organization"
-            yield _clash(rules.DUPLICATE_NAME, message, hint, source, document, first)
+        if first is place:
+            return []
+        message = f"another manifest has the name `{name}` already"
+        hint = "a name is unique in its organization"
+        return [_clash(rules.DUPLICATE_NAME, message, hint, source, document, first)]
 
-    def url(self, url: str, source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-        """Take a URL for a manifest; yield the problem that another has it already."""
-        place = Location(source.path, document.line)
+    def url(self, url: str, place: Location, source: Source, document: YamlDocument) -> list[Diagnostic]:
+        """Take a URL for the manifest at `place`; return the problem that another has it already."""
         first = self._urls.setdefault(normalize_url(url), place)
-        if first is not place:
-            message = "another manifest has this URL already"
-            hint = "declare one webhook with the events of both"
-            yield _clash(rules.DUPLICATE_URL, message, hint, source, document, first)
+        if first is place:
+            return []
+        message = "another manifest has this URL already"
+        hint = "declare one webhook with the events of both"
+        return [_clash(rules.DUPLICATE_URL, message, hint, source, document, first)]
 
 
 def _clash(

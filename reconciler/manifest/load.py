@@ -195,24 +195,23 @@ class _Loader:
         for bad in find_bad_values(document.value, told):
             yield source.finding(bad.rule, bad.message, document, bad.path, bad.hint)
         name, url = _part(document.value, _NAME), _part(document.value, _URL)
+        place = Location(source.path, document.line)
         if isinstance(name, str) and self._schema.accepts(_minimal(name)):
-            yield from self._claims.name(name, source, document)
+            yield from self._claims.name(name, place, source, document)
         if isinstance(url, str) and not any(each.path == _URL for each in violations) and not bad_url:
-            yield from self._claims.url(url, source, document)
+            yield from self._claims.url(url, place, source, document)
 
     def _examine(self, source: Source, document: YamlDocument) -> tuple[Webhook | None, list[Diagnostic]]:
         """Return the webhook of a manifest that satisfies the schema, if it means one, and its problems."""
-        value = document.value
+        value, place = document.value, Location(source.path, document.line)
         if self._policy:
             self._policy.count(source, document)
-        problems = [
-            *self._breaks_policy(source, document),
-            *self._check_events(source, document),
-            *self._claims.name(value["metadata"]["name"], source, document),
-        ]
-        problems += _bad_url(source, document) or self._claims.url(value["spec"]["url"], source, document)
+        problems = self._breaks_policy(source, document) + self._check_events(source, document)
+        problems += self._claims.name(value["metadata"]["name"], place, source, document)
+        bad_url = _bad_url(source, document)
+        problems += bad_url or self._claims.url(value["spec"]["url"], place, source, document)
         try:
-            webhook = self._build(value, Location(source.path, document.line))
+            webhook = self._build(value, place)
         except BadValue:
             bad_values = find_bad_values(value)
             problems += [source.finding(b.rule, b.message, document, b.path, b.hint) for b in bad_values]

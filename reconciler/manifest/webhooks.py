@@ -12,7 +12,7 @@ from reconciler.manifest.words import foreign, suggestion
 from reconciler.model import NO_OVERLAP, DeletionPolicy, Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from reconciler.diagnostics import Rule
     from reconciler.model import Location
@@ -33,6 +33,10 @@ OLDER_EVENTS = ("agent.completed", "issue.detected")
 MAX_OVERLAP = timedelta(days=90)
 
 _MOST_EVENTS = 100
+_POLICIES: dict[str | None, DeletionPolicy] = {
+    None: DeletionPolicy.DELETE,
+    **{policy.value: policy for policy in DeletionPolicy},
+}
 _ACCEPTED = frozenset(KNOWN_EVENTS + OLDER_EVENTS)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION_PART = re.compile(r"([0-9]+)([smhd])")
@@ -78,7 +82,7 @@ class Builder:
             spec.get("description"),
             self._shared_labels(metadata.get("labels")),
             metadata.get("annotations", _NO_TEXTS),
-            DeletionPolicy(spec.get("deletionPolicy", DeletionPolicy.DELETE)),
+            _POLICIES[spec.get("deletionPolicy")],
             parse_time(secret["createdAfter"]) if "createdAfter" in secret else None,
             parse_overlap(secret["overlap"]) if "overlap" in secret else NO_OVERLAP,
             spec.get("allowEventGap", False),
@@ -99,17 +103,24 @@ class Builder:
         return self._labels.setdefault(tuple(labels.items()), labels) if labels else _NO_TEXTS
 
 
-def unknown_events(events: Sequence[Any]) -> Iterator[tuple[int, str, str]]:
-    """Yield index, sentence and hint for each text among `events` that is no event type.
+def unknown_events(events: Sequence[Any]) -> list[tuple[int, str, str]]:
+    """Return index, sentence and hint for each text among `events` that is no event type.
 
     More than the schema allows are not looked at: the comparisons would take seconds.
     """
-    for index, event in enumerate(events[:_MOST_EVENTS]):
-        if isinstance(event, str) and event not in _ACCEPTED:
-            similar = suggestion(event, KNOWN_EVENTS)
-            hint = f"did you mean `{similar}`?" if similar else "event types: " + ", ".join(KNOWN_EVENTS)
-            name = f"{quoted}{foreign(event)}" if (quoted := shown(event)) else "this"
-            yield index, f"{name} is no event type of the API", hint
+    return [
+        _unknown(index, event)
+        for index, event in enumerate(events[:_MOST_EVENTS])
+        if isinstance(event, str) and event not in _ACCEPTED
+    ]
+
+
+def _unknown(index: int, event: str) -> tuple[int, str, str]:
+    """Return index, sentence and hint for an unknown event type."""
+    similar = suggestion(event, KNOWN_EVENTS)
+    hint = f"did you mean `{similar}`?" if similar else "event types: " + ", ".join(KNOWN_EVENTS)
+    name = f"{quoted}{foreign(event)}" if (quoted := shown(event)) else "this"
+    return index, f"{name} is no event type of the API", hint
 
 
 def find_bad_values(
