@@ -56,9 +56,10 @@ def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
     except ValueError:
         return Unreadable("the path holds a null character")
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             return Unreadable("it is no regular file")
-        return _read(descriptor)
+        return _read(descriptor, found.st_size)
     except OSError as error:
         return _unreadable(error)
     finally:
@@ -133,10 +134,10 @@ def _once(
             yield path, content
 
 
-def _read(descriptor: int) -> bytes | Unreadable:
-    """Read an open file to its end, or to the limit."""
+def _read(descriptor: int, size: int) -> bytes | Unreadable:
+    """Read an open file, which had `size` bytes when it was opened, to its end or to the limit."""
     data = os.read(descriptor, _CHUNK)
-    if len(data) < _CHUNK and not os.read(descriptor, 1):
+    if len(data) == size:
         return data
     os.lseek(descriptor, 0, os.SEEK_SET)
     with open(descriptor, "rb", closefd=False) as file:
