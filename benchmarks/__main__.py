@@ -40,6 +40,8 @@ def main() -> None:
     arguments = _read_arguments()
     only = frozenset(arguments.only)
     rows: list[Row] = []
+    # At the start: the load is then that of others.
+    machine = describe_machine()
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as name:
         bench = Bench(Path(name), arguments.runs)
         for experiment in _chosen(arguments, only):
@@ -50,12 +52,12 @@ def main() -> None:
     table = render_table(sorted(rows, key=_order))
     print(table, end="")
     if arguments.json:
-        _write_json(arguments.json, rows, bench)
+        _write_json(arguments.json, machine, rows, bench)
     if arguments.plot:
         write_plot(arguments.plot / "growth.svg", bench.growth)
     if arguments.write_docs:
         write_plot(_DOCUMENT.with_name("performance-growth.svg"), bench.growth)
-        write_document(_DOCUMENT, table, describe_machine())
+        write_document(_DOCUMENT, table, machine)
 
 
 def _read_arguments() -> argparse.Namespace:
@@ -111,12 +113,12 @@ def _order(row: Row) -> int:
     return BUDGETS.index(row.budget) if row.budget else len(BUDGETS)
 
 
-def _write_json(path: Path, rows: list[Row], bench: Bench) -> None:
+def _write_json(path: Path, machine: dict[str, str], rows: list[Row], bench: Bench) -> None:
     growth = {
         series: {str(size): sample.seconds for size, sample in points.items()}
         for series, points in bench.growth.items()
     }
-    value = {"machine": describe_machine(), "rows": [row.to_json() for row in rows], "growth_seconds": growth}
+    value = {"machine": machine, "rows": [row.to_json() for row in rows], "growth_seconds": growth}
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

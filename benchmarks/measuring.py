@@ -71,10 +71,17 @@ class Sample:
         )
 
     def __add__(self, other: Sample) -> Sample:
-        """Return what both take together, round by round."""
+        """Return the times of both together, round by round."""
+        return self._paired(other, +1)
+
+    def __sub__(self, other: Sample) -> Sample:
+        """Return how much longer it took than `other`, round by round."""
+        return self._paired(other, -1)
+
+    def _paired(self, other: Sample, sign: int) -> Sample:
         return Sample(
             tuple(
-                Run(one.seconds + two.seconds, max(one.megabytes, two.megabytes))
+                Run(one.seconds + sign * two.seconds, max(one.megabytes, two.megabytes))
                 for one, two in zip(self.runs, other.runs, strict=True)
             )
         )

@@ -101,12 +101,13 @@ def _slow_pages(bench: Bench) -> Iterator[Row]:
         }
         samples = in_turn(commands, bench.runs)
     slept, start = math.ceil(_LIVE / PAGE) * _PAUSE, samples["start"].seconds
+    taken = samples["plan"] - samples["start"]
     yield Row(
         "P10",
         f"`plan` of {fleet.title}, 30 ms a page, less start-up ({start:.2f} s: a plan of one)",
-        Quantity(samples["plan"].seconds - start, "s"),
+        Quantity.seconds(taken),
         Quantity(slept, "s"),
         "the pauses of all pages",
-        (samples["plan"].seconds - start) / slept,
+        taken.seconds / slept,
         Limit("at most", 1.15),
     )

@@ -30,7 +30,7 @@ _PLANNED = (0, 100, 101, 10_000)
 _ON_VAULT = 50
 _SMALL, _LARGE = 100, 1_000
 _CREATED, _DELETED = 20, 5
-_PAGES, _METADATA = "pages", "listing of all metadata"
+_PAGES, _METADATA = "GET", "LIST of all metadata"
 _DETAILED = "LIST secret/detailed-metadata"
 _UNLIMITED = Behavior(rate_limit=10_000_000)
 
@@ -114,6 +114,4 @@ def _count_apply(bench: Bench, size: int) -> tuple[Counter[str], int]:
 
 
 def _kind(request: LoggedRequest) -> str:
-    if request.method == "GET":
-        return _PAGES
     return "POST of a test" if request.path.endswith("/test") else request.method

@@ -21,6 +21,7 @@ def describe_machine() -> dict[str, str]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "reconciler": __version__,
         **{name: version(name) for name in _LIBRARIES},
+        "load": f"{os.getloadavg()[0]:.1f}",
     }
 
 

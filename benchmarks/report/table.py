@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from benchmarks.rows import TIMES
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("", "what", "measured", "against", "ratio", "budget", "")
 _RIGHT = {4}
+_LONGEST = 100
 
 
 def render_table(rows: Iterable[Row]) -> str:
@@ -27,7 +29,13 @@ def render_table(rows: Iterable[Row]) -> str:
 def describe(row: Row) -> str:
     """Return a row as one line of progress."""
     _, what, measured, against, score, limit, verdict = _cells(row)
-    parts = [measured, against and f"against {against}", score, limit and f"budget {limit}", verdict]
+    parts = [
+        row.problem or measured,
+        against and f"against {against}",
+        score,
+        limit and f"budget {limit}",
+        verdict,
+    ]
     return f"{row.budget or 'peer':<4} {what}: {', '.join(filter(None, parts))}"
 
 
@@ -36,7 +44,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.budget,
         row.what,
-        row.problem.replace("|", "\\|").replace("\n", " ") or str(row.measured or ""),
+        _brief(row.problem) or str(row.measured or ""),
         against,
         "" if row.score is None else _score(row),
         str(row.limit or ""),
@@ -44,12 +52,17 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
+def _brief(problem: str) -> str:
+    """Return a problem in a cell; the whole of it was shown when it came up."""
+    return shorten(problem, _LONGEST, placeholder=" …").replace("|", "\\|")
+
+
 def _score(row: Row) -> str:
     """Return what is held to the budget where it is another number than what was measured."""
-    unit = row.limit.unit if row.limit else TIMES
-    if unit == TIMES:
-        return f"{row.score:.2f} {TIMES}"
-    return f"{row.score:.0f} MB" if unit.startswith("MB") else ""
+    if row.measured is not None and row.measured.unit == "MB":
+        return f"{row.score:.0f} MB"
+    is_ratio = row.limit is None or row.limit.unit == TIMES
+    return f"{row.score:.2f} {TIMES}" if is_ratio else ""
 
 
 def _line(cells: tuple[str, ...], widths: list[int]) -> str:
