@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.vault.failures import Purpose
 
 _MAX_WORDS = 200
+_CHUNK = 65_536
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 # A date beyond these is nobody's clock.
 _YEARS = range(1970, 9000)
@@ -38,14 +39,26 @@ class Answer:
     """Vault's own time, from the `Date` header."""
 
 
-def interpret(response: requests.Response, purpose: Purpose) -> Answer:
-    """Return what `response` says.
+def read_text(response: requests.Response) -> str | None:
+    """Read the body to its end; None where it is no UTF-8."""
+    data = bytearray()
+    for chunk in response.iter_content(_CHUNK):
+        # Not as a list of pieces: their memory would be kept between others.
+        data += chunk
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def interpret(response: requests.Response, text: str | None, purpose: Purpose) -> Answer:
+    """Return what `response` says; `text` is its body, as `read_text` gives it.
 
     Raises:
         StoreError: it is a refusal, or nothing that Vault would say.
     """
     status = response.status_code
-    body = _json_object(response)
+    body = _json_object(text)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
     if body is None or status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
@@ -61,9 +74,9 @@ def interpret(response: requests.Response, purpose: Purpose) -> Answer:
     return Answer(data, auth, found=status == HTTPStatus.OK, at=_date(response))
 
 
-def _json_object(response: requests.Response) -> dict[str, Any] | None:
+def _json_object(text: str | None) -> dict[str, Any] | None:
     try:
-        body = json.loads(response.content)
+        body = json.loads(text or "")
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None

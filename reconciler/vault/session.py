@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
 from reconciler.urls import is_loopback
-from reconciler.vault.answers import interpret
+from reconciler.vault.answers import interpret, read_text
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.failures import Denied, NoAnswer, NotFound, Purpose, Rejected, retry_delay, translate
 
@@ -186,10 +186,11 @@ class VaultSession:
         client.token = token.reveal() if token else ""
         try:
             response = send(client)
+            text = read_text(response)
         except (VaultError, requests.RequestException, HTTPError, OSError) as error:
             # The original may hold the token (a header) or a secret (a body): it is cut off.
             raise translate(error, self.address, purpose) from None
-        return interpret(response, purpose)
+        return interpret(response, text, purpose)
 
     def _client(self) -> hvac.Client:
         """Return this thread's client: neither hvac's nor requests' may be shared."""
@@ -208,6 +209,8 @@ class VaultSession:
         connections.auth = _add_nothing
         # Proxies of the environment count, but not for loopback: plain HTTP through one shows the token.
         connections.trust_env = not self._on_loopback
+        # We read the body ourselves: all metadata of a large fleet is not to be kept as bytes and as text.
+        connections.stream = True
         return hvac.Client(
             url=self.address,
             # None would make hvac look into the environment and ~/.vault-token.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from hvac import exceptions as hvac_exceptions
 from urllib3.exceptions import HTTPError
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
-from reconciler.vault.answers import interpret
+from reconciler.vault.answers import Answer, interpret, read_text
 from reconciler.vault.failures import (
     Denied,
     NoAnswer,
@@ -37,9 +38,14 @@ def response(
     """Return an answer as requests would give it."""
     answer = requests.Response()
     answer.status_code = status
-    answer._content = (json.dumps(body) if text is None else text).encode()
+    answer.raw = io.BytesIO((json.dumps(body) if text is None else text).encode())
     answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
     return answer
+
+
+def interpreted(response: requests.Response, purpose: Purpose) -> Answer:
+    """Return what an answer means, once it is read."""
+    return interpret(response, read_text(response), purpose)
 
 
 def all_of(module: Any, base: type[Exception]) -> list[type[Exception]]:
@@ -135,17 +141,17 @@ def test_words_are_quoted_only_where_no_secret_can_be() -> None:
     """Vault's words help on metadata, and are withheld where a server could echo a secret."""
     echo = {"errors": [f"cannot store {CANARY}"]}
     with pytest.raises(StoreError) as confidential:
-        interpret(response(400, echo), READ)
+        interpreted(response(400, echo), READ)
     assert CANARY not in confidential.value.message
     with pytest.raises(StoreError, match="cannot store"):
-        interpret(response(400, echo), LIST)
+        interpreted(response(400, echo), LIST)
 
 
 def test_words_cannot_forge_lines() -> None:
     """Control characters in Vault's words become spaces, and long words are cut."""
     body = {"errors": ["a\n::error::b\x1b[1m\u2028c", 7, "x" * 1000]}
     with pytest.raises(StoreError) as refused:
-        interpret(response(400, body), LIST)
+        interpreted(response(400, body), LIST)
     assert refused.value.message.isprintable()
     assert len(refused.value.message) < 400
 
@@ -168,14 +174,14 @@ GARBAGE = [
 def test_what_is_not_vaults_shape_is_refused(answer: requests.Response) -> None:
     """HTML, another JSON, and a proxy's 404, are no answers: above all they do not mean "absent"."""
     with pytest.raises(NoAnswer, match="not one that Vault gives") as refused:
-        interpret(answer, READ)
+        interpreted(answer, READ)
     assert not refused.value.retriable
 
 
 def test_an_html_error_page_is_judged_by_its_status() -> None:
     """A gateway's error page is a failure to answer, not nonsense."""
     with pytest.raises(NoAnswer, match="HTTP 502"):
-        interpret(response(502, text="<html>bad gateway</html>"), LIST)
+        interpreted(response(502, text="<html>bad gateway</html>"), LIST)
 
 
 @pytest.mark.parametrize(
@@ -187,21 +193,21 @@ def test_retry_after_is_read_in_seconds(header: str | None, expected: float | No
     if header is not None:
         answer.headers["Retry-After"] = header
     with pytest.raises(NoAnswer) as refused:
-        interpret(answer, LIST)
+        interpreted(answer, LIST)
     assert refused.value.wait == expected
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 02 Nov 2026 12:00:00"])
 def test_a_strange_date_is_no_date(date: str) -> None:
     """Without a usable `Date` header the answer has no time."""
-    answer = interpret(response(200, {"data": {"a": 1}}, Date=date), READ)
+    answer = interpreted(response(200, {"data": {"a": 1}}, Date=date), READ)
     assert answer.at is None
     assert answer.data == {"a": 1}
 
 
 def test_an_empty_answer_is_an_answer() -> None:
     """Vault says 204 where there is nothing to say; the body does not count."""
-    answer = interpret(response(204, text="", Date="Mon, 02 Nov 2026 12:00:00 GMT"), READ)
+    answer = interpreted(response(204, text="", Date="Mon, 02 Nov 2026 12:00:00 GMT"), READ)
     assert (answer.data, answer.found) == ({}, True)
     assert answer.at is not None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from reconciler.ledger import Current, Document, Ledger
 from reconciler.model import Secret
 from reconciler.plan.project import project
 from reconciler.ports import VersionState
-from reconciler.vault.answers import Answer, interpret
+from reconciler.vault.answers import Answer, interpret, read_text
 from reconciler.vault.failures import Purpose
 from reconciler.vault.metadata import (
     UnexpectedShape,
@@ -177,15 +178,20 @@ def response(status: int, body: bytes, headers: dict[str, str]) -> requests.Resp
     """Return an answer as requests would give it."""
     answer = requests.Response()
     answer.status_code = status
-    answer._content = body
+    answer.raw = io.BytesIO(body)
     answer.headers.update(headers)
     return answer
+
+
+def interpreted(response: requests.Response, purpose: Purpose) -> Answer:
+    """Return what an answer means, once it is read."""
+    return interpret(response, read_text(response), purpose)
 
 
 @pytest.mark.parametrize("date", ODD_DATES)
 def test_a_date_that_is_nobodys_clock(date: str) -> None:
     """A `Date` beyond the calendar, or at its edge, is no time of Vault's."""
-    answer = interpret(
+    answer = interpreted(
         response(200, b'{"data": {"a": 1}}', {"Date": date}), Purpose("read", "secret/data/ci")
     )
     assert answer.at is None
@@ -204,7 +210,7 @@ def test_any_answer(status: int, body: bytes, header: str, value: str, confident
     """Whatever comes as an answer is one, or one of our errors in a line that can be written."""
     purpose = Purpose("read", "secret/data/ci", confidential=confidential)
     try:
-        answer = interpret(response(status, body, {header: value}), purpose)
+        answer = interpreted(response(status, body, {header: value}), purpose)
     except StoreError as error:
         told = error
     else:
