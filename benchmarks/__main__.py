@@ -41,7 +41,7 @@ def main() -> None:
     only = frozenset(arguments.only)
     rows: list[Row] = []
     # At the start: the load is then that of others.
-    machine = describe_machine()
+    machine = describe_machine() | {"runs": str(arguments.runs)}
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as name:
         bench = Bench(Path(name), arguments.runs)
         for experiment in _chosen(arguments, only):
