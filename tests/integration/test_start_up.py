@@ -35,13 +35,14 @@ NOT_FOR_A_PREVIEW = {
 
 
 def _loaded_by(*args: str, folder: Path | None = None, environ: dict[str, str] | None = None) -> set[str]:
-    """Return the modules that the program has loaded at its end, beside those that this Python begins with."""
+    """Return the modules that the program has loaded at its end, without those that Python begins with."""
     program = (
         "import sys; before = set(sys.modules)\n"
         "from reconciler.cli import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
-        "print('\\n'.join(name for name, it in sys.modules.items() if it and name not in before), file=sys.stderr)"
+        "loaded = {name for name, module in sys.modules.items() if module} - before\n"
+        "print('\\n'.join(loaded), file=sys.stderr)"
     )
     command = [sys.executable, "-c", program, *args]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environ)
