@@ -15,11 +15,11 @@ from reconciler.apply.audit import AuditLog, Auditor
 from reconciler.apply.journal import Journal
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.interrupt import stop_on_signal
-from reconciler.cli.output import write_note, write_problems, write_result
+from reconciler.cli.output import write_problems, write_result
 from reconciler.cli.planfile import read_plan_file
 from reconciler.cli.preview import rendered_plan
 from reconciler.cli.wiring import for_each, load_sites
-from reconciler.errors import ExitCode, GuardRefused, InvalidInput, ReconcilerError, UsageError
+from reconciler.errors import ExitCode, InvalidInput, ReconcilerError, UsageError
 from reconciler.report.escape import visible
 from reconciler.report.outcome_markdown import outcome_markdown
 from reconciler.report.outcome_text import outcome_text, outcome_value
@@ -158,12 +158,13 @@ class _Application:
         with site.world() as world:
             with site.reporter:
                 planned = self._plan(site, world, limits)
+            if self._reviewed is not None:
+                planned = workflow.held_to_review(planned, self._reviewed)
             report = self._show(site, planned)
             if planned.verdicts:
                 text = plan_text(planned.plan, planned.verdicts)
                 site.notifier.tell("failure", f"Apply to {site.name} was refused", text)
                 return ExitCode.REFUSED
-            self._keep_to_review(planned)
             if not planned.plan.pending:
                 return ExitCode.OK
             self._ask()
@@ -206,17 +207,6 @@ class _Application:
         report = {"plan": planned.plan.to_json(), "refused": refused, "outcome": None}
         self.reports.append(report)
         return report
-
-    def _keep_to_review(self, planned: Planned) -> None:
-        """Refuse what goes beyond the reviewed plan."""
-        beyond = workflow.bounded_by(planned, self._reviewed) if self._reviewed is not None else []
-        if beyond:
-            for difference in beyond:
-                write_note(f"not reviewed: {difference}")
-            raise GuardRefused(
-                "what is to be done now goes beyond the reviewed plan; nothing was changed",
-                hint="make and review a new one: reconciler plan --out FILE",
-            )
 
     def _ask(self) -> None:
         if not self._options.yes and not click.confirm("\nCarry this plan out?", err=True):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from reconciler.workflow.applying import apply
     from reconciler.workflow.delivering import Arrival, Delivery, deliver_tests
     from reconciler.workflow.inventory import ExportRow, StatusRow, export, fleet, status
-    from reconciler.workflow.planning import Planned, bounded_by, only, plan, rotation
+    from reconciler.workflow.planning import Planned, bounded_by, held_to_review, only, plan, rotation
     from reconciler.workflow.previewing import drift, preview
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "drift",
     "export",
     "fleet",
+    "held_to_review",
     "only",
     "plan",
     "preview",
@@ -38,7 +39,7 @@ _HOMES = {
     "reconciler.workflow.applying": ("apply",),
     "reconciler.workflow.delivering": ("Arrival", "Delivery", "deliver_tests"),
     "reconciler.workflow.inventory": ("ExportRow", "StatusRow", "export", "fleet", "status"),
-    "reconciler.workflow.planning": ("Planned", "bounded_by", "only", "plan", "rotation"),
+    "reconciler.workflow.planning": ("Planned", "bounded_by", "held_to_review", "only", "plan", "rotation"),
     "reconciler.workflow.previewing": ("drift", "preview"),
 }
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
 from reconciler.plan.adoption import objection
-from reconciler.plan.diff import warnings_of
 from reconciler.plan.plan import Action, Cause, Change, Shape
+from reconciler.plan.planner import warnings_of
 from reconciler.plan.project import document_from_projection
 from reconciler.plan.simulate import steps_of
 from reconciler.plan.steps import CreateEndpoint

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.errors import ForeignDocument, InvalidInput
 from reconciler.plan.diff import Comparison, compare
-from reconciler.plan.guards import judge
+from reconciler.plan.guards import Verdict, judge
 from reconciler.plan.plan import Action
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.apply.world import World
     from reconciler.model import Endpoint, Webhook
     from reconciler.plan.adoption import Adoption
-    from reconciler.plan.guards import GuardLimits, Verdict
+    from reconciler.plan.guards import GuardLimits
     from reconciler.plan.plan import Change, Plan
     from reconciler.ports import Metadata
 
@@ -164,6 +164,16 @@ def restricted(planned: Planned, changes: tuple[Change, ...]) -> Planned:
     plan = planned.plan.restricted_to(changes)
     facts = replace(planned.comparison.facts, protected=(), resumed_deletes=0)
     return replace(planned, plan=plan, verdicts=judge(plan, facts, planned.limits))
+
+
+def held_to_review(planned: Planned, reviewed: Mapping[str, Any]) -> Planned:
+    """Return `planned` with a verdict against each change that goes beyond the `reviewed` plan.
+
+    No digest lets it through: whoever approves it makes a new plan, and has that one reviewed.
+    """
+    hint = "make a new plan, and have it reviewed: reconciler plan --out FILE"
+    beyond = (Verdict("review", each, hint, approvable=False) for each in bounded_by(planned, reviewed))
+    return replace(planned, verdicts=(*planned.verdicts, *beyond))
 
 
 def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:

@@ -176,7 +176,8 @@ def test_what_was_not_reviewed_is_refused(command: CommandLine) -> None:
     command.write("b")
     result = command("apply", "--yes", "--plan", "plan.json")
     assert result.exit_code == 4
-    assert "not reviewed: b: create was not reviewed\n" in result.stderr
+    assert "refused[review]: b: create was not reviewed\n  hint: make a new plan" in result.stdout
+    assert "--approve" not in result.stdout
     assert command.live == {}
 
 

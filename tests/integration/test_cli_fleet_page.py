@@ -177,7 +177,12 @@ def test_a_refused_plan_is_a_page_with_the_line_that_approves_it(command: Comman
     assert read_page(calm.stdout).one("h2").words == "No changes: 1 webhook as declared."
 
 
-def test_an_organization_without_a_plan_is_missed(command: CommandLine) -> None:
+@pytest.mark.parametrize(
+    ("what", "tag", "place"), [("plan", "div", "change"), ("status", "tbody", "webhook")]
+)
+def test_an_organization_that_cannot_be_read_is_missed(
+    command: CommandLine, what: str, tag: str, place: str
+) -> None:
     """One page for two organizations: where one fails it is named, and the exit code is the failure's."""
     command.write("ci")
     name = command.environment["ZOF_ORGANIZATION"]
@@ -186,30 +191,11 @@ def test_an_organization_without_a_plan_is_missed(command: CommandLine) -> None:
         f"- name: {name}\n- name: lost\n  api: {{keyEnv: NO_SUCH_KEY}}\n",
         encoding="utf-8",
     )
-    result = command("plan", "--format", "html", ZOF_ORGANIZATION=None)
+    result = command(what, "--format", "html", ZOF_ORGANIZATION=None)
     assert result.exit_code == 3
     page = read_page(result.stdout)
     assert page.one("p", class_="alert").words.startswith("lost could not be read")
-    assert page.one("div", id=f"change={name}/ci").words
-    result = command("plan", "--format", "html", "--organization", "lost", "--output", "none.html")
-    assert result.exit_code == 3
-    assert not (command.folder / "none.html").exists()
-
-
-def test_an_organization_that_cannot_be_read_is_missed(command: CommandLine) -> None:
-    """One page for two organizations: where one fails it is named, and the exit code is the failure's."""
-    command.write("ci")
-    name = command.environment["ZOF_ORGANIZATION"]
-    (command.folder / "reconciler.yaml").write_text(
-        "apiVersion: webhooks.zof.ai/v1\nkind: Config\norganizations:\n"
-        f"- name: {name}\n- name: lost\n  api: {{keyEnv: NO_SUCH_KEY}}\n",
-        encoding="utf-8",
-    )
-    result = command("status", "--format", "html", ZOF_ORGANIZATION=None)
-    assert result.exit_code == 3
-    page = read_page(result.stdout)
-    assert page.one("p", class_="alert").words.startswith("lost could not be read")
-    assert _states(page) == {f"{name}/ci": "pending"}
-    result = command("status", "--format", "html", "--organization", "lost", "--output", "none.html")
+    assert page.one(tag, id=f"{place}={name}/ci").words
+    result = command(what, "--format", "html", "--organization", "lost", "--output", "none.html")
     assert result.exit_code == 3
     assert not (command.folder / "none.html").exists()

@@ -175,11 +175,8 @@ def test_what_can_go_wrong_at_a_merge(stranger: Stranger, zof: ZofServer) -> Non
     stranger.merge("alerts")
     refused = stranger.apply()
     assert refused.result == "failure"
-    # The plan goes through a pipe and may come later.
-    said = [
-        line for line in refused.log.splitlines() if line.startswith(("not reviewed: ", "error: ", "hint: "))
-    ]
-    MERGING.hold("beyond", "\n".join(said))
+    said = refused.summary
+    MERGING.hold("beyond", said[said.index("> [!CAUTION]") : said.index("\n\n**create**")])
     assert _live(zof) == set()
 
     zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)

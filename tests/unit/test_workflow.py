@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from types import ModuleType
 
 import pytest
 
@@ -312,6 +313,18 @@ def test_the_fleet_is_told_by_state() -> None:
     org.api.console_delete(first)
     rows = {row.name: row.state for row in workflow.status(org.world, [A, B, webhook("c")])}
     assert rows == {"a": "drifted", "b": "in sync", "c": "pending create", "we_0003": "unmanaged"}
+
+
+@pytest.mark.parametrize("name", workflow.__all__)
+def test_every_use_case_is_found_where_it_is_said_to_be(name: str) -> None:
+    """The lazy package has what it lists, and a use case is no module of the same name."""
+    assert not isinstance(getattr(workflow, name), ModuleType)
+
+
+def test_an_unknown_use_case_is_an_attribute_error() -> None:
+    """What the lazy package does not have fails as in any other."""
+    with pytest.raises(AttributeError, match="no attribute 'deploy'"):
+        workflow.deploy  # noqa: B018 (looking it up is what fails)
 
 
 def test_a_plan_knows_the_whole_fleet() -> None:
