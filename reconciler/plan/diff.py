@@ -28,8 +28,6 @@ class Comparison:
     live: LiveIndex
     abandoning: tuple[str, ...]
     """The documents whose abandoned attempts are still watched."""
-    missing: tuple[Metadata, ...]
-    """The documents whose endpoint ought to be listed and is not."""
 
 
 def compare(
@@ -79,10 +77,9 @@ def compare(
         commit=run.commit,
         cost=Cost.of(requests, requests_per_minute),
     )
-    missing = tuple(m for m in owned if _is_missing(m, live))
     facts = Facts(
         manifests=len(wanted),
-        missing=len(missing),
+        missing=sum(_is_missing(m, live) for m in owned),
         resumed_deletes=sum(
             change.action is Action.RESUME and change.after is None and _may_delete(metadata[change.name])
             for change in changes
@@ -98,7 +95,7 @@ def compare(
         ),
     )
     abandoning = tuple(m.name for m in metadata.values() if m.projection and m.projection.abandoned)
-    return Comparison(plan, facts, live, abandoning, missing)
+    return Comparison(plan, facts, live, abandoning)
 
 
 def _is_owned(metadata: Metadata) -> bool:

@@ -1,8 +1,8 @@
-"""Plans for people to read: Vault and the API are asked side by side, so that one is the other's pause.
+"""Plans for people to read: where Vault takes its time, the API is asked meanwhile.
 
 Whoever acts asks Vault first: that an endpoint is absent from the listing counts only against documents that
-were written before the listing began. A preview asks both at once, looks at when each document that misses
-its endpoint was written, and where one is too young it does as whoever acts.
+were written before the listing began. A preview does so where Vault answers at once. Where it does not, what
+looks wrong may be the work of a run that wrote to Vault since: then it looks again, as whoever acts does.
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from reconciler.workflow.planning import Planned
 
 
+_AT_ONCE = 0.1
+"""Seconds that Vault may take before the API is asked, too. It takes longer for thousands of documents."""
+
+
 def preview(
     world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
 ) -> Planned:
@@ -44,8 +48,11 @@ def preview(
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
-    planned = planned_from(_look(world), world, desired, limits, requests_per_minute)
-    if _misses_young_ones(planned) or (looks_wrong(planned) and has_moved_on(world, planned)):
+    seen, vault_was_first = _look(world)
+    planned = planned_from(seen, world, desired, limits, requests_per_minute)
+    if looks_wrong(planned) and (
+        (not vault_was_first and _has_young_documents(planned)) or has_moved_on(world, planned)
+    ):
         return plan(world, desired, limits, requests_per_minute)
     return planned
 
@@ -59,18 +66,23 @@ def drift(
     return replace(planned, plan=planned.plan.restricted_to(changes), verdicts=())
 
 
-def _look(world: World) -> Seen:
-    """Ask Vault and the API at the same time."""
+def _look(world: World) -> tuple[Seen, bool]:
+    """Ask Vault and the API; return what they told, and whether Vault was done before the API was asked."""
     vault = _MetadataReader(world)
     vault.start()
+    vault.join(_AT_ONCE)
+    metadata = None if vault.is_alive() else vault.result()
     began = world.clock.now()
     try:
         endpoints, pages = list_endpoints(world)
     except ReconcilerError:
         # Of two troubles Vault's is told, as where it is asked first.
-        vault.result()
+        if metadata is None:
+            vault.result()
         raise
-    return Seen(vault.result(), began, endpoints, pages)
+    if metadata is not None:
+        return Seen(metadata, began, endpoints, pages), True
+    return Seen(vault.result(), began, endpoints, pages), False
 
 
 class _MetadataReader(threading.Thread):
@@ -104,8 +116,10 @@ class _MetadataReader(threading.Thread):
         return found
 
 
-def _misses_young_ones(planned: Planned) -> bool:
-    """Whether a document that misses its endpoint may have been written after the listing began."""
+def _has_young_documents(planned: Planned) -> bool:
+    """Whether a document may have been written since the listing began, as far as clocks agree."""
     settled = planned.listing_began - CLOCK_TOLERANCE
-    missing = planned.comparison.missing
-    return any(entry.changed_at is None or entry.changed_at > settled for entry in missing)
+    return any(
+        entry.version > 0 and (entry.changed_at is None or entry.changed_at > settled)
+        for entry in planned.metadata.values()
+    )
