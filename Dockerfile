@@ -5,8 +5,9 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY schemas schemas
 COPY reconciler reconciler
-RUN python -m venv /opt/reconciler && \
-    /opt/reconciler/bin/pip install --no-cache-dir --no-compile .
+# pip stays behind: what runs installs nothing.
+RUN python -m venv --without-pip /opt/reconciler && \
+    python -m pip --python /opt/reconciler/bin/python install --no-cache-dir --no-compile .
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/reconciler /opt/reconciler
