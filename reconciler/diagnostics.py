@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from reconciler.model import Location
@@ -20,8 +21,7 @@ class Severity(StrEnum):
     WARNING = "warning"
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule: its code never changes its meaning and is never used again for another."""
 
     code: str
@@ -45,8 +45,7 @@ def page_of(code: str) -> str:
     return f"docs/rules/{code}.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Extent:
+class Extent(Struct, frozen=True):
     """How far something reaches on its line. Columns count from 1, and the end is the first one after it."""
 
     end: int
@@ -55,8 +54,7 @@ class Extent:
     """Beginning and end in UTF-16 code units, as editors and SARIF count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Related:
+class Related(Struct, frozen=True):
     """Another place that belongs to a problem: the first of two duplicates, for example."""
 
     location: Location
@@ -66,8 +64,7 @@ class Related:
     excerpt: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One problem: where it is, what it is, and what to do about it."""
 
     severity: Severity

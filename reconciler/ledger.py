@@ -8,9 +8,11 @@ so that a plan never reads a secret.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeGuard
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.errors import DocumentUnreadable
 from reconciler.model import DeletionPolicy, Run, Secret
@@ -66,8 +68,7 @@ def is_text(value: object) -> TypeGuard[str]:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True):
     """An intent, written before its request is sent: the request's exact bytes and its key."""
 
     generation: int
@@ -112,8 +113,7 @@ class Pending:
         return Abandoned(self.idempotency_key, self.url, self.events, baseline, self.written_at, last_sent)
 
 
-@dataclass(frozen=True, slots=True)
-class Current:
+class Current(Struct, frozen=True):
     """The endpoint that this webhook is, now."""
 
     endpoint_id: str
@@ -128,8 +128,7 @@ class Current:
     """The digest of what the API made of it; empty where that is unknown and so taken for the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Previous:
+class Previous(Struct, frozen=True):
     """A replaced endpoint whose secret may still be needed."""
 
     endpoint_id: str
@@ -143,8 +142,7 @@ class Previous:
     """Where it stood; empty where that is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Abandoned:
+class Abandoned(Struct, frozen=True):
     """A request that was given up, or may have been carried out twice."""
 
     idempotency_key: str
@@ -157,8 +155,7 @@ class Abandoned:
     """Its last request was sent before this moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(Struct, frozen=True):
     """Everything that we know about one webhook beside its secrets."""
 
     organization: str
@@ -194,8 +191,7 @@ class Ledger:
         return frozenset() if self.released else self.recorded_ids
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """One Vault document: the ledger and the secrets that belong to it."""
 
     ledger: Ledger
@@ -464,8 +460,7 @@ _DECISIVE = ("organization", "api_url", "state", "endpoint_id", "digest", "live_
 """What a plan cannot do without where it is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(Struct, frozen=True):
     """The part of a ledger that is not secret, as `custom_metadata` repeats it: all that a plan reads.
 
     It is written once a change, at its end. `version` is the document version it was made from: any

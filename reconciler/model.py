@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn, Self
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, fields
 
 from reconciler.urls import normalize_url
 
@@ -63,8 +65,7 @@ class DeletionPolicy(StrEnum):
     PROTECT = "Protect"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
+class Location(Struct, frozen=True, order=True):
     """A place in a file. `line` and `column` count from 1; `path` is as the user gave it."""
 
     path: str
@@ -83,8 +84,7 @@ def body_digest(url: str, events: Iterable[str]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class Webhook:
+class Webhook(Struct, frozen=True):
     """A webhook as its manifest declares it (desired)."""
 
     name: str
@@ -121,8 +121,7 @@ class Webhook:
         return self.labels.get("owner") or self.labels.get("team")
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A webhook endpoint as the API lists it (live)."""
 
     id: str
@@ -149,8 +148,7 @@ class Endpoint:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """Who runs this, for the record: each part is None where it is unknown."""
 
     actor: str | None = None
@@ -171,8 +169,7 @@ class Run:
         return cls(**{part: text if isinstance(text := value.get(part), str) else None for part in parts})
 
 
-@dataclass(frozen=True, slots=True)
-class Organization:
+class Organization(Struct, frozen=True):
     """Whose endpoints these are: the scope of names, of URLs and of the ledger."""
 
     name: str

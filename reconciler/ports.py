@@ -6,9 +6,10 @@ one contract suite runs against both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 # --- the answers of the API -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Created:
+class Created(Struct, frozen=True):
     """The endpoint exists. `secret` is None where the answer hides it."""
 
     endpoint: Endpoint
@@ -32,30 +32,26 @@ class Created:
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(Struct, frozen=True):
     """The endpoint is gone; a 404 of the API's own says so too."""
 
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """The test delivery was sent, and nothing says that it failed."""
 
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NotDelivered:
+class NotDelivered(Struct, frozen=True):
     """The API sent the test, and the endpoint did not take it. `reason` is the API's words."""
 
     reason: str
     request_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A definitive 4xx: the same request will be refused again."""
 
     status: int
@@ -69,8 +65,7 @@ class Refused:
         return f"HTTP {self.status} {self.code}: {self.message}{about}{_quote_request(self.request_id)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Unanswered:
+class Unanswered(Struct, frozen=True):
     """Retries are used up. What the request did is unknown."""
 
     reason: str
@@ -141,8 +136,7 @@ class VersionState(StrEnum):
     DESTROYED = "destroyed"
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """What can be known of a document without reading it."""
 
     name: str
@@ -155,8 +149,7 @@ class Metadata:
     """When the newest version was written, or else deleted, by Vault's clock; None where that is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """A document as it was read."""
 
     name: str
@@ -236,8 +229,7 @@ class Clock(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(Struct, frozen=True):
     """Randomness for one step: the core itself has none."""
 
     nonce: str

@@ -13,8 +13,9 @@ want to know what the run that was cut off had done, had in hand and had not beg
 from __future__ import annotations
 
 import fcntl
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct, field
 
 from reconciler.apply.json_lines import JsonLines, read_objects
 from reconciler.errors import ReconcilerError
@@ -97,8 +98,7 @@ class Recorder:
         self._reporter.finished(name, action, ok=ok, detail=detail)
 
 
-@dataclass(frozen=True, slots=True)
-class CutOff:
+class CutOff(Struct, frozen=True):
     """What a run that was cut off had done."""
 
     at: datetime

@@ -11,11 +11,12 @@ import os
 import secrets
 import socket
 import threading
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
 
 from reconciler.errors import CasConflict, LockHeld, ReconcilerError
 from reconciler.ledger import from_timestamp, to_timestamp
@@ -39,8 +40,7 @@ _GONE = {"Z", "X"}
 """The states of a process that has ended and is still listed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Who holds the lock: enough to tell whether it still runs, and to find it."""
 
     id: str
@@ -129,8 +129,7 @@ def is_alive(pid: int, process_start: str) -> bool:
     return _process_start(pid, _PROC) == process_start
 
 
-@dataclass(slots=True)
-class _Watch:
+class _Watch(Struct):
     """How long a held lock has not changed, by our own clock: the holder's clock may be wrong."""
 
     version: int = -1

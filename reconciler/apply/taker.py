@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.plan.situation import Progress
@@ -48,8 +50,7 @@ MAX_SILENCE = 3
 """How often in a row a server may fail to answer, each time after all retries, before a run gives up."""
 
 
-@dataclass(slots=True)
-class Hand:
+class Hand(Struct):
     """One change in hand."""
 
     name: str

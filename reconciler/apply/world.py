@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from reconciler.model import Organization, Run
     from reconciler.ports import Clock, DocumentStore, EndpointApi, FreshSource, Reporter
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(Struct, frozen=True):
     """One organization and everything that its run talks to."""
 
     organization: Organization

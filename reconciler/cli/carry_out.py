@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler import workflow
 from reconciler.apply.audit import AuditLog, Auditor
@@ -40,8 +41,7 @@ if TYPE_CHECKING:
 _STOPPING = "stopping: the step in hand is finished first; a second signal stops at once"
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What `apply` alone is told."""
 
     plan_file: str | None

@@ -30,7 +30,7 @@ def choose_login(environ: Mapping[str, str], auth: AuthSettings) -> Login:
         case "token":
             return TokenLogin(Secret(require(environ, "VAULT_TOKEN", "a token for Vault")))
         case "approle":
-            role_id = require(environ, "VAULT_ROLE_ID", "the AppRole's role id")
+            role_id = Secret(require(environ, "VAULT_ROLE_ID", "the AppRole's role id"))
             secret_id = Secret(require(environ, "VAULT_SECRET_ID", "the AppRole's secret id"))
             return AppRoleLogin(role_id, secret_id, auth.mount or "approle")
         case "jwt":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.report.escape import visible
@@ -20,14 +19,20 @@ _BODY_LIMIT = 3_500
 _INSTALL = "pip install 'webhook-reconciler[notify]'"
 
 
-@dataclass(frozen=True, slots=True)
 class Notifier:
     """Sends to the addresses that the configuration names. What goes wrong is a warning, never a failure."""
 
-    settings: NotificationSettings
-    environ: Mapping[str, str] = field(repr=False)
-    run: Run
-    warn: Callable[[str], None]
+    def __init__(
+        self,
+        settings: NotificationSettings,
+        environ: Mapping[str, str],
+        run: Run,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._run = run
+        self._warn = warn
 
     def tell(self, occasion: str, title: str, text: str) -> None:
         """Send a notification, if `occasion` (`drift` or `failure`) is one that is asked for.
@@ -37,20 +42,20 @@ class Notifier:
             title: one line.
             text: what the command says; a renderer has escaped it, and it holds no secret.
         """
-        if occasion not in self.settings.on:
+        if occasion not in self._settings.on:
             return
-        addresses = self.environ.get(self.settings.urls_env, "").split()
+        addresses = self._environ.get(self._settings.urls_env, "").split()
         if not addresses:
-            self.warn(f"nobody is notified: {self.settings.urls_env} is not set")
+            self._warn(f"nobody is notified: {self._settings.urls_env} is not set")
             return
         try:
             import apprise  # noqa: PLC0415 (an extra, which nobody pays for who does not use it)
         except ImportError:
-            self.warn(f"nobody is notified: the library is missing ({_INSTALL})")
+            self._warn(f"nobody is notified: the library is missing ({_INSTALL})")
             return
         # Its log quotes addresses, which hold tokens.
         logging.getLogger("apprise").disabled = True
-        body = _cut(text) + (f"\n{self.run.url}" if self.run.url else "")
+        body = _cut(text) + (f"\n{self._run.url}" if self._run.url else "")
         for number, address in enumerate(addresses, start=1):
             messenger = apprise.Apprise()
             with warnings.catch_warnings():
@@ -61,7 +66,7 @@ class Notifier:
             if not taken:
                 # The addresses are secrets: they are told by their number.
                 why = "took no notification" if known else "is none that Apprise knows"
-                self.warn(f"address {number} of {len(addresses)} in {self.settings.urls_env} {why}")
+                self._warn(f"address {number} of {len(addresses)} in {self._settings.urls_env} {why}")
 
 
 def _cut(text: str) -> str:

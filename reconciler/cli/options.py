@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from reconciler.cli.app import VERBOSE
 from reconciler.cli.output import wants_color
@@ -22,8 +22,7 @@ PLAN_FORMATS = ("text", "json", "markdown", "github")
 """What a plan can be written as."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """What the command line said, beside a command's own options."""
 
     paths: tuple[str, ...] = ()
@@ -125,7 +124,7 @@ def settings(
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def with_settings(**params: Any) -> Any:
-            shared = {name: params.pop(name) for name in Settings.__slots__ if name in params}
+            shared = {name: params.pop(name) for name in Settings.__struct_fields__ if name in params}
             return function(Settings(**shared), **params)
 
         for option in reversed(options):

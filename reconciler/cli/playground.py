@@ -7,9 +7,10 @@ import shlex
 import socket
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.output import write_note, write_result
@@ -30,8 +31,7 @@ _PORT_MAX, _PORT_DIGITS = 65_535, 5
 _POLL_SECONDS = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Playground:
+class Playground(Struct, frozen=True):
     """The running servers."""
 
     zof: ZofServer

@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from reconciler.cli.interrupt import terminate_gently
 from reconciler.cli.output import wants_color, write_result
@@ -112,8 +113,7 @@ def _copy_manifests(source: str | None, target: Path) -> None:
             (target / name).write_text(text, encoding="utf-8")
 
 
-@dataclass(slots=True)
-class Tour:
+class Tour(Struct):
     """Where the tour takes place, and what went wrong so far."""
 
     servers: Playground

@@ -7,9 +7,10 @@ import re
 import sys
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct
 
 from reconciler.apply.world import World
 from reconciler.cli.attribution import current_run
@@ -129,8 +130,7 @@ def open_world(place: Place, run: Run) -> Iterator[World]:
         yield World(organization, api, store, place.clock, fresh, place.reporter, run)
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
+class Site(Struct, frozen=True):
     """One organization as this run sees it: the place, and what manifests want there."""
 
     place: Place

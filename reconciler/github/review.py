@@ -9,8 +9,9 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from reconciler.errors import ReconcilerError
 
@@ -22,8 +23,7 @@ PLAN_NAME = "plan.json"
 _PLAN_MAX = 256 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Review:
+class Review(Struct, frozen=True):
     """What a pull request's reviewers saw."""
 
     pull: int

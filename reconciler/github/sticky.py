@@ -6,8 +6,9 @@ others write is not our author's: neither can pass for ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from reconciler.github.client import InDoubt
 
@@ -23,8 +24,7 @@ _LOOKS = 3
 """How often a creation in doubt is looked for before it is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """What tells ours from all others: `key` names its use, such as `plan:acme-prod`."""
 
     key: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from msgspec import Struct, field
 from yaml._yaml import CParser
 from yaml.error import MarkedYAMLError, YAMLError
 from yaml.events import (
@@ -237,8 +237,7 @@ _SYNTAX_HINTS = (
 _WRITE_OUT = "write the value out; quote a text that begins with `&`, `*` or `!`"
 
 
-@dataclass(slots=True)
-class Unsupported:
+class Unsupported(Struct):
     """The anchors, aliases and tags of a file."""
 
     found: dict[int, list[YamlProblem]] = field(default_factory=dict)

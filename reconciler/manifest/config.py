@@ -6,9 +6,11 @@ Flags win over the environment, the environment over `reconciler.yaml`, the file
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.errors import InvalidInput, UsageError
 from reconciler.manifest.selection import Selection
@@ -25,8 +27,7 @@ DEFAULT_ORGANIZATION = "default"
 DEFAULT_MANIFESTS = "manifests"
 
 
-@dataclass(frozen=True, slots=True)
-class ApiSettings:
+class ApiSettings(Struct, frozen=True):
     """The Zof API of one organization."""
 
     url: str = "https://api.zof.ai/v1"
@@ -37,8 +38,7 @@ class ApiSettings:
     """None where it was not said: then the API's own headers pace."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuthSettings:
+class AuthSettings(Struct, frozen=True):
     """How to log in to Vault."""
 
     method: str | None = None
@@ -48,8 +48,7 @@ class AuthSettings:
     role: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class VaultSettings:
+class VaultSettings(Struct, frozen=True):
     """The place of one organization's secrets: `<mount>/<prefix>/<name>`."""
 
     prefix: str
@@ -60,8 +59,7 @@ class VaultSettings:
     auth: AuthSettings = AuthSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class NotificationSettings:
+class NotificationSettings(Struct, frozen=True):
     """Who is told of what."""
 
     urls_env: str = "RECONCILER_NOTIFY_URLS"
@@ -70,8 +68,7 @@ class NotificationSettings:
     """`drift`, `failure`, or both; nothing: nobody is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrganizationConfig:
+class OrganizationConfig(Struct, frozen=True):
     """Everything about one organization."""
 
     name: str
@@ -82,8 +79,7 @@ class OrganizationConfig:
     guards: GuardLimits = field(default_factory=GuardLimits)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The organizations of this run, and the policy for their manifests."""
 
     organizations: tuple[OrganizationConfig, ...]
@@ -92,8 +88,7 @@ class Config:
     notifications: NotificationSettings = NotificationSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class Overrides:
+class Overrides(Struct, frozen=True):
     """What the command line said."""
 
     organizations: tuple[str, ...] = ()

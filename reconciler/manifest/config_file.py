@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from reconciler.errors import InvalidInput
 from reconciler.manifest import rules
@@ -47,8 +48,7 @@ _MOST_CODES = 100
 """As in the schema: more are not looked at, as suggestions for them would take seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Salvage:
+class Salvage(Struct, frozen=True):
     """What an invalid configuration says all the same: enough to check the manifests that it means."""
 
     manifests: tuple[tuple[str, ...], ...] = ()
@@ -57,10 +57,13 @@ class Salvage:
     rules: Selection = _DEFAULT_RULES
 
 
+_NO_SALVAGE = Salvage()
+
+
 class ConfigInvalid(InvalidInput):
     """The configuration file is invalid."""
 
-    def __init__(self, diagnostics: tuple[Diagnostic, ...], salvage: Salvage = Salvage()) -> None:
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], salvage: Salvage = _NO_SALVAGE) -> None:
         """Keep the `diagnostics`: at least one, sorted by place; and the `salvage`."""
         super().__init__("the configuration is invalid", hint="`reconciler schema config` prints its schema")
         self.diagnostics = diagnostics

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from msgspec import Struct
 
 from reconciler.ledger import is_text
 from reconciler.manifest import rules
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 _NEVER_FOLD = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Struct, frozen=True):
     """An endpoint, and what is known of it beside what the API says."""
 
     endpoint: Endpoint

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import referencing
+from msgspec.structs import replace
 
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import key_text, shown, shown_path

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import key_text
@@ -24,8 +25,7 @@ _MOST_PROBLEMS = 1_000
 _USAGE = "write `# reconciler: ignore[WH033] why`"
 
 
-@dataclass(slots=True)
-class _Ignore:
+class _Ignore(Struct):
     """One code of one comment."""
 
     code: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from reconciler.diagnostics import Diagnostic, Severity
 from reconciler.manifest import rules
@@ -40,8 +41,7 @@ MAX_PROBLEMS = 50_000
 """Problems a file: more only bury the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """What manifests say, and what is wrong with them."""
 
     webhooks: tuple[Webhook, ...]

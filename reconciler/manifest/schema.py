@@ -8,11 +8,11 @@ something to explain.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
+from msgspec import Struct
 
 from reconciler.errors import InvalidInput
 from reconciler.manifest.redaction import looks_secret
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 _LONGEST_REASON = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One way in which a value breaks a schema."""
 
     path: tuple[str | int, ...]

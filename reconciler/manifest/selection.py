@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from reconciler.manifest import rules
 from reconciler.manifest.words import suggestion
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """What the configuration says about rules, as codes."""
 
     select: frozenset[str] = frozenset()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from reconciler.diagnostics import Rule
@@ -22,8 +23,7 @@ class Span(NamedTuple):
     """The first column after it; None where it goes on over several lines, or where that is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class YamlProblem:
+class YamlProblem(Struct, frozen=True):
     """Something in a file that cannot be loaded."""
 
     rule: Rule

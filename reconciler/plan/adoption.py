@@ -7,8 +7,10 @@ So a run that is cut off after the write is resumed like any other, and before i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.ledger import Current, Previous
 from reconciler.plan.intent import blank
@@ -25,8 +27,7 @@ ADOPTED = "adopted"
 _GO_ON_FIRST = "run `reconciler apply` first, which finishes it; then adopt, if there is still a need"
 
 
-@dataclass(frozen=True, slots=True)
-class Adoption:
+class Adoption(Struct, frozen=True):
     """An endpoint that is to become a webhook's own, by a person's word."""
 
     name: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.model import DeletionPolicy, Organization
 from reconciler.plan.guards import Facts
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.model import Endpoint, Run, Webhook
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """A plan, and what the guards and the runner need beside it."""
 
     plan: Plan

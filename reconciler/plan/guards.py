@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 
-@dataclass(frozen=True, slots=True)
-class GuardLimits:
+class GuardLimits(Struct, frozen=True):
     """How much one run may delete, and the digests of the plans that a review approved."""
 
     max_deletes: int = 10
@@ -18,8 +18,7 @@ class GuardLimits:
     approve: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """A guard's refusal of a whole plan."""
 
     guard: str
@@ -29,8 +28,7 @@ class Verdict:
     """Whether the plan's digest, said by a person, lets it through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What guards look at beside the plan itself."""
 
     manifests: int

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.plan.need import CLOCK_TOLERANCE
 
@@ -24,8 +25,7 @@ _ACTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(Struct, frozen=True):
     """One change: to which webhook, what, when, by whom, from which commit."""
 
     name: str

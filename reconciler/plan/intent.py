@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from reconciler.ledger import Current, Document, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, Webhook

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.plan.plan import Action, Cause
 from reconciler.urls import normalize_url
@@ -23,8 +24,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 """How much the clocks of the API, of Vault and of this machine may differ."""
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(Struct, frozen=True):
     """A new endpoint is needed."""
 
     action: Action

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.ledger import to_timestamp
 from reconciler.plan.strangers import is_new, newest_first
@@ -47,8 +49,7 @@ class Cause(StrEnum):
     ROTATION = "rotation"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What an endpoint is, for comparison and display."""
 
     url: str
@@ -64,8 +65,7 @@ class Shape:
         return None if value is None else cls(value["url"], tuple(value["events"]))
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(Struct, frozen=True):
     """One difference between `before` and `after`; `old` or `new` is None where it is absent."""
 
     path: str
@@ -73,8 +73,7 @@ class FieldChange:
     new: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What is to be done about one webhook."""
 
     name: str
@@ -137,8 +136,7 @@ class Change:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """What carrying the plan out takes."""
 
     api_requests: int
@@ -153,8 +151,7 @@ class Cost:
         return cls(api_requests, paced * 60 / requests_per_minute, requests_per_minute)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Everything that one run would do for one organization."""
 
     organization: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.model import DeletionPolicy
 from reconciler.plan.fields import differences
@@ -25,8 +27,7 @@ _RESUME_REQUESTS = 2
 """What an interrupted change is assumed to take: its ledger, a secret, is not read for a plan."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planner:
+class Planner(Struct, frozen=True):
     """What is to be done with one webhook after another."""
 
     organization: Organization

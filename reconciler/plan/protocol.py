@@ -9,8 +9,9 @@ is no recovery path: creation, replacement, rotation, removal and resumption are
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from reconciler.model import DeletionPolicy, Webhook
 from reconciler.plan.adoption import adopt

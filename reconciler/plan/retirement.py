@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from reconciler.plan.intent import DELIVERY_RETRIES
 from reconciler.plan.situation import Situation, let_go, record, write

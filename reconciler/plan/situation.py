@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.model import Organization, Run, Webhook
 from reconciler.plan.project import project
@@ -38,8 +40,7 @@ if TYPE_CHECKING:
 REMOVE_BY_HAND = "remove it in Admin Center > Developer > Webhooks, then run `reconciler apply` again"
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What this run has learned about one change so far; nothing of it outlives the run."""
 
     attempts: int = 0
@@ -65,8 +66,7 @@ class Progress:
         return self.created if isinstance(self.created, Created) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """All that the next step depends on."""
 
     name: str

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -24,8 +25,7 @@ class Failure(StrEnum):
     """Nothing else can work either (the key is refused): the rest is not attempted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """The change cannot go on in this run. What is recorded is enough for a later run."""
 
     message: str
@@ -36,8 +36,7 @@ class Failed:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class WriteDocument:
+class WriteDocument(Struct, frozen=True):
     """Write a new version of the document, if the newest is still `cas`."""
 
     document: Document
@@ -50,8 +49,7 @@ class WriteDocument:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CreateEndpoint:
+class CreateEndpoint(Struct, frozen=True):
     """POST exactly this body under this idempotency key."""
 
     key: str
@@ -63,8 +61,7 @@ class CreateEndpoint:
     api_requests = 1
 
 
-@dataclass(frozen=True, slots=True)
-class TestEndpoint:
+class TestEndpoint(Struct, frozen=True):
     """Send a test delivery."""
 
     endpoint_id: str
@@ -75,8 +72,7 @@ class TestEndpoint:
     api_requests = 1
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteEndpoint:
+class DeleteEndpoint(Struct, frozen=True):
     """Delete an endpoint that is ours."""
 
     endpoint_id: str
@@ -85,16 +81,14 @@ class DeleteEndpoint:
     api_requests = 1
 
 
-@dataclass(frozen=True, slots=True)
-class ListAgain:
+class ListAgain(Struct, frozen=True):
     """The listing is older than the document: list anew before judging by absence."""
 
     description = "list the endpoints again"
     api_requests = 1
 
 
-@dataclass(frozen=True, slots=True)
-class WriteProjection:
+class WriteProjection(Struct, frozen=True):
     """Repeat the ledger's public part in the metadata."""
 
     projection: Projection
@@ -103,8 +97,7 @@ class WriteProjection:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Undelete:
+class Undelete(Struct, frozen=True):
     """Bring back a version that was soft-deleted by hand."""
 
     version: int
@@ -113,8 +106,7 @@ class Undelete:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SoftDelete:
+class SoftDelete(Struct, frozen=True):
     """Delete the secret of a removed webhook so that it can still be undeleted."""
 
     version: int
@@ -123,8 +115,7 @@ class SoftDelete:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DestroyBefore:
+class DestroyBefore(Struct, frozen=True):
     """Destroy every version before this one: they hold secrets whose time is over."""
 
     version: int
@@ -133,8 +124,7 @@ class DestroyBefore:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Nothing more to do before `until`; a later run goes on."""
 
     until: datetime
@@ -143,8 +133,7 @@ class Wait:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """An endpoint is to go whose URL another manifest wants: only once `name` serves it.
 
     The run comes back to this change when the others have had their turn.
@@ -157,8 +146,7 @@ class Hold:
     api_requests = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(Struct, frozen=True):
     """The webhook is as it should be, and recorded so."""
 
     description = "done"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.plan.plan import Action
 from reconciler.plan.strangers import newest_first
@@ -38,8 +39,7 @@ _MEANING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """One organization's plan, and what the guards say of it."""
 
     plan: Plan
@@ -47,8 +47,7 @@ class Sheet:
     view: View = DEFAULT_VIEW
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One change, and how it stands on the page."""
 
     change: Change
@@ -56,8 +55,7 @@ class Row:
     is_open: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(Struct, frozen=True):
     """Changes of one kind."""
 
     title: str
@@ -78,8 +76,7 @@ class Group:
         return self.rows[_LISTED:]
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One organization's part of the page."""
 
     plan: Plan

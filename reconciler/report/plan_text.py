@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from reconciler.plan.plan import Action
 from reconciler.plan.strangers import LATE, newest_first
@@ -54,8 +55,7 @@ _LISTED = 20
 """New unmanaged endpoints that are listed unasked; of more, the count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Title:
+class Title(Struct, frozen=True):
     """The words in which a plan and a drift report differ."""
 
     some: str
@@ -67,8 +67,7 @@ PLAN = Title(some="Plan for", nothing="No changes.", summary="Plan")
 DRIFT = Title(some="Drift in", nothing="No drift.", summary="Drift")
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Struct, frozen=True):
     """How a person wants to see it."""
 
     requests_per_minute: int = 100

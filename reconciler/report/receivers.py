@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.report.style import count
 
@@ -17,8 +18,7 @@ SOON = timedelta(days=14)
 """A certificate that expires within this is not well: somebody must still have time to renew it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(Struct, frozen=True):
     """What a receiver showed, and was trusted by."""
 
     expires_at: datetime
@@ -30,8 +30,7 @@ class Certificate:
         return f"{self.protocol}, certificate valid until {self.expires_at:%Y-%m-%d}"
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """Why a delivery could not be made."""
 
     message: str
@@ -41,8 +40,7 @@ class Trouble:
         return self.message
 
 
-@dataclass(frozen=True, slots=True)
-class Receiver:
+class Receiver(Struct, frozen=True):
     """One host and port that manifests name, and what was seen there."""
 
     host: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, replace
 
 from reconciler.errors import InvalidInput
 from reconciler.sandbox.loopback import is_loopback_url
@@ -18,8 +20,7 @@ TestAnswer = Literal["delivered", "success", "status_code", "empty"]
 PublicDeliveries = Literal["assume", "refuse", "send"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Behavior:
+class Behavior(Struct, frozen=True, kw_only=True):
     """What the server does where the vendor's documentation is silent. The defaults are the likely answers.
 
     It is frozen: a server is given another one, and that takes effect with the next request.
@@ -90,7 +91,7 @@ class Behavior:
         """
         if not isinstance(value, dict):
             raise InvalidInput("a behaviour is a JSON object of knobs")
-        known = {knob.name for knob in fields(self)}
+        known = set(self.__struct_fields__)
         for name in value:
             if name not in known:
                 raise InvalidInput(

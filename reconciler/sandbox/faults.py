@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct, field
+from msgspec.structs import asdict, force_setattr, replace
 
 from reconciler.errors import InvalidInput
 from reconciler.sandbox.behavior import is_count, is_number
@@ -54,8 +56,7 @@ _OF_THE_TRUE_ANSWER = frozenset(
 _ERRORS = range(400, 600)
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """One thing that goes wrong, before or after the request was carried out.
 
     Raises:
@@ -77,8 +78,8 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in list(FaultKind):
             raise InvalidInput(f"a fault's kind is one of {', '.join(FaultKind)}")
-        object.__setattr__(self, "kind", FaultKind(self.kind))
-        object.__setattr__(self, "after_commit", bool(self.after_commit) or self.kind in _OF_THE_TRUE_ANSWER)
+        force_setattr(self, "kind", FaultKind(self.kind))
+        force_setattr(self, "after_commit", bool(self.after_commit) or self.kind in _OF_THE_TRUE_ANSWER)
         if not is_count(self.status) or self.status not in _ERRORS:
             raise InvalidInput("a fault's status is a whole number from 400 to 599")
         if not is_number(self.seconds):
@@ -93,8 +94,7 @@ class Fault:
             raise InvalidInput("a fault's headers are an object of printable ASCII texts")
 
 
-@dataclass(slots=True)
-class FaultRule:
+class FaultRule(Struct):
     """Which requests a fault strikes: `times` of those that match, after letting `skip` of them pass.
 
     Raises:
@@ -127,7 +127,7 @@ class FaultRule:
         """
         if not isinstance(value, dict) or "kind" not in value:
             raise InvalidInput("a fault is a JSON object with a `kind`")
-        of_fault = {part.name for part in fields(Fault)}
+        of_fault = set(Fault.__struct_fields__)
         of_rule = {"method", "path", "times", "skip"}
         for name in value:
             if name not in of_fault | of_rule:

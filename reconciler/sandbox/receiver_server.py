@@ -7,11 +7,12 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
@@ -52,8 +53,7 @@ _STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """One delivery as it went. Of an unverified one nothing but the URL is kept: it may say anything."""
 
     outcome: Outcome

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qs
 
+from msgspec import Struct, field
 from starlette.responses import JSONResponse
 
 from reconciler.sandbox.faults import Fault, FaultKind
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from starlette.types import Send
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """A whole answer in memory: none is large."""
 
     status: int

@@ -8,10 +8,11 @@ import http.client
 import json
 import secrets
 import ssl
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
 
 from reconciler.urls import is_loopback
 
@@ -26,8 +27,7 @@ _TARGET_SAFE = "/?:@!$&'()*+,;=%-._~"
 _OK = range(200, 300)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What came of one delivery."""
 
     delivered: bool

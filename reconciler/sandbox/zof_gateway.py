@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct, field
 from starlette.datastructures import Headers
 
 from reconciler.model import Secret
@@ -34,8 +34,7 @@ _API = "/v1/"
 _SERVER_ERRORS = range(500, 600)
 
 
-@dataclass(slots=True)
-class _Exchange:
+class _Exchange(Struct):
     """One request on its way through the gateway."""
 
     scope: Scope

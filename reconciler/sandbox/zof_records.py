@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import Literal, Self
+
+from msgspec import Struct
 
 from reconciler.model import Secret
 
@@ -19,8 +20,7 @@ class KeyReused(Exception):
     """The idempotency key belongs to a request with another body."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEndpoint:
+class StoredEndpoint(Struct, frozen=True):
     """An endpoint as the server knows it, its signing secret included."""
 
     number: int
@@ -42,16 +42,14 @@ class StoredEndpoint:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ApiKey:
+class ApiKey(Struct, frozen=True):
     """Whose key it is and what it may do."""
 
     organization: str
     permissions: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class CreateAnswer:
+class CreateAnswer(Struct, frozen=True):
     """What a creation answered, the first time or again."""
 
     status: int
@@ -60,8 +58,7 @@ class CreateAnswer:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointChange:
+class EndpointChange(Struct, frozen=True):
     """One change of the endpoints, for a test that asks what was live when."""
 
     action: Literal["created", "edited", "deleted"]
@@ -70,8 +67,7 @@ class EndpointChange:
     by_console: bool
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointDraft:
+class EndpointDraft(Struct, frozen=True):
     """A creation request that was found valid."""
 
     url: str

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from msgspec import Struct
 
 from reconciler.model import Secret
 from reconciler.sandbox.zof_records import EndpointDraft
@@ -68,8 +69,7 @@ class Problem(Exception):
         return {"error": error if self.param is None else error | {"param": self.param}}
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(Struct, frozen=True):
     """Which page is asked for."""
 
     size: int

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from reconciler.sandbox.faults import Faults
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 _LOG_LENGTH = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedRequest:
+class LoggedRequest(Struct, frozen=True):
     """One request to the API as it went, without its body."""
 
     number: int
@@ -63,8 +63,7 @@ class RequestLog:
             return tuple(self._entries)
 
 
-@dataclass(frozen=True, slots=True)
-class Quota:
+class Quota(Struct, frozen=True):
     """What the rate limit says about one request."""
 
     limit: int
@@ -93,8 +92,7 @@ class RateLimiter:
         return Quota(limit, max(0, limit - used), math.ceil(begun + window), exceeded)
 
 
-@dataclass(slots=True)
-class ZofState:
+class ZofState(Struct):
     """One server's state. `behavior` is replaced as a whole, so no request sees half of a change."""
 
     store: ZofStore

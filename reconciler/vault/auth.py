@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 from reconciler.errors import InvalidInput
 from reconciler.model import Secret
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 KUBERNETES_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLogin:
+class TokenLogin(Struct, frozen=True):
     """A token that somebody gave us: it is used as it is, and it is not ours to revoke."""
 
     token: Secret
@@ -44,11 +44,10 @@ class MethodLogin(Protocol):
 Login = TokenLogin | MethodLogin
 
 
-@dataclass(frozen=True, slots=True)
-class AppRoleLogin:
+class AppRoleLogin(Struct, frozen=True):
     """AppRole: a role id and a secret id, for machines."""
 
-    role_id: str = field(repr=False)
+    role_id: Secret
     secret_id: Secret
     mount: str = "approle"
 
@@ -58,13 +57,12 @@ class AppRoleLogin:
     def log_in(self, client: hvac.Client) -> requests.Response:
         """As the protocol says."""
         answer: requests.Response = client.auth.approle.login(
-            self.role_id, self.secret_id.reveal(), use_token=False, mount_point=self.mount
+            self.role_id.reveal(), self.secret_id.reveal(), use_token=False, mount_point=self.mount
         )
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class JwtLogin:
+class JwtLogin(Struct, frozen=True):
     """JWT or OIDC: a token that another party signs, for example GitHub Actions."""
 
     role: str
@@ -83,8 +81,7 @@ class JwtLogin:
         return answer
 
 
-@dataclass(frozen=True, slots=True)
-class KubernetesLogin:
+class KubernetesLogin(Struct, frozen=True):
     """Kubernetes: the pod's service account token."""
 
     role: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hvac.utils import format_url
+from msgspec import Struct
 
 from reconciler.errors import StoreError
 from reconciler.vault.failures import Denied, Purpose, unexpected_shape
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from reconciler.vault.session import VaultSession
 
 
-@dataclass(frozen=True, slots=True)
-class TokenDescription:
+class TokenDescription(Struct, frozen=True):
     """A token, without the token."""
 
     policies: tuple[str, ...]

@@ -13,11 +13,11 @@ No error quotes an answer to a request that carries a secret: a server or a prox
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
 
 import requests
 from hvac import exceptions as hvac_exceptions
+from msgspec import Struct
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
 
@@ -59,8 +59,7 @@ class NoAnswer(StoreUnavailable):
         self.wait = wait
 
 
-@dataclass(frozen=True, slots=True)
-class Purpose:
+class Purpose(Struct, frozen=True):
     """What a request is for: for its messages, and for what may be done with it."""
 
     capability: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
 from reconciler.plan.adoption import objection
@@ -106,8 +108,7 @@ def _change(
 # --- whose it is already ------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Claims:
+class _Claims(Struct):
     """What other webhooks' ledgers account for, or are about to."""
 
     owners: dict[str, str] = field(default_factory=dict)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.model import DeletionPolicy
 from reconciler.plan.guards import GuardLimits
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from reconciler.workflow.planning import Planned
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRow:
+class StatusRow(Struct, frozen=True):
     """One webhook of the fleet."""
 
     name: str
@@ -47,8 +47,7 @@ class StatusRow:
     """What is due."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportRow:
+class ExportRow(Struct, frozen=True):
     """One live endpoint, and whose it is."""
 
     endpoint: Endpoint

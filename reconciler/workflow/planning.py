@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import ForeignDocument, InvalidInput
 from reconciler.plan.diff import Comparison, compare
@@ -25,8 +27,7 @@ _REREADS = 3
 """How often a plan that looks wrong is made anew while another run is at work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """A plan, the guards' verdicts against it, and what carrying it out starts from."""
 
     plan: Plan

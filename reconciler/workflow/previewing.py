@@ -8,8 +8,9 @@ looks wrong may be the work of a run that wrote to Vault since: then it looks ag
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError
 from reconciler.plan.need import CLOCK_TOLERANCE

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
+
+from msgspec import Struct
 
 from reconciler.ledger import is_text
 from reconciler.model import Endpoint, Secret
@@ -42,8 +43,7 @@ class Nonsense(Exception):
     """An answer that cannot be understood. Its text says why and quotes nothing; it never leaves `zof`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """One page of the listing."""
 
     endpoints: list[Endpoint]

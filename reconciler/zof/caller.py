@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
+
+from msgspec import Struct
 
 from reconciler.zof.answers import Nonsense, check_refusal
 from reconciler.zof.pacing import Gate, read_signals
@@ -25,8 +26,7 @@ _REDIRECT = range(300, 400)
 _TOO_MANY_REQUESTS = 429
 
 
-@dataclass(frozen=True, slots=True)
-class Success(Generic[_T]):
+class Success(Struct, Generic[_T], frozen=True):
     """A 2xx that could be read."""
 
     value: _T
@@ -35,8 +35,7 @@ class Success(Generic[_T]):
     """Whether an earlier try may have been carried out, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Anything else."""
 
     last: Answer | NoAnswer

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
 from reconciler.ports import Deleted, Delivered, NotDelivered, Refused, Unanswered
@@ -45,8 +47,7 @@ _SERVER_ERROR = 500
 _KEY_LIMIT = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(Struct, frozen=True):
     """What one small request tells about the key and the server, for `doctor`."""
 
     endpoints_visible: bool

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.zof.retry import LONGEST_WAIT
 
@@ -34,8 +35,7 @@ _LOOK_AGAIN = 0.05
 _MINUTE = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Signals:
+class Signals(Struct, frozen=True):
     """What one answer says about the quota; None where it says nothing, or nonsense."""
 
     limit: int | None = None

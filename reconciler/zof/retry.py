@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 MAX_ATTEMPTS = 5
 BUDGET = 120.0
@@ -21,15 +21,13 @@ _LASTING = frozenset({501, 505})
 _REPEATABLE = frozenset({"GET", "POST", "DELETE"})
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True):
     """Send the same request again, `after` seconds from now."""
 
     after: float
 
 
-@dataclass(frozen=True, slots=True)
-class GiveUp:
+class GiveUp(Struct, frozen=True):
     """What came back last is what the caller gets."""
 
 

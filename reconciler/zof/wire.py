@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ssl
 import threading
-from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
+from msgspec import Struct
 
 from reconciler import __version__
 from reconciler.errors import InvalidInput
@@ -60,8 +60,7 @@ _WORDS: dict[type[Exception], str] = {
 _QUOTABLE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One request. `body` is sent as it is."""
 
     method: str
@@ -71,8 +70,7 @@ class Request:
     idempotency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One answer, whatever its status."""
 
     status: int
@@ -82,8 +80,7 @@ class Answer:
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class NoAnswer:
+class NoAnswer(Struct, frozen=True):
     """There was no answer, or none that could be used."""
 
     reason: str

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.ledger import Abandoned, Current, Document, Ledger, Pending, Previous, Projection

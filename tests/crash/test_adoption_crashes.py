@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler import workflow
 from reconciler.errors import GuardRefused, ReconcilerError
@@ -285,7 +286,7 @@ def _interfere(scene: Scene, how: str) -> None:
                 )
             case _:
                 # It writes the adoption and is gone.
-                other.world = replace(other.world, api=_Mute(scene.org.api))  # type: ignore[arg-type]
+                other.world = replace(other.world, api=_Mute(scene.org.api))
                 with contextlib.suppress(Crash):
                     scene.adopt(other)
 

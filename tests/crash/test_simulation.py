@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.errors import ApiError, ReconcilerError, StoreUnavailable
 from reconciler.model import DeletionPolicy
@@ -63,7 +64,7 @@ BEFORE_THE_RUN = FakeClock().now() + timedelta(minutes=30)
 
 def _gap(wanted: Webhook, **changes: str) -> Webhook:
     """Return the webhook changed, and content with a gap."""
-    return replace(wanted, allow_event_gap=True, **changes)  # type: ignore[arg-type]
+    return replace(wanted, allow_event_gap=True, **changes)
 
 
 SHAPES = (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Secret
 from reconciler.ports import (
@@ -30,8 +32,7 @@ if TYPE_CHECKING:
 _Answer = TypeVar("_Answer", bound=CreateAnswer | TestAnswer | DeleteAnswer)
 
 
-@dataclass(frozen=True)
-class ApiBehavior:
+class ApiBehavior(Struct, frozen=True):
     """What the documentation leaves open."""
 
     honours_client_secret: bool = True
@@ -53,8 +54,7 @@ class ApiBehavior:
     """A listing omits endpoints younger than so many seconds."""
 
 
-@dataclass(frozen=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """One DELETE that took effect, for the oracle."""
 
     endpoint: Endpoint
@@ -214,4 +214,4 @@ class FakeApi:
 
     def console_change(self, endpoint_id: str, **changes: object) -> None:
         """Change an endpoint as a person would in the console."""
-        self.endpoints[endpoint_id] = replace(self.endpoints[endpoint_id], **changes)  # type: ignore[arg-type]
+        self.endpoints[endpoint_id] = replace(self.endpoints[endpoint_id], **changes)

@@ -9,11 +9,11 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from reconciler.errors import InvalidInput, ReconcilerError, UsageError
 from reconciler.model import Secret

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.errors import CasConflict, InvalidInput, ReconcilerError, StoreError
 from reconciler.ledger import Document, Ledger, Projection

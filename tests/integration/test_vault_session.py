@@ -58,7 +58,7 @@ def role(openbao: OpenBaoServer, vault_settings: VaultSettings) -> AppRoleLogin:
     openbao.write_policy(name, f'path "secret/data/{vault_settings.prefix}/*" {{ capabilities = ["read"] }}')
     openbao.enable_approle(mount)
     role_id, secret_id = openbao.create_role(name, name, mount=mount)
-    return AppRoleLogin(role_id, secret_id, mount)
+    return AppRoleLogin(Secret(role_id), secret_id, mount)
 
 
 def used_tokens(proxy: Proxy) -> list[str | None]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler import __version__
 from tests.fixtures.browser import find_chromium
@@ -154,8 +155,7 @@ def repository(
         forget(ci_vault)
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """What the fleet's page says."""
 
     headline: str

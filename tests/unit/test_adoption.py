@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler import workflow
 from reconciler.errors import CasConflict, GuardRefused, InvalidInput, StoreUnavailable

@@ -6,12 +6,12 @@ import socket
 import ssl
 import threading
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
+from msgspec.structs import replace
 
 from reconciler.cli.certificates import check_receivers, examine, look_at_receivers
 from reconciler.errors import ExitCode, ReconcilerError

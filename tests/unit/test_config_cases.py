@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from reconciler.errors import ExitCode
 from reconciler.manifest.config import load_config
 from reconciler.manifest.config_file import ConfigInvalid
 from reconciler.report.diagnostics import diagnostics_text
+from tests.fixtures.values import as_json
 
 CASES = Path(__file__).resolve().parents[1] / "cases" / "config"
 SUFFIXES = {"invalid": ".txt", "valid": ".json"}
@@ -45,7 +45,7 @@ def test_invalid_configurations_give_exactly_these_diagnostics(case: Path) -> No
 @pytest.mark.parametrize("case", cases_in("valid"), ids=lambda path: path.name)
 def test_valid_configurations_mean_exactly_this(case: Path) -> None:
     """A valid configuration gives the settings of its golden file."""
-    text = json.dumps(asdict(load_config(case, environ={})), indent=1, default=str)
+    text = json.dumps(load_config(case, environ={}), indent=1, default=as_json)
     check_golden(case.with_suffix(".json"), text.replace(f"{CASES / 'valid'}/", "") + "\n")
 
 

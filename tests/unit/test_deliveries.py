@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler import workflow
 from reconciler.errors import ApiError, InvalidInput

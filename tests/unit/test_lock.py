@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.lock import LEASE, Holder, Lock, Verdict, is_alive, may_take
 from reconciler.errors import LockHeld, StoreError

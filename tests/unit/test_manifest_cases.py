@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from reconciler.errors import ExitCode
 from reconciler.manifest.load import load_manifests
 from reconciler.manifest.rules import RULES
 from reconciler.report.diagnostics import diagnostics_text
+from tests.fixtures.values import as_json
 
 CASES = Path(__file__).resolve().parents[1] / "cases"
 INVALID = CASES / "invalid"
@@ -95,7 +95,7 @@ def test_valid_manifests_give_exactly_these_webhooks(case: Path) -> None:
     """A valid case gives the webhooks of its golden file, and no diagnostics."""
     loaded = load_manifests([case])
     assert loaded.diagnostics == ()
-    text = json.dumps([asdict(webhook) for webhook in loaded.webhooks], indent=1, default=str)
+    text = json.dumps(loaded.webhooks, indent=1, default=as_json)
     check_golden(case.with_suffix(".json"), text.replace(f"{CASES / 'valid'}/", "") + "\n")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Location, Run
 from reconciler.plan.findings import Finding, Found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.plan.plan import Cause
 from reconciler.report.fleet.coverage import Coverage, coverage_of
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from reconciler.report.web.occasion import Occasion
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(Struct, frozen=True):
     """One organization's part of the page."""
 
     organization: str
@@ -44,8 +44,7 @@ class Fleet:
     """What was seen where manifests deliver to; None: nobody looked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One webhook, or unmanaged endpoint, with what the page derives of it."""
 
     key: str
@@ -74,8 +73,7 @@ class Entry:
         return change if change is not None and change.cause is not Cause.MANIFEST else None
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """A part of the proportional bar, in thousandths of its length."""
 
     posture: Posture
@@ -84,8 +82,7 @@ class Segment:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """What the page says of each organization apart."""
 
     organization: str

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from reconciler.plan.strangers import is_new
 from reconciler.report.receivers import Trouble
@@ -72,8 +73,7 @@ TOLD_BY_DRIFT = frozenset({Kind.DRIFTED, Kind.INTERRUPTED, Kind.UNVERIFIED, Kind
 """What a list of drift tells by itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Risk:
+class Risk(Struct, frozen=True):
     """One risk of one webhook."""
 
     kind: Kind
