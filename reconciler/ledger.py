@@ -34,7 +34,8 @@ _OURS = (
 _METADATA_VALUE_LIMIT = 512
 # Beyond these, arithmetic with moments ends at the calendar's edge.
 _YEARS = range(1970, 9000)
-_COUNT_LIMIT = 10**12
+_MOST_DIGITS = 12
+_COUNT_LIMIT = 10**_MOST_DIGITS
 # A deeper JSON can be read at one place of the program and be too deep at another.
 _DEPTH_LIMIT = 50
 
@@ -51,11 +52,13 @@ def from_timestamp(text: object) -> datetime | None:
     """
     if text is None:
         return None
-    moment = datetime.fromisoformat(_text(text))
+    if not isinstance(text, str):
+        raise ValueError("no text")
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None or moment.year not in _YEARS:
         msg = "a timestamp without an offset, or from another age"
         raise ValueError(msg)
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def is_text(value: object) -> TypeGuard[str]:
@@ -456,6 +459,7 @@ def _ledger_from_json(value: object) -> Ledger:
 _STATES_OF_ONE = frozenset({"active", "unverified", "released"})
 """The states of a projection that names an endpoint."""
 _STATES = _STATES_OF_ONE | {"empty", "removing", "deleted"}
+_POLICIES = {policy.value: policy for policy in DeletionPolicy}
 _DECISIVE = ("organization", "api_url", "state", "endpoint_id", "digest", "live_digest")
 """What a plan cannot do without where it is known."""
 
@@ -558,26 +562,25 @@ class Projection(Struct, frozen=True):
         try:
             # All of them texts, and texts that can be written.
             "".join(values.values()).encode()
-            if values["state"] not in _STATES or (
-                values["state"] in _STATES_OF_ONE and not get("endpoint_id")
-            ):
+            state = values["state"]
+            if state not in _STATES or (state in _STATES_OF_ONE and not get("endpoint_id")):
                 return None
             return cls(
                 version=_number(values["v"]),
                 organization=values["organization"],
                 api_url=values["api_url"],
                 generation=_number(values["generation"]),
-                state=values["state"],
+                state=state,
                 endpoint_id=get("endpoint_id"),
                 url=get("url"),
                 digest=get("digest"),
                 live_digest=get("live_digest"),
                 previous_ids=tuple(ids.split(",")) if (ids := get("previous_ids")) else (),
                 next_due=from_timestamp(get("next_due")),
-                abandoned=_number(get("abandoned", "0")),
+                abandoned=_number(given) if (given := get("abandoned")) is not None else 0,
                 secret_created_at=from_timestamp(get("secret_created_at")),
                 verified_at=from_timestamp(get("verified_at")),
-                deletion_policy=DeletionPolicy(values["deletion_policy"]),
+                deletion_policy=_POLICIES[values["deletion_policy"]],
                 owner=get("owner"),
                 manifest=get("manifest"),
                 run=Run(get("actor"), get("commit"), get("run"), get("pull_request")),
@@ -592,4 +595,6 @@ def _fits_metadata(text: str) -> bool:
 
 def _number(text: str) -> int:
     """Read what `str` makes of a count; `int` alone takes signs, spaces and underscores too."""
-    return _count(int(text) if text.isascii() and text.isdecimal() else None)
+    if len(text) > _MOST_DIGITS or not (text.isascii() and text.isdecimal()):
+        raise ValueError("no count")
+    return int(text)

@@ -183,7 +183,7 @@ class _Loader:
             about_kind = [each for each in violations if each.path in _ABOUT_KIND]
             yield from (source.violation(each, document) for each in about_kind or violations)
             return
-        bad_url = _bad_url(source, document)
+        bad_url = _bad_url(source, document, _part(document.value, _URL))
         for each in violations:
             # The rules say more about a URL than the schema's pattern does.
             if not (bad_url and each.path == _URL and each.rule is rules.WRONG_FORM):
@@ -208,8 +208,8 @@ class _Loader:
             self._policy.count(source, document)
         problems = self._breaks_policy(source, document) + self._check_events(source, document)
         problems += self._claims.name(value["metadata"]["name"], place, source, document)
-        bad_url = _bad_url(source, document)
-        problems += bad_url or self._claims.url(value["spec"]["url"], place, source, document)
+        url = value["spec"]["url"]
+        problems += _bad_url(source, document, url) or self._claims.url(url, place, source, document)
         try:
             webhook = self._build(value, place)
         except BadValue:
@@ -247,9 +247,8 @@ def unreadable(path: str, reason: Unreadable) -> Diagnostic:
     return Diagnostic(rule.severity, rule.code, message, Location(path), reason.hint)
 
 
-def _bad_url(source: Source, document: YamlDocument) -> list[Diagnostic]:
-    """Return what is wrong with a manifest's URL, where it has one."""
-    url = _part(document.value, _URL)
+def _bad_url(source: Source, document: YamlDocument, url: Any) -> list[Diagnostic]:
+    """Return what is wrong with a manifest's URL; nothing where it has none."""
     if not isinstance(url, str):
         return []
     return [

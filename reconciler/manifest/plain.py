@@ -1,4 +1,4 @@
-"""The plain style that most manifests are written in, read line by line: three times as fast as nodes.
+"""The plain style that most manifests are written in, read line by line: a fifth of the time that nodes take.
 
 This knows a small subset of YAML: ASCII, block mappings with plain keys, values on their key's line
 (plain, quoted without escapes, or a flow collection of plain words), lists of such values, comments on
@@ -9,6 +9,7 @@ against each other. It gives values only: whoever needs a place inside a documen
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from reconciler.manifest.scalars import CONSTANTS, TYPED_START, NumberTooLong, plain_value
@@ -20,15 +21,18 @@ _QUOTED = r""""[ !#-\[\]-~]*+"|'[ -&(-~]*+'"""
 _KEY = r"[A-Za-z][A-Za-z0-9_./-]{0,99}+"
 _WORD = r"[A-Za-z][A-Za-z0-9_.-]*+"
 _FLOW = rf"\[{_WORD}(?:, {_WORD})*+\]|\{{{_WORD}: {_WORD}(?:, {_WORD}: {_WORD})*+\}}"
-_ROW = re.compile(
-    rf"^( *+)(?:({_KEY}):(?: ({_TEXT}|{_QUOTED}|{_FLOW}))?|- ({_TEXT}|{_QUOTED})|\#[ -~]*+)?$",
-    re.MULTILINE,
-)
-"""One line: indentation, key, the value after it, the item after a dash; a comment is indentation alone."""
+_ROW = re.compile(rf"( *+)(?:({_KEY}):(?: ({_TEXT}|{_QUOTED}|{_FLOW}))?|- ({_TEXT}|{_QUOTED})|\#[ -~]*+)?")
 _SPECIAL_START = TYPED_START | frozenset("\"'[{")
 _DOCUMENT_BREAK = "\n---\n"
 _LONGEST = 65_536
 _DEEPEST = 16
+_USUAL = 4_096
+_ROWS_KEPT = 4_096
+
+_NOTHING = object()
+
+_Row = tuple[int, str | None, Any]
+"""One line: its indentation, its key, and its value, or the item after its dash; `_NOTHING` where it has none."""
 
 PlainDocument = tuple[dict[str, Any], str, int, int]
 """A document's value, its text, how many lines of the file stand before it, and before its first key."""
@@ -59,22 +63,37 @@ class _NotPlain(Exception):
     """There is something here that libyaml must judge."""
 
 
-def _rows(text: str) -> list[tuple[str, str, str, str]]:
+def _rows(text: str) -> list[_Row]:
     """Return the parts of each line."""
     if len(text) > _LONGEST:
         raise _NotPlain
-    rows: list[tuple[str, str, str, str]] = _ROW.findall(text)
-    if len(rows) != text.count("\n") + 1:
+    # What is kept must not grow with what somebody writes.
+    row = _row if len(text) <= _USUAL else _row.__wrapped__
+    return list(map(row, text.split("\n")))
+
+
+# Most lines of a fleet's manifest stand in others, too.
+@lru_cache(_ROWS_KEPT)
+def _row(line: str) -> _Row:
+    """Return the parts of one line."""
+    found = _ROW.fullmatch(line)
+    if found is None:
         raise _NotPlain
-    return rows
+    space, key, value, item = found.groups()
+    if key in CONSTANTS:
+        raise _NotPlain
+    text = value or item
+    if text is None:
+        return len(space), key, _NOTHING
+    return len(space), key, _value(text) if text[0] in _SPECIAL_START else text
 
 
-def _comments_above(rows: list[tuple[str, str, str, str]]) -> int:
+def _comments_above(rows: list[_Row]) -> int:
     """Return how many lines stand above the first key."""
     return next(number for number, row in enumerate(rows) if row[1])
 
 
-def _mapping(rows: list[tuple[str, str, str, str]]) -> dict[str, Any]:  # noqa: C901, PLR0912 - see below
+def _mapping(rows: list[_Row]) -> dict[str, Any]:  # noqa: C901, PLR0912 - see below
     """Return the mapping that the lines of a document make.
 
     One loop with everything in place: calls for each line would cost a third more.
@@ -87,9 +106,8 @@ def _mapping(rows: list[tuple[str, str, str, str]]) -> dict[str, Any]:  # noqa: 
     opened: str | None = None
     items: list[Any] | None = None
     items_indent = 0
-    for space, key, value, item in rows:
+    for depth, key, value in rows:
         if key:
-            depth = len(space)
             items = None
             if opened is not None:
                 if depth <= indent or len(around) == _DEEPEST:
@@ -105,24 +123,24 @@ def _mapping(rows: list[tuple[str, str, str, str]]) -> dict[str, Any]:  # noqa: 
                     indent, current = around.pop()
                 if depth != indent:
                     raise _NotPlain
-            if key in current or key in CONSTANTS:
+            if key in current:
                 raise _NotPlain
-            if value:
-                current[key] = _value(value) if value[0] in _SPECIAL_START else value
-            else:
+            if value is _NOTHING:
                 current[key] = None
                 opened = key
-        elif item:
+            else:
+                current[key] = value
+        elif value is not _NOTHING:
             if opened is not None:
-                if len(space) < indent:
+                if depth < indent:
                     raise _NotPlain
                 items = []
                 current[opened] = items
-                items_indent = len(space)
+                items_indent = depth
                 opened = None
-            elif items is None or len(space) != items_indent:
+            elif items is None or depth != items_indent:
                 raise _NotPlain
-            items.append(_value(item) if item[0] in _SPECIAL_START else item)
+            items.append(value)
     if opened is not None:
         raise _NotPlain
     return root

@@ -13,11 +13,14 @@ from msgspec import Struct
 from reconciler.vault.failures import failure, unexpected_shape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     import requests
 
     from reconciler.vault.failures import Purpose
+
+    Parse = Callable[[str | None], dict[str, Any] | None]
 
 _MAX_WORDS = 200
 _CHUNK = 65_536
@@ -51,14 +54,22 @@ def read_text(response: requests.Response) -> str | None:
         return None
 
 
-def interpret(response: requests.Response, text: str | None, purpose: Purpose) -> Answer:
-    """Return what `response` says; `text` is its body, as `read_text` gives it.
+def interpret(
+    response: requests.Response, text: str | None, purpose: Purpose, parse: Parse | None = None
+) -> Answer:
+    """Return what `response` says.
+
+    Args:
+        response: status and headers count.
+        text: its body, as `read_text` gives it.
+        purpose: what it answers.
+        parse: reads the JSON object of the body; default: `json_object`.
 
     Raises:
         StoreError: it is a refusal, or nothing that Vault would say.
     """
     status = response.status_code
-    body = _json_object(text)
+    body = (parse or json_object)(text)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
     if body is None or status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
@@ -74,7 +85,8 @@ def interpret(response: requests.Response, text: str | None, purpose: Purpose) -
     return Answer(data, auth, found=status == HTTPStatus.OK, at=_date(response))
 
 
-def _json_object(text: str | None) -> dict[str, Any] | None:
+def json_object(text: str | None) -> dict[str, Any] | None:
+    """Return the JSON object that a text is, or None."""
     try:
         body = json.loads(text or "")
     except (ValueError, RecursionError):

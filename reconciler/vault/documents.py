@@ -23,6 +23,7 @@ from reconciler.vault.failures import (
     retry_delay,
     unexpected_shape,
 )
+from reconciler.vault.listing import listing_object, parse_entry
 from reconciler.vault.metadata import (
     UnexpectedShape,
     parse_metadata,
@@ -73,7 +74,9 @@ class VaultDocuments:
         purpose = Purpose("list", f"{self._mount}/detailed-metadata/{self._prefix}", harmless=True)
         try:
             answer = self._session.call(
-                lambda client: client.adapter.list(format_url("/v1/{path}", path=purpose.path)), purpose
+                lambda client: client.adapter.list(format_url("/v1/{path}", path=purpose.path)),
+                purpose,
+                listing_object,
             )
         except (NotFound, Unsupported, Denied):
             return self._list_one_by_one()
@@ -85,7 +88,7 @@ class VaultDocuments:
         self._mount_checked = True
         now = answer.at or self._clock.now()
         return _parse(
-            lambda: {name: parse_metadata(name, details[name], now) for name in _ours(details)}, purpose
+            lambda: {name: parse_entry(name, details[name], now) for name in _ours(details)}, purpose
         )
 
     def read(self, name: str) -> Stored:

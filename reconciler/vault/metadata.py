@@ -39,7 +39,7 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
     projection = parse_projection(data.get("custom_metadata"))
     state = _state(version, now)
     moment = version.get("deletion_time" if state is VersionState.DELETED else "created_time")
-    return Metadata(name, number, state, projection, _known_moment(moment))
+    return Metadata(name, number, state, projection, known_moment(moment))
 
 
 def parse_stored(name: str, value: object, now: datetime) -> Stored:
@@ -145,10 +145,11 @@ def _written_version(value: object) -> int:
     return _version(value)
 
 
-def _known_moment(value: object) -> datetime | None:
+def known_moment(value: object) -> datetime | None:
     """Return a moment that nothing depends on."""
     try:
-        return _moment(value).astimezone(UTC)
+        moment = _moment(value)
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except (UnexpectedShape, OverflowError):
         return None
 

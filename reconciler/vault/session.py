@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from reconciler.ports import Clock
-    from reconciler.vault.answers import Answer
+    from reconciler.vault.answers import Answer, Parse
     from reconciler.vault.auth import Login
 
     Send = Callable[[hvac.Client], requests.Response]
@@ -95,12 +95,13 @@ class VaultSession:
             self._clients.clear()
             self._local = threading.local()
 
-    def call(self, send: Send, purpose: Purpose) -> Answer:
+    def call(self, send: Send, purpose: Purpose, parse: Parse | None = None) -> Answer:
         """Send a request and return its answer.
 
         Args:
             send: calls a method of the client that it is given and returns what that returned.
             purpose: what the request is for.
+            parse: reads the answer, where it is not read like all others.
 
         Raises:
             CasConflict: another writer was there first.
@@ -109,7 +110,7 @@ class VaultSession:
         attempt = 1
         while True:
             try:
-                return self._send_logged_in(send, purpose)
+                return self._send_logged_in(send, purpose, parse)
             except NoAnswer as failure:
                 delay = retry_delay(attempt, failure.wait) if failure.retriable and purpose.harmless else None
                 if delay is None:
@@ -119,14 +120,14 @@ class VaultSession:
 
     # --- the token ----------------------------------------------------------------------------------
 
-    def _send_logged_in(self, send: Send, purpose: Purpose) -> Answer:
+    def _send_logged_in(self, send: Send, purpose: Purpose, parse: Parse | None) -> Answer:
         token = self._current_token()
         try:
-            return self._send_once(send, purpose, token)
+            return self._send_once(send, purpose, token, parse)
         except Denied:
             if not self._replace_token(token, purpose):
                 raise
-        return self._send_once(send, purpose, self._current_token())
+        return self._send_once(send, purpose, self._current_token(), parse)
 
     def _current_token(self) -> Secret:
         with self._mutex:
@@ -181,7 +182,9 @@ class VaultSession:
 
     # --- one request --------------------------------------------------------------------------------
 
-    def _send_once(self, send: Send, purpose: Purpose, token: Secret | None) -> Answer:
+    def _send_once(
+        self, send: Send, purpose: Purpose, token: Secret | None, parse: Parse | None = None
+    ) -> Answer:
         client = self._client()
         client.token = token.reveal() if token else ""
         try:
@@ -190,7 +193,7 @@ class VaultSession:
         except (VaultError, requests.RequestException, HTTPError, OSError) as error:
             # The original may hold the token (a header) or a secret (a body): it is cut off.
             raise translate(error, self.address, purpose) from None
-        return interpret(response, text, purpose)
+        return interpret(response, text, purpose, parse)
 
     def _client(self) -> hvac.Client:
         """Return this thread's client: neither hvac's nor requests' may be shared."""
