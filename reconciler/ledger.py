@@ -53,7 +53,7 @@ def from_timestamp(text: object) -> datetime | None:
     if text is None:
         return None
     if not isinstance(text, str):
-        raise ValueError("no text")
+        raise ValueError("no text")  # noqa: TRY004 (as whatever is no timestamp)
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None or moment.year not in _YEARS:
         msg = "a timestamp without an offset, or from another age"

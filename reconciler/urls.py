@@ -16,7 +16,6 @@ _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _PLAIN = re.compile(r"https://[a-z0-9-]+(?:\.[a-z0-9-]+)+/(?:[A-Za-z0-9_~-]+(?:/[A-Za-z0-9_~-]+)*/?)?")
 
 
-@lru_cache(maxsize=8192)
 def normalize_url(url: str) -> str:
     """Return the normal form of `url` (RFC 3986 section 6.2.2 and 6.2.3, hosts as A-labels).
 
@@ -25,8 +24,11 @@ def normalize_url(url: str) -> str:
     others are in upper case. The query is kept as it is but for its escapes; a fragment, which no
     server ever sees, is dropped. What cannot be parsed comes back unchanged: the rules report it.
     """
-    if _PLAIN.fullmatch(url):
-        return url
+    return url if _PLAIN.fullmatch(url) else _normalize(url)
+
+
+@lru_cache(maxsize=8192)
+def _normalize(url: str) -> str:
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -5,10 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-from msgspec import Struct
 
 from reconciler.cli.app import VERBOSE
 from reconciler.cli.output import wants_color
@@ -22,8 +21,8 @@ PLAN_FORMATS = ("text", "json", "markdown", "github")
 """What a plan can be written as."""
 
 
-class Settings(Struct, frozen=True):
-    """What the command line said, beside a command's own options."""
+class Settings(NamedTuple):
+    """What the command line said, beside a command's own options. No Struct: help needs no such library."""
 
     paths: tuple[str, ...] = ()
     config: str | None = None
@@ -124,7 +123,7 @@ def settings(
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def with_settings(**params: Any) -> Any:
-            shared = {name: params.pop(name) for name in Settings.__struct_fields__ if name in params}
+            shared = {name: params.pop(name) for name in Settings._fields if name in params}
             return function(Settings(**shared), **params)
 
         for option in reversed(options):

@@ -32,7 +32,10 @@ _ROWS_KEPT = 4_096
 _NOTHING = object()
 
 _Row = tuple[int, str | None, Any]
-"""One line: its indentation, its key, and its value, or the item after its dash; `_NOTHING` where it has none."""
+"""One line: its indentation, its key, and its value or the item after its dash, or `_NOTHING`.
+
+Values are shared by all lines of one text: nobody changes what a manifest says.
+"""
 
 PlainDocument = tuple[dict[str, Any], str, int, int]
 """A document's value, its text, how many lines of the file stand before it, and before its first key."""

@@ -1,0 +1,69 @@
+"""The listing's own reading of metadata against the general one: the same, or the same refusal."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import example, given
+from msgspec import Raw
+
+from reconciler.ledger import Current, Document, Ledger
+from reconciler.model import Secret
+from reconciler.plan.project import project
+from reconciler.vault.answers import json_object
+from reconciler.vault.listing import listing_object, parse_entry
+from reconciler.vault.metadata import UnexpectedShape, parse_metadata
+from tests.fixtures.damage import damaged
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+MOMENT = "2026-11-01T11:00:00.123456789Z"
+LEDGER = Ledger("acme", "https://api.zof.ai/v1", current=Current("we_1", 1, "d", "https://a/", "client", NOW))
+VERSION = {"created_time": MOMENT, "deletion_time": "", "destroyed": False}
+ENTRY = {
+    "cas_required": True,
+    "current_version": 2,
+    "custom_metadata": project(Document(LEDGER, Secret("whsec_one")), 2, tested=True).to_metadata(),
+    "versions": {"1": {**VERSION, "deletion_time": MOMENT, "destroyed": True}, "2": VERSION},
+}
+LISTING = {"request_id": "1", "data": {"key_info": {"ci": ENTRY, "other": {}}, "keys": ["ci", "other"]}}
+
+
+def _read(name: str, value: object, *, generally: bool) -> object:
+    """Return what is read, or the refusal's type."""
+    try:
+        return parse_metadata(name, value, NOW) if generally else parse_entry(name, value, NOW)
+    except UnexpectedShape:
+        return UnexpectedShape
+
+
+def _entries(body: dict[str, Any] | None) -> object:
+    """Return the entries of a listing, or whatever stands there."""
+    data = (body or {}).get("data")
+    return data.get("key_info") if isinstance(data, dict) else None
+
+
+@given(damaged(ENTRY))
+@example(ENTRY)
+@example({**ENTRY, "current_version": 2.0})
+@example({**ENTRY, "current_version": 2**64})
+@example({**ENTRY, "custom_metadata": {"v": "\ud800"}})
+@example({**ENTRY, "versions": {"2": {**VERSION, "deletion_time": "2026-11-01T13:00:00Z"}}})
+def test_an_entry_means_the_same_however_it_is_read(value: Any) -> None:
+    """What does not fit the types is read again without them."""
+    text = json.dumps(value)
+    assert _read("ci", Raw(text.encode()), generally=False) == _read("ci", json.loads(text), generally=True)
+
+
+@given(damaged(LISTING))
+@example(LISTING)
+def test_a_listing_has_the_same_entries_however_it_is_read(value: Any) -> None:
+    """An answer of another shape is left to whoever reads all others."""
+    text = json.dumps(value)
+    body = listing_object(text)
+    entries, expected = _entries(body), _entries(json_object(text))
+    if isinstance(entries, dict) and any(isinstance(entry, Raw) for entry in entries.values()):
+        assert {name: json.loads(bytes(entry)) for name, entry in entries.items()} == expected
+    else:
+        assert body == json_object(text)
