@@ -38,10 +38,11 @@ def _read(name: str, value: object, *, generally: bool) -> object:
         return UnexpectedShape
 
 
-def _entries(body: dict[str, Any] | None) -> object:
-    """Return the entries of a listing, or whatever stands there."""
+def _entries(body: dict[str, Any] | None) -> str:
+    """Return the entries of a listing, or whatever stands there, as JSON: not a number equals itself there."""
     data = (body or {}).get("data")
-    return data.get("key_info") if isinstance(data, dict) else None
+    entries = data.get("key_info") if isinstance(data, dict) else None
+    return json.dumps(entries, default=lambda raw: json.loads(bytes(raw)))
 
 
 @given(damaged(ENTRY))
@@ -49,6 +50,7 @@ def _entries(body: dict[str, Any] | None) -> object:
 @example({**ENTRY, "current_version": 2.0})
 @example({**ENTRY, "current_version": 2**64})
 @example({**ENTRY, "custom_metadata": {"v": "\ud800"}})
+@example({**ENTRY, "versions": {"2": {**VERSION, "destroyed": True}}})
 @example({**ENTRY, "versions": {"2": {**VERSION, "deletion_time": "2026-11-01T13:00:00Z"}}})
 def test_an_entry_means_the_same_however_it_is_read(value: Any) -> None:
     """What does not fit the types is read again without them."""
@@ -61,9 +63,4 @@ def test_an_entry_means_the_same_however_it_is_read(value: Any) -> None:
 def test_a_listing_has_the_same_entries_however_it_is_read(value: Any) -> None:
     """An answer of another shape is left to whoever reads all others."""
     text = json.dumps(value)
-    body = listing_object(text)
-    entries, expected = _entries(body), _entries(json_object(text))
-    if isinstance(entries, dict) and any(isinstance(entry, Raw) for entry in entries.values()):
-        assert {name: json.loads(bytes(entry)) for name, entry in entries.items()} == expected
-    else:
-        assert body == json_object(text)
+    assert _entries(listing_object(text)) == _entries(json_object(text))
