@@ -93,7 +93,7 @@ def _row(line: str) -> _Row:
 
 def _comments_above(rows: list[_Row]) -> int:
     """Return how many lines stand above the first key."""
-    return next(number for number, row in enumerate(rows) if row[1])
+    return 0 if rows[0][1] else next(number for number, row in enumerate(rows) if row[1])
 
 
 def _mapping(rows: list[_Row]) -> dict[str, Any]:  # noqa: C901, PLR0912 - see below

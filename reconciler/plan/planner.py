@@ -16,7 +16,7 @@ from reconciler.plan.project import current_from_projection, document_from_proje
 from reconciler.ports import VersionState
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from reconciler.ledger import Projection
     from reconciler.model import Organization, Run, Webhook
@@ -209,5 +209,16 @@ def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
     if webhook.allow_event_gap:
         return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
     if webhook.overlap:
-        return (f"for {webhook.overlap} events are delivered twice: by the old and by the new endpoint",)
+        overlap = _as_written(webhook.overlap)
+        return (f"for {overlap} events are delivered twice: by the old and by the new endpoint",)
     return ()
+
+
+def _as_written(overlap: timedelta) -> str:
+    """Return a duration as manifests have it, for example `1d12h`."""
+    rest = int(overlap.total_seconds())
+    text = ""
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        number, rest = divmod(rest, seconds)
+        text += f"{number}{unit}" if number else ""
+    return text

@@ -39,7 +39,7 @@ def _read(name: str, value: object, *, generally: bool) -> object:
 
 
 def _entries(body: dict[str, Any] | None) -> str:
-    """Return the entries of a listing, or whatever stands there, as JSON: not a number equals itself there."""
+    """Return the entries of a listing, or whatever stands there, as JSON: NaN equals itself there."""
     data = (body or {}).get("data")
     entries = data.get("key_info") if isinstance(data, dict) else None
     return json.dumps(entries, default=lambda raw: json.loads(bytes(raw)))
