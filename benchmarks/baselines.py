@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from benchmarks.measuring import Sample
+
 _PARSE_YAML = """
 import pathlib, yaml
 for path in pathlib.Path("manifests").iterdir():
@@ -62,6 +64,16 @@ def list_metadata(folder: Path, environ: Mapping[str, str]) -> Command:
 def list_nothing(folder: Path) -> Command:
     """Return what `list_metadata` needs before it does anything."""
     return _python(folder, _IMPORTS_ALONE)
+
+
+def vaults_share_of(folder: Path, environ: Mapping[str, str]) -> dict[str, Command]:
+    """Return the two programs whose difference is what Vault's answer takes, for `vaults_share`."""
+    return {"listing": list_metadata(folder, environ), "nothing": list_nothing(folder)}
+
+
+def vaults_share(samples: Mapping[str, Sample]) -> Sample:
+    """Return what fetching all metadata and parsing its JSON takes, without the start of a program."""
+    return samples["listing"] - samples["nothing"]
 
 
 def _python(folder: Path, code: str, environ: Mapping[str, str] | None = None) -> Command:
