@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.manifest import explain
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.loader import parse
 from reconciler.manifest.rules import RULES
 from reconciler.manifest.schema import packaged_schema
+from reconciler.manifest.yaml_problem import YamlRefused
 from reconciler.report.diagnostics import (
     diagnostics_github,
     diagnostics_json,
@@ -24,10 +29,15 @@ from reconciler.schemas import SchemaName, schema_text
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pytest
-
     from reconciler.diagnostics import Diagnostic
 
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = sorted(
+    file
+    for folder in ("tests/cases", "examples")
+    for file in (ROOT / folder).rglob("*.y*ml")
+    if file.is_file()
+)
 GOOD_MANIFEST: dict[str, Any] = {
     "apiVersion": "webhooks.zof.ai/v1",
     "kind": "Webhook",
@@ -118,6 +128,22 @@ def test_both_validators_agree_on_manifests(value: Any) -> None:
 def test_both_validators_agree_on_configurations(value: Any) -> None:
     """jsonschema finds a violation exactly where jsonschema-rs says no."""
     agree("config", value)
+
+
+def documents_of(file: Path) -> list[Any]:
+    """Return the values of a file's documents, as far as they have any."""
+    values = []
+    with contextlib.suppress(YamlRefused):
+        values += [document.value for document in parse(file.read_bytes()) if not document.problems]
+    return values
+
+
+@pytest.mark.parametrize("file", CORPUS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_both_validators_agree_on_the_corpus(file: Path) -> None:
+    """So they do on every document that the other tests or the examples have, whatever it is meant to be."""
+    for value in documents_of(file):
+        agree("manifest", value)
+        agree("config", value)
 
 
 SECRET = "Zq8vT3nW5xY7aB2cD4eF6gH8"  # made up
