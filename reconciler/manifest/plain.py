@@ -1,4 +1,4 @@
-"""The plain style that most manifests are written in, read line by line: a fifth of the time that nodes take.
+"""The plain style that most manifests are written in, read line by line: a third of the time that nodes take.
 
 This knows a small subset of YAML: ASCII, block mappings with plain keys, values on their key's line
 (plain, quoted without escapes, or a flow collection of plain words), lists of such values, comments on

@@ -169,7 +169,7 @@ class ZofServer:
 
     @property
     def behavior(self) -> Behavior:
-        """The knobs in force; assign a changed copy (`dataclasses.replace`) to turn some."""
+        """The knobs in force; assign a changed copy (`msgspec.structs.replace`) to turn some."""
         return self._state.behavior
 
     @behavior.setter
