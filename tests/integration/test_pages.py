@@ -145,7 +145,7 @@ def test_what_can_go_wrong_in_a_pull_request(stranger: Stranger, hub: FakeGitHub
     mistake.write_text(mistake.read_text().replace("run.failed", "run.fail"))
     stranger.do("git commit -q -a -m typo && git push -q")
     jobs = stranger.preview("alerts")
-    assert [job.result for job in jobs.values()] == ["failure", "skipped"]
+    assert [job.result for job in jobs.values()] == ["failure", "failure"]
     PULLS.hold("annotation", jobs["validate"].log)
 
     stranger.do("git switch -q -c fewer main && git rm -q manifests/{ci,gates,nightly}.yaml")

@@ -310,12 +310,16 @@ def test_a_commit_that_cannot_be_planned_takes_the_older_plan_away(repository: R
 
 
 def test_invalid_manifests_are_annotated(repository: Repository) -> None:
-    """A mistake becomes an annotation at its line, and nothing is planned."""
-    head = repository.commit("feature", alerts=["run.complete"])
-    jobs = repository.preview(head)
-    assert [jobs["validate"].result, jobs["plan"].result] == ["failure", "skipped"]
+    """A mistake becomes an annotation at its line, and takes an older commit's plan away."""
+    repository.preview(repository.commit("feature", alerts=["run.failed"]))
+    assert "**create** `alerts`" in repository.comment
+    asked = len(repository.zof.requests)
+    jobs = repository.preview(repository.commit("feature", alerts=["run.complete"]))
+    assert [jobs["validate"].result, jobs["plan"].result] == ["failure", "failure"]
     assert "::error file=manifests/alerts.yaml,line=" in jobs["validate"].log
-    assert repository.hub.comments == []
+    assert "### No plan" in repository.comment
+    assert "alerts" not in repository.comment
+    assert len(repository.zof.requests) == asked
 
 
 def test_a_forks_pull_request_is_checked_without_any_key(repository: Repository) -> None:
@@ -331,6 +335,18 @@ def test_a_forks_pull_request_is_checked_without_any_key(repository: Repository)
     assert repository.hub.comments == []
     assert repository.hub.requests[-1].path.startswith("/repos/acme/webhooks/commits/"), "the fixture's apply"
     assert len(repository.zof.requests) == asked
+
+
+def test_a_fork_does_not_break_out_of_its_code(repository: Repository) -> None:
+    """Whatever a manifest holds, each line of the summary that comes from it stays in the code block."""
+    file = repository.folder / "manifests/ci.yaml"
+    breakout = "# Approved\r<img src=https://evil.example.com>\r\n\n```\n# Plan\u2028<b>\n"
+    repository.commit("feature")
+    file.write_bytes(file.read_bytes() + f"\n# {breakout}".encode())
+    job = repository.preview(repository.commit("feature"), repository="mallory/webhooks")["validate"]
+    code = job.summary.partition("gets the plan.\n\n")[2]
+    assert "evil.example.com" in code
+    assert all(line.startswith("    ") for line in code.removesuffix("\n").split("\n"))
 
 
 def test_a_forks_large_change_is_cut(repository: Repository) -> None:
