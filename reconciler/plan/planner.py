@@ -16,7 +16,7 @@ from reconciler.plan.project import current_from_projection, document_from_proje
 from reconciler.ports import VersionState
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from reconciler.ledger import Projection
     from reconciler.model import Organization, Run, Webhook
@@ -185,7 +185,7 @@ class Planner(Struct, frozen=True):
             source=webhook.location if webhook else None,
             endpoint_id=projection.endpoint_id if projection else None,
             steps=tuple(step.description for step in steps),
-            warnings=warnings_of(change, webhook),
+            warnings=warnings_of(change, webhook) if before is not None else (),
             problem=problem,
             hint=hint,
             api_requests=0 if problem else sum(step.api_requests for step in steps),
@@ -201,7 +201,7 @@ class Planner(Struct, frozen=True):
 
 
 def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
-    """Return what receivers will notice of `change`."""
+    """Return what receivers will notice of `change`, which takes the place of a live endpoint."""
     if webhook is None or change.action not in {Action.REPLACE, Action.ROTATE}:
         return ()
     if webhook.revoke:
@@ -209,5 +209,15 @@ def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
     if webhook.allow_event_gap:
         return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
     if webhook.overlap:
-        return (f"for {webhook.overlap} events are delivered twice: by the old and by the new endpoint",)
+        overlap = _span(webhook.overlap)
+        return (f"for {overlap} events are delivered twice: by the old and by the new endpoint",)
     return ()
+
+
+def _span(time: timedelta) -> str:
+    """Return a span as manifests write it: `1d`, `36h`, `90m`, `5s`."""
+    seconds = round(time.total_seconds())
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"
