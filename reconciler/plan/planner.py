@@ -52,7 +52,8 @@ class Planner(Struct, frozen=True):
             reason = "its first creation was interrupted, or somebody else wrote the document"
             return self._resume(name, webhook, metadata, reason)
         if projection.version != metadata.version:
-            return self._resume(name, webhook, metadata, "the last change was interrupted")
+            reason = "the last change was interrupted, or somebody else wrote the document"
+            return self._resume(name, webhook, metadata, reason)
         if projection.state == "deleted":
             if metadata.state is VersionState.LIVE:
                 return self._resume(name, webhook, metadata, "the removal was interrupted")

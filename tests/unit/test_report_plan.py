@@ -191,7 +191,7 @@ HOSTILE = "a\x1b]0;pwned\x07\r\nb\u202ec\u200bd\u2028e\x7f\x9b31m\ud800"
 
 
 def test_hostile_text_is_no_command_to_githubs_runner() -> None:
-    """Its older form counts anywhere in a line of a log: it is escaped, also where it hides behind an escape."""
+    """Commands of its older form count anywhere in a line of a log."""
     assert visible("a##[add-mask]b") == r"a##\x5badd-mask]b"
     assert visible("\x1b##[error]") == r"\x1b##\x5berror]"
     assert visible("a #[b] # [c]") == "a #[b] # [c]"
