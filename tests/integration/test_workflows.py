@@ -395,6 +395,8 @@ def test_two_thousand_changes_make_a_comment(repository: Repository) -> None:
     assert job.result == "success", job.log
     assert "2,000 to create" in repository.comment
     assert "changes not shown here" in repository.comment
+    assert "[the run's log](https://github.com/acme/webhooks/actions/runs/42)" in repository.comment
+    assert all(f" create webhook-{n}  (" in job.log for n in range(2000)), "the whole plan is in the log"
 
 
 def test_the_version_is_installed(repository: Repository) -> None:
