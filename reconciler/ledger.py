@@ -233,7 +233,8 @@ class Document(Struct, frozen=True):
         if not isinstance(fields, dict) or not isinstance(fields.get("ledger"), str):
             raise DocumentUnreadable(
                 "the document holds no ledger: somebody else wrote it",
-                hint="move it out of our prefix, or give the webhook another name",
+                hint="if an older version is ours, bring it back with `vault kv rollback`; else move the "
+                "document out of our prefix, or give the webhook another name",
             )
         try:
             ledger = _ledger_from_json(json.loads(fields["ledger"]))

@@ -22,10 +22,15 @@ _MERGED = re.compile(r"^Merge pull request #(?P<merge>[0-9]{1,9}) |\(#(?P<squash
 
 
 def current_run(environ: Mapping[str, str], actor: str | None = None) -> Run:
-    """Return who runs this: `actor`, else what GitHub Actions or GitLab CI say, else this machine's user."""
+    """Return who runs this: `actor`, else what GitHub Actions or GitLab CI say, else this machine's user.
+
+    Where none of them is known, as in a container, it is the commit's author.
+    """
+    named = actor or _first(environ, "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME")
+    commit = _first(environ, "GITHUB_SHA", "CI_COMMIT_SHA") or _git_commit()
     return Run(
-        actor=actor or _first(environ, "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"),
-        commit=_first(environ, "GITHUB_SHA", "CI_COMMIT_SHA") or _git_commit(),
+        actor=named or (_git_author(commit) if commit else None),
+        commit=commit,
         url=_run_url(environ) or environ.get("CI_JOB_URL") or None,
         pull_request=_pull_request(environ),
     )
@@ -77,14 +82,21 @@ def sources_url(environ: Mapping[str, str], folder: Path) -> str | None:
 
 def _git_commit() -> str | None:
     """Return the commit that is checked out here; None outside a repository or without git."""
+    answer = _git("rev-parse", "HEAD")
+    return answer if answer and _COMMIT.fullmatch(answer) else None
+
+
+def _git_author(commit: str) -> str | None:
+    """Return who wrote a commit; None where it is not in this repository."""
+    if not _COMMIT.fullmatch(commit):
+        return None
+    return _git("show", "--no-patch", "--no-show-signature", "--format=%an", commit)
+
+
+def _git(*args: str) -> str | None:
+    """Return what git says; None where it fails or says nothing."""
     try:
-        answer = (
-            subprocess.run(
-                ["git", "rev-parse", "HEAD"], capture_output=True, check=False, timeout=_GIT_PATIENCE
-            )
-            .stdout.decode("ascii", "replace")
-            .strip()
-        )
+        done = subprocess.run(["git", *args], capture_output=True, check=False, timeout=_GIT_PATIENCE)
     except (OSError, subprocess.SubprocessError):
         return None
-    return answer if _COMMIT.fullmatch(answer) else None
+    return (done.stdout.decode("utf-8", "replace").strip() or None) if done.returncode == 0 else None

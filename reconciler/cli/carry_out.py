@@ -173,7 +173,10 @@ class _Application:
         if self._settings.format == "text":
             write_result("\n" + outcome_text(outcome, color=self._settings.color))
         elif self._settings.format == "markdown":
-            write_result("\n" + outcome_markdown(site.name, outcome))
+            text = outcome_markdown(
+                site.name, outcome, on_cut=lambda: write_problems("\n" + outcome_text(outcome))
+            )
+            write_result("\n" + text)
         if outcome.complete:
             return ExitCode.OK
         site.notifier.tell("failure", f"Apply to {site.name} is not finished", outcome_text(outcome))

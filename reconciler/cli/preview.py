@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import workflow
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.occasion import current_occasion
-from reconciler.cli.output import write_file, write_result
+from reconciler.cli.output import write_file, write_problems, write_result
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, UsageError
 from reconciler.report.markdown import COMMENT_LIMIT
@@ -117,9 +117,16 @@ def rendered_plan(
         case "markdown":
             from reconciler.report.plan_markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
 
-            limit = COMMENT_LIMIT // share
             return plan_markdown(
-                planned.plan, planned.verdicts, title=title, view=view, page=site.run.url, limit=limit
+                planned.plan,
+                planned.verdicts,
+                title=title,
+                view=view,
+                page=site.run.url,
+                limit=COMMENT_LIMIT // share,
+                on_cut=lambda: write_problems(
+                    plan_text(planned.plan, planned.verdicts, title=title, view=view)
+                ),
             )
         case "github":
             from reconciler.report.plan_github import plan_github  # noqa: PLC0415 (most runs want text)

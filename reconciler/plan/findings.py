@@ -61,7 +61,8 @@ _REMEDIES = {
     Found.SECRET_DELETED: "`reconciler apply` undeletes it",
     Found.SECRET_DESTROYED: "`reconciler apply` replaces the endpoint and stores its new secret",
     Found.SECRET_MISSING: "`reconciler apply` replaces the endpoint and stores its new secret",
-    Found.INTERRUPTED: "`reconciler apply` goes on from where it stopped",
+    Found.INTERRUPTED: "`reconciler apply` goes on from where it stopped; what somebody else wrote it leaves "
+    "alone, and says how to mend it",
     Found.UNVERIFIED: "repair the receiver, then `reconciler apply` tests it again",
     Found.OVERLAP_DUE: "`reconciler apply` removes what was replaced",
     Found.ROTATION_DUE: "`reconciler apply` replaces the endpoint and its secret",

@@ -52,7 +52,8 @@ class Planner(Struct, frozen=True):
             reason = "its first creation was interrupted, or somebody else wrote the document"
             return self._resume(name, webhook, metadata, reason)
         if projection.version != metadata.version:
-            return self._resume(name, webhook, metadata, "the last change was interrupted")
+            reason = "the last change was interrupted, or somebody else wrote the document"
+            return self._resume(name, webhook, metadata, reason)
         if projection.state == "deleted":
             if metadata.state is VersionState.LIVE:
                 return self._resume(name, webhook, metadata, "the removal was interrupted")
@@ -185,7 +186,7 @@ class Planner(Struct, frozen=True):
             source=webhook.location if webhook else None,
             endpoint_id=projection.endpoint_id if projection else None,
             steps=tuple(step.description for step in steps),
-            warnings=warnings_of(change, webhook),
+            warnings=warnings_of(change, webhook) if before is not None else (),
             problem=problem,
             hint=hint,
             api_requests=0 if problem else sum(step.api_requests for step in steps),
@@ -201,7 +202,7 @@ class Planner(Struct, frozen=True):
 
 
 def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
-    """Return what receivers will notice of `change`."""
+    """Return what receivers will notice of `change`, which takes the place of a live endpoint."""
     if webhook is None or change.action not in {Action.REPLACE, Action.ROTATE}:
         return ()
     if webhook.revoke:
@@ -209,16 +210,15 @@ def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
     if webhook.allow_event_gap:
         return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
     if webhook.overlap:
-        overlap = _as_written(webhook.overlap)
+        overlap = _span(webhook.overlap)
         return (f"for {overlap} events are delivered twice: by the old and by the new endpoint",)
     return ()
 
 
-def _as_written(overlap: timedelta) -> str:
-    """Return a duration as manifests have it, for example `1d12h`."""
-    rest = int(overlap.total_seconds())
-    text = ""
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        number, rest = divmod(rest, seconds)
-        text += f"{number}{unit}" if number else ""
-    return text
+def _span(time: timedelta) -> str:
+    """Return a span as manifests write it: `1d`, `36h`, `90m`, `5s`."""
+    seconds = round(time.total_seconds())
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"

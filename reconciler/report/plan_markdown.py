@@ -23,7 +23,7 @@ from reconciler.report.plan_text import (
 from reconciler.report.style import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.plan.guards import Verdict
     from reconciler.plan.plan import Change, FieldChange, Plan, Shape
@@ -45,6 +45,7 @@ def plan_markdown(
     view: View = DEFAULT_VIEW,
     page: str | None = None,
     limit: int = COMMENT_LIMIT,
+    on_cut: Callable[[], object] | None = None,
 ) -> str:
     """Return the plan as GitHub's Markdown, ending in a newline, of at most about `limit` characters.
 
@@ -53,13 +54,14 @@ def plan_markdown(
         verdicts: why a guard refuses it; empty where none does.
         title: the words for a plan or for a drift report.
         view: the quota and the detail.
-        page: where the whole plan can be read, for one that is cut.
+        page: of the run, whose log has the whole plan, for one that is cut.
         limit: where it is cut: between two changes, with a count of what is left out.
+        on_cut: called where it is cut, so that the log has the whole plan.
     """
     blocks = [*_head(plan, title, view), *_refusal(verdicts, plan.digest)]
     others = list(_unmanaged(plan, view, limit // 4))
     room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
-    blocks += [*_changes(plan.changes, view, page, room), *others]
+    blocks += [*_changes(plan.changes, view, page, room, on_cut), *others]
     if plan.changes:
         blocks.append(f"Digest: {code(plan.digest)}")
     return "\n\n".join(blocks) + "\n"
@@ -95,7 +97,13 @@ def _refusal(verdicts: Sequence[Verdict], digest: str) -> Iterator[str]:
         yield fenced([f"guards: {{approve: [{digest}]}}"], "yaml")
 
 
-def _changes(changes: Sequence[Change], view: View, page: str | None, room: int) -> Iterator[str]:
+def _changes(
+    changes: Sequence[Change],
+    view: View,
+    page: str | None,
+    room: int,
+    on_cut: Callable[[], object] | None,
+) -> Iterator[str]:
     """Yield the changes, as many as there is room for, and what was left out."""
     ordered = sorted(changes, key=lambda c: (c.problem is None, BY_DANGER.index(c.action), c.name))
     shown: list[str] = []
@@ -113,8 +121,10 @@ def _changes(changes: Sequence[Change], view: View, page: str | None, room: int)
     if left_out := ordered[len(shown) :]:
         actions = Counter(change.action for change in left_out)
         listed = ", ".join(f"{actions[action]:,} {action}" for action in BY_DANGER if actions[action])
-        whole = link("the run", page)
+        whole = link("the run's log", page)
         yield f"**{count(len(left_out), 'change')} not shown here** ({listed}): {whole} has the whole plan."
+        if on_cut is not None:
+            on_cut()
 
 
 def _change(change: Change, *, verbose: bool) -> str:

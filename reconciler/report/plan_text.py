@@ -9,6 +9,7 @@ from msgspec import Struct
 from reconciler.plan.plan import Action
 from reconciler.plan.strangers import LATE, newest_first
 from reconciler.report.escape import visible
+from reconciler.report.outside_url import without_credentials
 from reconciler.report.style import Ink, Style, age, count, duration
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def stranger(endpoint: Endpoint, now: datetime | None) -> str:
     """Return an unmanaged endpoint on one line, with its age where that is known and asked for."""
     events = ", ".join(visible(event) for event in endpoint.events)
     since = f"  made {age(endpoint.created, now)} ago" if now and endpoint.created else ""
-    return f"{visible(endpoint.id)}  {visible(endpoint.url)}  {events}{since}"
+    return f"{visible(endpoint.id)}  {visible(without_credentials(endpoint.url))}  {events}{since}"
 
 
 def _refusal(verdicts: Sequence[Verdict], digest: str, style: Style) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
+from reconciler.report.outside_url import without_credentials
 from reconciler.report.style import Ink, Style, age, count, pad, width
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _cells(row: StatusLine, now: datetime) -> tuple[str, ...]:
         f"{age(row.verified_at, now)} ago" if row.verified_at else "-",
         visible(row.owner or "-"),
         visible(row.endpoint_id or "-"),
-        visible(row.url or "-"),
+        visible((without_credentials(row.url) if row.unmanaged else row.url) if row.url else "-"),
     )
 
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.errors import ForeignDocument, InvalidInput
 from reconciler.plan.diff import Comparison, compare
 from reconciler.plan.guards import Verdict, judge
-from reconciler.plan.plan import Action
+from reconciler.plan.plan import Action, Cause
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -180,7 +180,8 @@ def held_to_review(planned: Planned, reviewed: Mapping[str, Any]) -> Planned:
 def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
     """Return how `planned` goes beyond the `reviewed` plan; nothing when it is that plan or a part of it.
 
-    A resumption goes on towards what was reviewed, so it counts as reviewed when it ends there.
+    A resumption goes on towards what was reviewed, so it counts as reviewed when it ends there. What has come
+    due since, such as the end of an overlap, was reviewed with the change that began it.
     """
     if reviewed["organization"] != planned.plan.organization:
         return [f"the reviewed plan is for organization {reviewed['organization']}"]
@@ -189,6 +190,8 @@ def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
     for change in planned.plan.changes:
         was = known.get(change.name)
         now = change.identity()
+        if was is None and change.action is Action.RESUME and change.cause is Cause.ROTATION:
+            continue
         if was is None:
             beyond.append(f"{change.name}: {change.action} was not reviewed")
         elif change.action is Action.RESUME:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec import Struct
@@ -127,6 +127,12 @@ class Repository:
         """The fleet's page that the newest scheduled job saved."""
         return self.hub.download("webhooks-fleet-all", "fleet.html")
 
+    def audited(self) -> list[dict[str, Any]]:
+        """Return the audit log that the newest run which applied has saved."""
+        return [
+            json.loads(line) for line in self.hub.download("webhooks-audit-all", "audit.jsonl").splitlines()
+        ]
+
     @property
     def comment(self) -> str:
         """The one comment that there is."""
@@ -216,6 +222,12 @@ def test_the_whole_story(repository: Repository, request: pytest.FixtureRequest)
     assert "Applied to `acme-prod`" in job.summary
     assert "guards alone" not in job.summary
     assert repository.live == {"ci": ["run.completed"], "alerts": ["run.completed"]}
+    audited = repository.audited()
+    assert [(each["event"], each["name"]) for each in audited] == [
+        ("create endpoint", "alerts"), ("create", "alerts"),
+    ]  # fmt: skip
+    assert audited[0]["request_id"].startswith("req_")
+    assert {(each["actor"], each["commit"]) for each in audited} == {("grace", merged)}
 
     assert repository.drift()["drift"].result == "success"
     assert repository.hub.issues == []
@@ -248,6 +260,7 @@ def test_the_whole_story(repository: Repository, request: pytest.FixtureRequest)
     assert repository.live == {"ci": ["run.completed"], "alerts": ["run.completed"]}
     assert [each["state"] for each in repository.hub.issues] == ["closed"]
     assert "**Healed.** It was:" in repository.hub.issues[0]["body"]
+    assert {(each["name"], each["actor"]) for each in repository.audited()} == {("alerts", "linus")}
     assert repository.drift()["drift"].outputs == {"found": "false"}
     healed = {**in_sync.history, "alerts": ("linus", merged)}
     assert Shown.by(repository.fleet) == replace(in_sync, history=healed)
@@ -292,7 +305,9 @@ def test_a_refused_plan_is_shown_and_fails_the_check(repository: Repository) -> 
     assert job.result == "failure"
     assert "A guard refuses this plan" in repository.comment
     assert "guards: {approve: [sha256:" in repository.comment
-    assert repository.hub.artifacts, "a reviewed approval is bounded, too"
+    assert repository.hub.download(f"webhooks-plan--{head}", "plan.json"), (
+        "a reviewed approval is bounded, too"
+    )
 
 
 def test_a_commit_that_cannot_be_planned_takes_the_older_plan_away(repository: Repository) -> None:
@@ -306,16 +321,20 @@ def test_a_commit_that_cannot_be_planned_takes_the_older_plan_away(repository: R
     assert "### No plan" in repository.comment
     assert "https://github.com/acme/webhooks/actions/runs/42" in repository.comment
     assert "alerts" not in repository.comment
-    assert len(repository.hub.artifacts) == 1
+    assert len([each for each in repository.hub.artifacts if "plan" in each["name"]]) == 1
 
 
 def test_invalid_manifests_are_annotated(repository: Repository) -> None:
-    """A mistake becomes an annotation at its line, and nothing is planned."""
-    head = repository.commit("feature", alerts=["run.complete"])
-    jobs = repository.preview(head)
-    assert [jobs["validate"].result, jobs["plan"].result] == ["failure", "skipped"]
+    """A mistake becomes an annotation at its line, and takes an older commit's plan away."""
+    repository.preview(repository.commit("feature", alerts=["run.failed"]))
+    assert "**create** `alerts`" in repository.comment
+    asked = len(repository.zof.requests)
+    jobs = repository.preview(repository.commit("feature", alerts=["run.complete"]))
+    assert [jobs["validate"].result, jobs["plan"].result] == ["failure", "failure"]
     assert "::error file=manifests/alerts.yaml,line=" in jobs["validate"].log
-    assert repository.hub.comments == []
+    assert "### No plan" in repository.comment
+    assert "alerts" not in repository.comment
+    assert len(repository.zof.requests) == asked
 
 
 def test_a_forks_pull_request_is_checked_without_any_key(repository: Repository) -> None:
@@ -331,6 +350,18 @@ def test_a_forks_pull_request_is_checked_without_any_key(repository: Repository)
     assert repository.hub.comments == []
     assert repository.hub.requests[-1].path.startswith("/repos/acme/webhooks/commits/"), "the fixture's apply"
     assert len(repository.zof.requests) == asked
+
+
+def test_a_fork_does_not_break_out_of_its_code(repository: Repository) -> None:
+    """Whatever a manifest holds, each line of the summary that comes from it stays in the code block."""
+    file = repository.folder / "manifests/ci.yaml"
+    breakout = "# Approved\r<img src=https://evil.example.com>\r\n\n```\n# Plan\u2028<b>\n"
+    repository.commit("feature")
+    file.write_bytes(file.read_bytes() + f"\n# {breakout}".encode())
+    job = repository.preview(repository.commit("feature"), repository="mallory/webhooks")["validate"]
+    code = job.summary.partition("gets the plan.\n\n")[2]
+    assert "evil.example.com" in code
+    assert all(line.startswith("    ") for line in code.removesuffix("\n").split("\n"))
 
 
 def test_a_forks_large_change_is_cut(repository: Repository) -> None:
@@ -379,6 +410,8 @@ def test_two_thousand_changes_make_a_comment(repository: Repository) -> None:
     assert job.result == "success", job.log
     assert "2,000 to create" in repository.comment
     assert "changes not shown here" in repository.comment
+    assert "[the run's log](https://github.com/acme/webhooks/actions/runs/42)" in repository.comment
+    assert all(f" create webhook-{n}  (" in job.log for n in range(2000)), "the whole plan is in the log"
 
 
 def test_the_version_is_installed(repository: Repository) -> None:

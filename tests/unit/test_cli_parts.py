@@ -118,6 +118,10 @@ def test_the_commit_comes_from_git_where_there_is_a_repository(
         [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
     ).stdout.strip()
     assert current_run({}).commit == head
+    assert current_run({}).actor == "a", "who wrote it, where nobody else is known"
+    assert current_run({"GITHUB_SHA": head, "USER": "ada"}).actor == "ada"
+    assert current_run({"GITHUB_SHA": "4" * 40}).actor is None
+    assert current_run({"GITHUB_SHA": "--help"}).actor is None
     monkeypatch.setenv("PATH", "")
     assert current_run({}).commit is None
 

@@ -123,6 +123,20 @@ def test_a_change_that_was_cut_off_says_since_when(org: Org) -> None:
     assert found(org) == (("interrupted",), "Vault")
 
 
+def test_a_document_that_somebody_else_wrote(org: Org) -> None:
+    """Its metadata cannot tell it from a cut-off run: both are named, and apply says how to mend it."""
+    org.store.put("a", {"signing_secret": "theirs"})
+    change = drifted(org)
+    assert change.reason == "the last change was interrupted, or somebody else wrote the document"
+    assert change.finding is not None
+    assert "what somebody else wrote it leaves alone" in change.finding.remedy
+    (outcome,) = org.apply(A).changes
+    assert outcome.detail is not None
+    assert "somebody else wrote it" in outcome.detail
+    assert "vault kv rollback" in str(outcome.hint)
+    assert org.store.fields("a") == {"signing_secret": "theirs"}
+
+
 def test_a_receiver_that_refused_its_test() -> None:
     """An unverified endpoint is found on the live side."""
     org = Org(ApiBehavior(accepts_tests=False))

@@ -319,6 +319,15 @@ def test_the_history_shows_who_and_from_where() -> None:
     assert changes["old-dashboard"].all("a") == []
 
 
+def test_a_change_that_failed_is_not_shown_as_done() -> None:
+    """Among the recent changes and in the webhook's details it says so."""
+    history = [HistoryEntry("ci", "replace", NOW, ok=False, detail="why")]
+    root = read_page(page(Fleet("acme", [row("ci", ("run.failed",))], history)))
+    (change,) = root.all("table")[-1].one("tbody").all("tr")
+    assert change.all("td")[2].words == "replace (failed)"
+    assert "replace (failed), 2026" in root.one("tbody", id="webhook=ci").words
+
+
 def test_drift_comes_first() -> None:
     """Each drifted webhook's reason, cause and difference come before anything else, the gravest first."""
     root = read_page(page(small_fleet(), drift=True))

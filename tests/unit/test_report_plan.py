@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from reconciler.model import Endpoint, Location
 from reconciler.plan.guards import Verdict
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
+from reconciler.report.escape import visible
 from reconciler.report.plan_text import DRIFT, View, plan_text
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -187,6 +188,13 @@ def test_every_action_has_a_symbol_and_a_place_in_the_summary(action: Action) ->
 
 
 HOSTILE = "a\x1b]0;pwned\x07\r\nb\u202ec\u200bd\u2028e\x7f\x9b31m\ud800"
+
+
+def test_hostile_text_is_no_command_to_githubs_runner() -> None:
+    """Commands of its older form count anywhere in a line of a log."""
+    assert visible("a##[add-mask]b") == r"a##\x5badd-mask]b"
+    assert visible("\x1b##[error]") == r"\x1b##\x5berror]"
+    assert visible("a #[b] # [c]") == "a #[b] # [c]"
 
 
 def test_hostile_text_reaches_no_terminal() -> None:

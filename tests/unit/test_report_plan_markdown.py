@@ -184,13 +184,15 @@ def _many(number: int) -> Plan:
 def test_two_thousand_changes_fit_a_comment() -> None:
     """It is cut between two changes; what is left out is counted by action, and all ends well-formed."""
     page = "https://github.example.com/acme/hooks/actions/runs/7"
-    shown = plan_markdown(_many(2000), REFUSED * 2000, page=page)
+    cut: list[str] = []
+    shown = plan_markdown(_many(2000), REFUSED * 2000, page=page, on_cut=lambda: cut.append("cut"))
+    assert cut == ["cut"]
     assert len(shown) < GITHUB_LIMIT
     assert "and 1,980 more" in shown
     said = shown.count("**delete** `webhook-") + shown.count("**replace** `webhook-")
     assert said == 20 + int(shown.split("<summary>")[1].split(" ")[0])
     assert f"**{2000 - said:,} changes not shown here** (" in shown
-    assert f"): [the run]({page}) has the whole plan." in shown
+    assert f"): [the run's log]({page}) has the whole plan." in shown
     assert shown.count("```diff") == said
     assert shown.count("<details>") == shown.count("</details>") == 1
     # Deletions first: nothing dangerous is out of sight while something harmless is shown.
@@ -205,7 +207,7 @@ def test_a_single_change_that_is_too_long_is_counted() -> None:
     )
     shown = plan_markdown(replace(PLAN, changes=(huge,)))
     assert len(shown) < GITHUB_LIMIT
-    assert "**1 change not shown here** (1 delete): the run has the whole plan." in shown
+    assert "**1 change not shown here** (1 delete): the run's log has the whole plan." in shown
 
 
 def test_an_outcome_of_thousands_fits_a_comment() -> None:
@@ -213,7 +215,10 @@ def test_an_outcome_of_thousands_fits_a_comment() -> None:
     change = Change("webhook", Action.CREATE, "why", Cause.MANIFEST)
     done = tuple(ChangeOutcome(change, Result.DONE, "we_" + "1" * 20) for _ in range(3000))
     failed = ChangeOutcome(replace(change, name="z"), Result.FAILED, detail="HTTP 500", hint="again")
-    shown = outcome_markdown("acme", Outcome((*done, failed), api_requests=3, seconds=1.0))
+    cut: list[str] = []
+    outcome = Outcome((*done, failed), api_requests=3, seconds=1.0)
+    shown = outcome_markdown("acme", outcome, on_cut=lambda: cut.append("cut"))
+    assert cut == ["cut"]
     assert len(shown) < GITHUB_LIMIT
     assert shown.index("| `z` | create failed |") < shown.index("| `webhook` |")
     assert "changes not shown here; the run's log has them." in shown

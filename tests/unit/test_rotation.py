@@ -39,6 +39,24 @@ def readable_anywhere(org: Org, name: str, secret: str) -> bool:
     return any(secret in text for text in org.store.texts(name))
 
 
+@pytest.mark.parametrize(
+    ("overlap", "told"),
+    [(timedelta(hours=24), "1d"), (timedelta(hours=36), "36h"), (timedelta(minutes=90), "90m"),
+     (timedelta(seconds=61), "61s")],
+)  # fmt: skip
+def test_an_overlap_is_told_where_there_will_be_one(overlap: timedelta, told: str) -> None:
+    """Receivers get events twice for as long as both endpoints are live: not where the old one is gone."""
+    org = Org()
+    a = replace(A, overlap=overlap)
+    org.apply(a)
+    (change,) = org.plan(replace(a, events=("run.started",))).plan.changes
+    assert change.warnings == (f"for {told} events are delivered twice: by the old and by the new endpoint",)
+    (endpoint_id,) = org.api.endpoints
+    org.api.console_delete(endpoint_id)
+    (change,) = org.plan(a).plan.changes
+    assert (change.action, change.warnings) == (Action.REPLACE, ())
+
+
 def test_both_endpoints_and_secrets_are_valid_during_an_overlap() -> None:
     """The old endpoint goes when it is due, its secret a day later, and its versions are destroyed."""
     org = Org()
@@ -180,9 +198,7 @@ def test_the_destruction_of_versions_survives_a_crash() -> None:
     org.check([A])
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(86_400, "1d"), (129_600, "1d12h"), (5_400, "1h30m"), (45, "45s")]
-)
+@pytest.mark.parametrize(("seconds", "text"), [(86_400, "1d"), (129_600, "36h"), (5_400, "90m"), (45, "45s")])
 def test_receivers_are_warned_of_an_overlap_in_the_words_of_manifests(seconds: int, text: str) -> None:
     """Its length stands as a manifest has it."""
     org = Org()

@@ -294,6 +294,23 @@ def test_a_stop_leaves_the_rest_unattempted() -> None:
     assert org.api.endpoints == {}
 
 
+def test_what_came_due_since_the_review_does_not_stand_in_its_way() -> None:
+    """A day after a replacement its old secret is to go: that was reviewed with the replacement."""
+    org = Org()
+    org.apply(A)
+    changed = replace(A, events=("run.started",))
+    org.apply(changed)
+    org.clock.advance(hours=2)
+    reviewed = org.plan(changed, B).plan.to_json()
+    org.clock.advance(hours=23)
+    planned = org.plan(changed, B)
+    assert [(change.name, change.action) for change in planned.plan.changes] == [
+        ("a", Action.RESUME),
+        ("b", Action.CREATE),
+    ]
+    assert workflow.bounded_by(planned, reviewed) == []
+
+
 def test_a_reviewed_plan_bounds_what_is_applied() -> None:
     """The reviewed plan and any part of it pass; anything beyond it is named."""
     org = Org()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from reconciler.plan.strangers import is_new
+from reconciler.report.outside_url import without_credentials
 from reconciler.report.receivers import Trouble
 from reconciler.report.style import age, count
 
@@ -109,7 +110,8 @@ def risks_of(
 def _of_appearance(line: StatusLine, now: datetime) -> Iterator[Risk]:
     endpoint = line.endpoint
     if endpoint is not None and endpoint.created is not None and is_new(endpoint, now):
-        yield Risk(Kind.APPEARED, f"made {age(endpoint.created, now)} ago, {endpoint.url}")
+        shown = without_credentials(endpoint.url)
+        yield Risk(Kind.APPEARED, f"made {age(endpoint.created, now)} ago, {shown}")
 
 
 def _of_change(line: StatusLine) -> Iterator[Risk]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
+from reconciler.report.outside_url import without_credentials
 from reconciler.report.style import age
 from reconciler.report.web.links import commit_url, is_link, key_of, source_url
 
@@ -62,6 +63,7 @@ def environment() -> Environment:
         "seconds": lambda moment: int(moment.timestamp()),
         "short": lambda commit: commit[:_SHORT],
         "commands": commands,
+        "outside": without_credentials,
     }
     return templates
 
