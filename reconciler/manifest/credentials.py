@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+from reconciler.manifest.patterns import matcher
+
 _SHAPES: tuple[tuple[str, str], ...] = (
     (r"whsec_[A-Za-z0-9+/_-]{16,}", "a webhook's signing secret"),
     (r"zof_[A-Za-z0-9_-]{16,}", "a Zof API key"),
@@ -67,7 +69,6 @@ _NAMED = (
     r"(?=[^\s\"'<>]{0,64}?[0-9])(?=[^\s\"'<>]{0,64}?[A-Za-z])"
     r"(?:[^\s\"'$<>{}\[\]/:,;&#*()=]{6,256}+|[A-Za-z0-9+/]{32,256}+)={0,2}(?![^\s\"',;&)\]}])"
 )
-_NAMED_IN_BYTES = _NAMED.encode()
 _NAMES_A_SECRET = rf"(?i){_NAMES}\Z"
 # An AWS secret access key: forty letters and digits of all kinds, with a slash or a plus sign somewhere.
 _FORTY = r"(?<![A-Za-z0-9+/=_.-])(?=[A-Za-z0-9]{0,39}[/+])[A-Za-z0-9/+]{40}(?![A-Za-z0-9+/=_.-])"
@@ -80,56 +81,25 @@ _LEAST_DIFFERENT = 0.62
 _ALPHABET = 32
 """Of twenty random letters and digits 17 are different, of 32 there are 25; words repeat their letters."""
 
-# Letters and digits become `x`, what stands in most secrets and in few manifests `!`, the rest blank.
-_SHAPE = bytes(
-    ord("x") if chr(byte).isascii() and chr(byte).isalnum() else ord("!") if chr(byte) in "_=@\\" else 32
-    for byte in range(256)
+# For the fast search, what each secret has and few manifests do: sixteen letters and digits in a row, forty
+# with the signs of base64, what may hide it in an escape or stands before a host, or a known beginning.
+_TRACE = (
+    r"[A-Za-z0-9]{16}|[A-Za-z0-9+/]{40}|[=@\\]|PRIVATE KEY|(?:whsec|zof|github_pat|dckr_pat|glsa|glc)_"
+    r"|hv[sbr]\.|gl(?:p|rt-|dt-)|xox|xapp-|AIza|SG\.|:AA|eyJ|sk-|pypi-|(?i:slack\.com/|/webhooks/)"
 )
-_LONG_RUN = b"x" * 16
-# The same, with what stands in base64: for secrets that slashes cut into short runs.
-_BASE64_SHAPE = bytes(
-    ord("x") if chr(byte).isascii() and (chr(byte).isalnum() or chr(byte) in "+/") else 32
-    for byte in range(256)
-)
-_LONG_BASE64 = b"x" * 40
-_WITH_A_SIGN = (
-    *(b"=", b"@", b"\\", b"whsec_", b"zof_", b"github_pat_"),
-    *(b"dckr_pat_", b"glsa_", b"glc_"),
-)
-"""What hides a secret in an escape, or has a sign that `_SHAPE` knows."""
-_WITHOUT = (
-    *(
-        b"PRIVATE KEY",
-        b"hvs.",
-        b"hvb.",
-        b"hvr.",
-        b"glp",
-        b"glrt-",
-        b"gldt-",
-        b"xox",
-        b"xapp-",
-        b"AIza",
-        b"SG.",
-    ),
-    *(b":AA", b"eyJ", b"sk-", b"pypi-", b"slack.com/", b"/webhooks/"),
-)
-"""What begins a secret that may have neither such a sign nor sixteen letters and digits in a row."""
-_NAME_PARTS = (b"passw", b"passphrase", b"pwd", b"secret", b"token", b"key", b"authorization", b"credential")
-"""A part of each of `_NAMES`."""
-
-_LARGE = 4_096
+_NAME_PART = "passw|passphrase|pwd|secret|token|key|authorization|credential"
+"""A part of each of `_NAMES`, in small letters."""
 
 
 def may_hold_secret(data: bytes) -> bool:
     """Return whether a file needs a closer look: a fast search that spares nearly all files."""
-    # No part reaches over the end of a line, and most lines of a large file stand in it often.
-    lines = b"\n".join(set(data.split(b"\n"))) if len(data) > _LARGE else data
-    if any(map(lines.lower().__contains__, _NAME_PARTS)) and re.search(_NAMED_IN_BYTES, data):
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
         return True
-    shape = lines.translate(_SHAPE)
-    if _LONG_RUN in shape or (b"!" in shape and any(map(lines.__contains__, _WITH_A_SIGN))):
+    if matcher(_TRACE)(text):
         return True
-    return _LONG_BASE64 in lines.translate(_BASE64_SHAPE) or any(map(lines.__contains__, _WITHOUT))
+    return matcher(_NAME_PART)(text.lower()) and re.search(_NAMED, text) is not None
 
 
 def known_secret(text: str, *, target: bool = False) -> str | None:

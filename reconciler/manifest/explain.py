@@ -11,9 +11,10 @@ import referencing
 from msgspec.structs import replace
 
 from reconciler.manifest import rules
+from reconciler.manifest.patterns import matcher
 from reconciler.manifest.redaction import key_text, shown, shown_path
 from reconciler.manifest.schema import Violation
-from reconciler.manifest.validator import Validator, matcher
+from reconciler.manifest.validator import Validator
 from reconciler.manifest.words import foreign, suggestion
 
 if TYPE_CHECKING:

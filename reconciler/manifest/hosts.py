@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import idna
-import jsonschema_rs
 
+from reconciler.manifest.patterns import matcher
 from reconciler.manifest.redaction import looks_secret, printable
 from reconciler.urls import normalize_url
 
@@ -99,4 +99,4 @@ def _scripts_go_together() -> Callable[[str], bool]:
     """Return whether the scripts of a label go together: unlike Python's, Rust's patterns know them."""
     sets = ("".join(rf"\p{{scx={script}}}" for script in scripts) for scripts in _TOGETHER)
     pattern = "|".join(rf"^[\p{{Common}}\p{{Inherited}}{letters}]*$" for letters in sets)
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid
+    return matcher(pattern)

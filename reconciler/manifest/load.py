@@ -11,6 +11,7 @@ from reconciler.diagnostics import Diagnostic, Severity
 from reconciler.manifest import rules
 from reconciler.manifest.advice import advice_about
 from reconciler.manifest.claims import Claims, show_firsts
+from reconciler.manifest.credentials import may_hold_secret
 from reconciler.manifest.endpoint_url import check_endpoint_url
 from reconciler.manifest.files import Unreadable, display_path, read_all
 from reconciler.manifest.ignores import Ignores
@@ -18,7 +19,6 @@ from reconciler.manifest.leaks import Leaks
 from reconciler.manifest.loader import parse
 from reconciler.manifest.policy import Policy, read_policy
 from reconciler.manifest.schema import packaged_schema
-from reconciler.manifest.screening import screened
 from reconciler.manifest.selection import Selection
 from reconciler.manifest.source import Source
 from reconciler.manifest.webhooks import BadValue, Builder, find_bad_values, unknown_events
@@ -83,8 +83,8 @@ def load_manifests(
     loader = _Loader(allow_unknown_events=allow_unknown_events, selection=selection)
     if policy is not None:
         loader.use_policy(policy)
-    for path, content, may_leak in screened(read_all(paths)):
-        loader.add_file(display_path(path), content, may_leak=may_leak)
+    for path, content in read_all(paths):
+        loader.add_file(display_path(path), content)
     return loader.loaded()
 
 
@@ -110,15 +110,15 @@ class _Loader:
         else:
             self._diagnostics.append(policy)
 
-    def add_file(self, path: str, content: bytes | Unreadable, *, may_leak: bool) -> None:
-        """Take in one file; `may_leak` says whether it is to be searched for secrets."""
+    def add_file(self, path: str, content: bytes | Unreadable) -> None:
+        """Take in one file."""
         self._paths.append(path)
         if isinstance(content, Unreadable):
             self._diagnostics.append(unreadable(path, content))
             return
         source = Source(path, content)
         ignores = Ignores(content)
-        leaks = Leaks(source) if may_leak else None
+        leaks = Leaks(source) if may_hold_secret(content) else None
         self._diagnostics += map(source.yaml_problem, ignores.problems)
         before = len(self._diagnostics)
         is_understood = True

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import jsonschema_rs
 from jsonschema import validators
 
+from reconciler.manifest.patterns import matcher
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from jsonschema.exceptions import ValidationError
-
-
-@lru_cache(maxsize=256)
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """Return whether a text matches a pattern of ECMA 262, in bounded time.
-
-    Python's `re` knows another language (no letters by category, another `$`), and backtracks without end.
-    """
-    return jsonschema_rs.Draft202012Validator({"pattern": pattern}).is_valid
 
 
 _IS_UNIQUE = jsonschema_rs.Draft202012Validator({"uniqueItems": True}).is_valid

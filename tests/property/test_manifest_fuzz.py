@@ -150,7 +150,7 @@ def test_the_fast_way_and_the_reference_agree(data: bytes) -> None:
 def test_nothing_gets_past_the_loader_as_an_exception(data: bytes) -> None:
     """Every file gives webhooks, or diagnostics with a place in it."""
     loader = _Loader(allow_unknown_events=False, selection=Selection())
-    loader.add_file("m.yaml", data, may_leak=True)
+    loader.add_file("m.yaml", data)
     loaded = loader.loaded()
     lines = len(source_lines(data))
     assert len(loaded.diagnostics) <= MAX_PROBLEMS + 1
@@ -207,5 +207,5 @@ def test_aliases_multiply_nothing(levels: int) -> None:
 def test_what_cannot_be_read_is_one_diagnostic() -> None:
     """A path that gave no bytes is a file with one problem."""
     loader = _Loader(allow_unknown_events=False, selection=Selection())
-    loader.add_file("m.yaml", Unreadable("it is no regular file"), may_leak=False)
+    loader.add_file("m.yaml", Unreadable("it is no regular file"))
     assert len(loader.loaded().diagnostics) == 1
