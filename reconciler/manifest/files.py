@@ -17,6 +17,7 @@ MAX_FILES = 100_000
 """Files and folders below one path: more are a mistake, such as the root of a disk."""
 _SUFFIXES = (".yaml", ".yml")
 _CHUNK = 65_536
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
 class Unreadable(Struct, frozen=True):
@@ -48,9 +49,8 @@ def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
         path: the file.
         follow: whether a symbolic link is followed.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, _FLAGS if follow else _FLAGS | os.O_NOFOLLOW)
     except OSError as error:
         return _unreadable(error)
     except ValueError:

@@ -37,15 +37,14 @@ class Ignores:
     """The ignored rules of one file, by line."""
 
     def __init__(self, data: bytes) -> None:
-        """Look for comments, if the file has so much as the mark of one."""
+        """Look for comments."""
         self.problems: list[YamlProblem] = []
         """What is wrong with the comments themselves."""
         self._by_line: dict[int, list[_Ignore]] = {}
-        if _MARKER in data:
-            for span, codes, reason in _comments(data.removeprefix(b"\xef\xbb\xbf")):
-                if len(self.problems) >= _MOST_PROBLEMS:
-                    break
-                self._take(span, codes, reason)
+        for span, codes, reason in _comments(data.removeprefix(b"\xef\xbb\xbf")) if data else ():
+            if len(self.problems) >= _MOST_PROBLEMS:
+                break
+            self._take(span, codes, reason)
 
     def cover(self, diagnostic: Diagnostic) -> bool:
         """Return whether a diagnostic is silenced by a comment on its line, which then was of use."""
@@ -83,6 +82,14 @@ class Ignores:
         if names and not reason:
             message = "the comment ignores a rule and does not say why"
             self.problems.append(YamlProblem(rules.IGNORE_WITHOUT_REASON, message, span, _USAGE))
+
+
+NO_IGNORES = Ignores(b"")
+
+
+def ignores_of(data: bytes) -> Ignores:
+    """Return the ignored rules of a file: `NO_IGNORES` where it has not so much as the mark of a comment."""
+    return Ignores(data) if _MARKER in data else NO_IGNORES
 
 
 def _comments(data: bytes) -> Iterator[tuple[Span, str | None, str]]:

@@ -14,7 +14,7 @@ from reconciler.manifest.claims import Claims, show_firsts
 from reconciler.manifest.credentials import may_hold_secret
 from reconciler.manifest.endpoint_url import check_endpoint_url
 from reconciler.manifest.files import Unreadable, display_path, read_all
-from reconciler.manifest.ignores import Ignores
+from reconciler.manifest.ignores import NO_IGNORES, Ignores, ignores_of
 from reconciler.manifest.leaks import Leaks
 from reconciler.manifest.loader import parse
 from reconciler.manifest.policy import Policy, read_policy
@@ -117,7 +117,7 @@ class _Loader:
             self._diagnostics.append(unreadable(path, content))
             return
         source = Source(path, content)
-        ignores = Ignores(content)
+        ignores = ignores_of(content)
         leaks = Leaks(source) if may_hold_secret(content) else None
         self._diagnostics += map(source.yaml_problem, ignores.problems)
         before = len(self._diagnostics)
@@ -135,7 +135,7 @@ class _Loader:
             is_understood = False
         if leaks:
             self._diagnostics += self._kept(leaks.beside(), ignores)
-        if is_understood:
+        if is_understood and ignores is not NO_IGNORES:
             # What a comment is good for is known only where everything was understood.
             self._diagnostics += self._kept(map(source.yaml_problem, ignores.unused()), ignores)
 
@@ -163,7 +163,7 @@ class _Loader:
             found = self._explain(source, document)
         if leaks:
             found = chain(found, leaks.within(document))
-        problems = self._kept(found, ignores)
+        problems = self._kept(found, ignores) if found else []
         self._diagnostics += problems
         if webhook and not any(each.severity is Severity.ERROR for each in problems):
             self._webhooks.append(webhook)
@@ -189,7 +189,7 @@ class _Loader:
             if not (bad_url and each.path == _URL and each.rule is rules.WRONG_FORM):
                 yield source.violation(each, document)
         yield from bad_url
-        yield from self._check_events(source, document)
+        yield from self._check_events(source, document, _part(document.value, _EVENTS))
         told = {each.path for each in violations}
         yield from self._breaks_policy(source, document, told)
         for bad in find_bad_values(document.value, told):
@@ -206,9 +206,10 @@ class _Loader:
         value, place = document.value, Location(source.path, document.line)
         if self._policy:
             self._policy.count(source, document)
-        problems = self._breaks_policy(source, document) + self._check_events(source, document)
+        problems = self._breaks_policy(source, document)
+        url, events = value["spec"]["url"], value["spec"]["events"]
+        problems += self._check_events(source, document, events)
         problems += self._claims.name(value["metadata"]["name"], place, source, document)
-        url = value["spec"]["url"]
         problems += _bad_url(source, document, url) or self._claims.url(url, place, source, document)
         try:
             webhook = self._build(value, place)
@@ -229,9 +230,8 @@ class _Loader:
         """Return how a manifest breaks the policy, but for what is `told` of already, by its path."""
         return self._policy.check(source, document, told) if self._policy else []
 
-    def _check_events(self, source: Source, document: YamlDocument) -> list[Diagnostic]:
+    def _check_events(self, source: Source, document: YamlDocument, events: Any) -> list[Diagnostic]:
         """Return the event types of a manifest that do not exist."""
-        events = _part(document.value, _EVENTS)
         if self._allow_unknown_events or not isinstance(events, list):
             return []
         return [
