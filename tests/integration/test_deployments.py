@@ -16,6 +16,7 @@ import yaml
 from reconciler import __version__
 from reconciler.vault.auth import KUBERNETES_TOKEN
 from tests.fixtures.ci import accessors, shipped
+from tests.fixtures.page import read_page
 
 if TYPE_CHECKING:
     from tests.fixtures.command import CommandLine
@@ -104,6 +105,7 @@ def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
         planned = run("plan", "plan")
         assert planned.returncode == 0, planned.stderr
         assert json.loads((ci.folder / "plan.json").read_text())["summary"]["create"] == 1
+        assert "1 to create" in read_page((ci.folder / "plan.html").read_text()).words
         applied = run("apply", "apply")
         assert applied.returncode == 0, applied.stderr
         assert json.loads(ci.document("ci")["ledger"])
@@ -111,6 +113,16 @@ def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
         (live,) = ci.zof.console.list()
         ci.zof.console.delete(live.id)
         assert run("drift", "plan").returncode == 2
+        assert "ci" in read_page((ci.folder / "fleet.html").read_text()).words
+        healed = run("heal", "apply")
+        assert (healed.returncode, healed.stdout.splitlines()[-1]) == (
+            0,
+            "No drift. 1 webhook matches in acme-prod.",
+        )
+        assert len((ci.folder / "audit.jsonl").read_text().splitlines()) > 1
+        for job in ("plan", "apply", "drift", "heal"):
+            assert all((ci.folder / path).is_file() for path in jobs[job]["artifacts"]["paths"]), job
+        assert run("drift", "plan").returncode == 0
         assert accessors(ci.vault) == before
     finally:
         ci.vault.request("DELETE", "sys/auth/approle")
