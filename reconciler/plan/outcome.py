@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from reconciler.plan.plan import Change
+    from reconciler.plan.plan import Change, Cost
 
 
 class Result(StrEnum):
@@ -46,6 +46,8 @@ class Outcome(Struct, frozen=True):
     interrupted: bool = False
     sweep_failure: str | None = None
     """Why it is not known that abandoned attempts left nothing: a later run sweeps again."""
+    planned: Cost | None = None
+    """What the plan said that it would take; None where there was nothing to do."""
 
     def of(self, result: Result) -> tuple[ChangeOutcome, ...]:
         """Return the changes that ended with `result`."""

@@ -88,9 +88,18 @@ def _next(outcome: Outcome, style: Style) -> Iterator[str]:
 
 def totals(outcome: Outcome, style: Style = PLAIN) -> str:
     """Return how many changes ended in which way, and what it took."""
-    cost = f"{count(outcome.api_requests, 'API request')} in {duration(outcome.seconds)}"
     head = style.paint("Done:" if outcome.complete else "Partly done:", Ink.BOLD)
-    return f"{head} {', '.join(_counts(outcome)) or 'nothing to do'}; {cost}."
+    return f"{head} {', '.join(_counts(outcome)) or 'nothing to do'}; {_taken(outcome)}."
+
+
+def _taken(outcome: Outcome) -> str:
+    """Return what it took, beside what it was said to take."""
+    taken = f"{count(outcome.api_requests, 'API request')} in {duration(outcome.seconds)}"
+    if outcome.planned is None:
+        return taken
+    least = outcome.planned.minimum_seconds
+    time = f" in {duration(least)} or more" if least else ""
+    return f"{taken} (planned: {outcome.planned.api_requests:,}{time})"
 
 
 def _counts(outcome: Outcome) -> Iterator[str]:

@@ -77,7 +77,8 @@ def apply(
             {webhook.normalized_url: webhook.name for webhook in pending},
             planned.adoption,
         )
-        return runner.run(planned.plan.changes, jobs, planned.comparison.abandoning)
+        outcome = runner.run(planned.plan.changes, jobs, planned.comparison.abandoning)
+        return replace(outcome, planned=planned.plan.cost)
 
 
 def _plan_anew(world: World, planned: Planned) -> Planned:

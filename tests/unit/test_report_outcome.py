@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
-from reconciler.plan.plan import Action, Cause, Change
-from reconciler.report.outcome_text import outcome_text, outcome_value
+from reconciler.plan.plan import Action, Cause, Change, Cost
+from reconciler.report.outcome_text import outcome_text, outcome_value, totals
 
 
 def _change(name: str, action: Action) -> Change:
@@ -62,6 +62,15 @@ def test_a_complete_outcome_asks_for_nothing() -> None:
     text = outcome_text(Outcome((DONE,), api_requests=1, seconds=0.42))
     assert text == "  ✓ a  created  wh_1\n\nDone: 1 done; 1 API request in 0.4 s.\n"
     assert outcome_text(Outcome((), 1, 0.0)) == "Done: nothing to do; 1 API request in 0 s.\n"
+
+
+def test_what_it_took_stands_beside_what_was_planned() -> None:
+    """Requests beside requests; time beside the least that the quota allows, where it holds the plan."""
+    short = Outcome((DONE,), api_requests=3, seconds=0.42, planned=Cost.of(3, 100))
+    assert totals(short) == "Done: 1 done; 3 API requests in 0.4 s (planned: 3)."
+    long = Outcome((DONE,), api_requests=1_204, seconds=684.0, planned=Cost.of(1_201, 100))
+    expected = "Done: 1 done; 1,204 API requests in 11 min 24 s (planned: 1,201 in 11 min 1 s or more)."
+    assert totals(long) == expected
 
 
 def test_every_result_of_every_action_has_words() -> None:
