@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -31,15 +32,15 @@ class Unreadable(Struct, frozen=True):
 def read_all(
     paths: Sequence[str | os.PathLike[str]], *, most: int = MAX_FILES
 ) -> Iterator[tuple[str, bytes | Unreadable]]:
-    """Yield each manifest file under `paths`, as (path, content or why there is none).
+    """Give each manifest file under `paths`, as (path, content or why there is none).
 
     A folder is walked recursively in the order of names: files that end in `.yaml` or `.yml`, no
     hidden entries, no symbolic links. A file that is named itself is read whatever it is called, and
     a link that is named itself is followed. A file that several `paths` lead to comes once. A folder with
     more than `most` files and folders is not walked to its end, and that is told.
     """
-    found = (pair for path in paths for pair in _find(os.fspath(path), most))
-    yield from _once(found) if len(paths) > 1 else found
+    found = chain.from_iterable(_find(os.fspath(path), most) for path in paths)
+    return _once(found) if len(paths) > 1 else found
 
 
 def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
@@ -72,11 +73,10 @@ def display_path(path: str) -> str:
 
 
 def _find(path: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
-    """Yield the files that one path leads to."""
+    """Give the files that one path leads to."""
     if os.path.isdir(path):  # noqa: PTH112 - strings throughout: building Path objects doubles the walk's cost
-        yield from _walk(path, most)
-    else:
-        yield path, read_file(path)
+        return _walk(path, most)
+    return iter([(path, read_file(path))])
 
 
 def _walk(folder: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
