@@ -83,7 +83,7 @@ def text_of(found: Sequence[Diagnostic]) -> str:
 @pytest.mark.parametrize("shape", ["files", "documents"])
 def test_memory_grows_with_the_number_of_manifests(shape: str, render: Callable[..., Any] | None) -> None:
     """Twice as many broken manifests need twice the memory: a square in it would need four times."""
-    load_manifests([write(shape, 2)])  # what is made once does not count
+    load_manifests([write(shape, 500)])  # what is made once does not count, nor what is kept for later
     peaks = []
     for count in (100, 200, 400):
         folder = write(shape, count)
