@@ -15,7 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.errors import DocumentUnreadable
-from reconciler.model import DeletionPolicy, Run, Secret
+from reconciler.model import POLICIES, DeletionPolicy, Run, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,9 +52,7 @@ def from_timestamp(text: object) -> datetime | None:
     """
     if text is None:
         return None
-    if not isinstance(text, str):
-        raise ValueError("no text")  # noqa: TRY004 (as whatever is no timestamp)
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(_text(text))
     if moment.tzinfo is None or moment.year not in _YEARS:
         msg = "a timestamp without an offset, or from another age"
         raise ValueError(msg)
@@ -460,7 +458,6 @@ def _ledger_from_json(value: object) -> Ledger:
 _STATES_OF_ONE = frozenset({"active", "unverified", "released"})
 """The states of a projection that names an endpoint."""
 _STATES = _STATES_OF_ONE | {"empty", "removing", "deleted"}
-_POLICIES = {policy.value: policy for policy in DeletionPolicy}
 _DECISIVE = ("organization", "api_url", "state", "endpoint_id", "digest", "live_digest")
 """What a plan cannot do without where it is known."""
 
@@ -581,7 +578,7 @@ class Projection(Struct, frozen=True):
                 abandoned=_number(given) if (given := get("abandoned")) is not None else 0,
                 secret_created_at=from_timestamp(get("secret_created_at")),
                 verified_at=from_timestamp(get("verified_at")),
-                deletion_policy=_POLICIES[values["deletion_policy"]],
+                deletion_policy=POLICIES[values["deletion_policy"]],
                 owner=get("owner"),
                 manifest=get("manifest"),
                 run=Run(get("actor"), get("commit"), get("run"), get("pull_request")),

@@ -163,7 +163,7 @@ class _Loader:
             found = self._explain(source, document)
         if leaks:
             found = chain(found, leaks.within(document))
-        problems = self._kept(found, ignores) if found else []
+        problems = self._kept(found, ignores)
         self._diagnostics += problems
         if webhook and not any(each.severity is Severity.ERROR for each in problems):
             self._webhooks.append(webhook)

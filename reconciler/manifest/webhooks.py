@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.manifest import rules
 from reconciler.manifest.redaction import shown
 from reconciler.manifest.words import foreign, suggestion
-from reconciler.model import NO_OVERLAP, DeletionPolicy, Webhook
+from reconciler.model import NO_OVERLAP, POLICIES, DeletionPolicy, Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -33,10 +33,6 @@ OLDER_EVENTS = ("agent.completed", "issue.detected")
 MAX_OVERLAP = timedelta(days=90)
 
 _MOST_EVENTS = 100
-_POLICIES: dict[str | None, DeletionPolicy] = {
-    None: DeletionPolicy.DELETE,
-    **{policy.value: policy for policy in DeletionPolicy},
-}
 _ACCEPTED = frozenset(KNOWN_EVENTS + OLDER_EVENTS)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION_PART = re.compile(r"([0-9]+)([smhd])")
@@ -82,7 +78,7 @@ class Builder:
             spec.get("description"),
             self._shared_labels(metadata.get("labels")),
             metadata.get("annotations", _NO_TEXTS),
-            _POLICIES[spec.get("deletionPolicy")],
+            POLICIES[spec.get("deletionPolicy", DeletionPolicy.DELETE)],
             parse_time(secret["createdAfter"]) if "createdAfter" in secret else None,
             parse_overlap(secret["overlap"]) if "overlap" in secret else NO_OVERLAP,
             spec.get("allowEventGap", False),

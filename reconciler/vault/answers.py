@@ -54,8 +54,17 @@ def read_text(response: requests.Response) -> str | None:
         return None
 
 
+def json_object(text: str | None) -> dict[str, Any] | None:
+    """Return the JSON object that a text is, or None."""
+    try:
+        body = json.loads(text or "")
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
 def interpret(
-    response: requests.Response, text: str | None, purpose: Purpose, parse: Parse | None = None
+    response: requests.Response, text: str | None, purpose: Purpose, parse: Parse = json_object
 ) -> Answer:
     """Return what `response` says.
 
@@ -63,13 +72,13 @@ def interpret(
         response: status and headers count.
         text: its body, as `read_text` gives it.
         purpose: what it answers.
-        parse: reads the JSON object of the body; default: `json_object`.
+        parse: reads the JSON object of the body.
 
     Raises:
         StoreError: it is a refusal, or nothing that Vault would say.
     """
     status = response.status_code
-    body = (parse or json_object)(text)
+    body = parse(text)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
     if body is None or status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
@@ -83,15 +92,6 @@ def interpret(
     if status == HTTPStatus.NOT_FOUND and not data:
         raise failure(status, _words(body), purpose) if "errors" in body else unexpected_shape(purpose)
     return Answer(data, auth, found=status == HTTPStatus.OK, at=_date(response))
-
-
-def json_object(text: str | None) -> dict[str, Any] | None:
-    """Return the JSON object that a text is, or None."""
-    try:
-        body = json.loads(text or "")
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def _words(body: dict[str, Any] | None) -> str:

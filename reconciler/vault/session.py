@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
 from reconciler.urls import is_loopback
-from reconciler.vault.answers import interpret, read_text
+from reconciler.vault.answers import interpret, json_object, read_text
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.failures import Denied, NoAnswer, NotFound, Purpose, Rejected, retry_delay, translate
 
@@ -95,7 +95,7 @@ class VaultSession:
             self._clients.clear()
             self._local = threading.local()
 
-    def call(self, send: Send, purpose: Purpose, parse: Parse | None = None) -> Answer:
+    def call(self, send: Send, purpose: Purpose, parse: Parse = json_object) -> Answer:
         """Send a request and return its answer.
 
         Args:
@@ -120,7 +120,7 @@ class VaultSession:
 
     # --- the token ----------------------------------------------------------------------------------
 
-    def _send_logged_in(self, send: Send, purpose: Purpose, parse: Parse | None) -> Answer:
+    def _send_logged_in(self, send: Send, purpose: Purpose, parse: Parse) -> Answer:
         token = self._current_token()
         try:
             return self._send_once(send, purpose, token, parse)
@@ -183,7 +183,7 @@ class VaultSession:
     # --- one request --------------------------------------------------------------------------------
 
     def _send_once(
-        self, send: Send, purpose: Purpose, token: Secret | None, parse: Parse | None = None
+        self, send: Send, purpose: Purpose, token: Secret | None, parse: Parse = json_object
     ) -> Answer:
         client = self._client()
         client.token = token.reveal() if token else ""

@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
 
 _AT_ONCE = 0.1
-"""Seconds that Vault may take before the API is asked, too."""
-_MANY = 2_000
-"""For so many documents it takes longer: there is no sense in waiting."""
+"""Seconds that Vault may take before the API is asked, too. It takes longer for thousands of documents."""
 
 
 def preview(
@@ -51,7 +49,7 @@ def preview(
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
-    seen, vault_was_first = _look(world, patience=_AT_ONCE if len(desired) < _MANY else 0.0)
+    seen, vault_was_first = _look(world)
     planned = planned_from(seen, world, desired, limits, requests_per_minute)
     if looks_wrong(planned) and (
         (not vault_was_first and _has_young_documents(planned)) or has_moved_on(world, planned)
@@ -69,11 +67,11 @@ def drift(
     return replace(planned, plan=planned.plan.restricted_to(changes), verdicts=())
 
 
-def _look(world: World, patience: float) -> tuple[Seen, bool]:
-    """Ask Vault, and after `patience` seconds the API; return both answers, and whether Vault was first."""
+def _look(world: World) -> tuple[Seen, bool]:
+    """Ask Vault and the API; return what they told, and whether Vault was done before the API was asked."""
     vault = _MetadataReader(world)
     vault.start()
-    vault.join(patience)
+    vault.join(_AT_ONCE)
     metadata = None if vault.is_alive() else vault.result()
     began = world.clock.now()
     try:

@@ -12,8 +12,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from msgspec import MsgspecError, Struct
-from msgspec.json import Decoder
+from msgspec import Struct
 
 from reconciler.ledger import is_text
 from reconciler.model import Endpoint, Secret
@@ -76,46 +75,8 @@ class Events:
         return events
 
 
-class _Item(Struct):
-    id: str
-    url: str
-    events: list[str]
-    created: Any = None
-
-
-class _Listing(Struct):
-    data: list[_Item]
-    has_more: bool
-    next_cursor: str | None = None
-
-
-_LISTING = Decoder(_Listing)
-
-
 def read_page(body: bytes, events: Events) -> Page:
-    """Read a page of the listing: by its types, which is faster, or where it does not fit, part by part.
-
-    Raises:
-        Nonsense: it is none.
-    """
-    try:
-        listing = _LISTING.decode(body)
-    except (MsgspecError, UnicodeDecodeError, RecursionError):
-        return read_page_by_parts(body, events)
-    cursor = listing.next_cursor if listing.has_more else None
-    if listing.has_more and not (cursor and len(cursor) <= _CURSOR_LIMIT):
-        return read_page_by_parts(body, events)
-    endpoints = []
-    for item in listing.data:
-        if not item.url or _ID.fullmatch(item.id) is None:
-            return read_page_by_parts(body, events)
-        created = read_created_at(item.created)
-        endpoints.append(Endpoint(item.id, item.url, events.read(item.events), created))
-    return Page(endpoints, cursor)
-
-
-def read_page_by_parts(body: bytes, events: Events) -> Page:
-    """Do what `read_page` does, and say what is wrong: the reference.
+    """Read a page of the listing.
 
     Raises:
         Nonsense: it is none.

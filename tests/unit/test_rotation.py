@@ -196,13 +196,3 @@ def test_the_destruction_of_versions_survives_a_crash() -> None:
     assert not readable_anywhere(org, "a", old)
     assert VersionState.LIVE in org.store.states("a").values()
     org.check([A])
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(86_400, "1d"), (129_600, "36h"), (5_400, "90m"), (45, "45s")])
-def test_receivers_are_warned_of_an_overlap_in_the_words_of_manifests(seconds: int, text: str) -> None:
-    """Its length stands as a manifest has it."""
-    org = Org()
-    org.apply(A)
-    changed = replace(A, events=("run.started",), overlap=timedelta(seconds=seconds))
-    (change,) = org.plan(changed).plan.changes
-    assert change.warnings == (f"for {text} events are delivered twice: by the old and by the new endpoint",)
