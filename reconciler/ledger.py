@@ -462,7 +462,7 @@ _DECISIVE = ("organization", "api_url", "state", "endpoint_id", "digest", "live_
 """What a plan cannot do without where it is known."""
 
 
-class Projection(Struct, frozen=True):
+class Projection(Struct, frozen=True, gc=False):
     """The part of a ledger that is not secret, as `custom_metadata` repeats it: all that a plan reads.
 
     It is written once a change, at its end. `version` is the document version it was made from: any

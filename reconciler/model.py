@@ -69,7 +69,7 @@ POLICIES = {policy.value: policy for policy in DeletionPolicy}
 """By their names: a tenth of the time that `DeletionPolicy(name)` takes."""
 
 
-class Location(Struct, frozen=True, order=True):
+class Location(Struct, frozen=True, order=True, gc=False):
     """A place in a file. `line` and `column` count from 1; `path` is as the user gave it."""
 
     path: str
@@ -88,7 +88,7 @@ def body_digest(url: str, events: Iterable[str]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-class Webhook(Struct, frozen=True):
+class Webhook(Struct, frozen=True, gc=False):
     """A webhook as its manifest declares it (desired)."""
 
     name: str
@@ -125,7 +125,7 @@ class Webhook(Struct, frozen=True):
         return self.labels.get("owner") or self.labels.get("team")
 
 
-class Endpoint(Struct, frozen=True):
+class Endpoint(Struct, frozen=True, gc=False):
     """A webhook endpoint as the API lists it (live)."""
 
     id: str

@@ -136,7 +136,7 @@ class VersionState(StrEnum):
     DESTROYED = "destroyed"
 
 
-class Metadata(Struct, frozen=True):
+class Metadata(Struct, frozen=True, gc=False):
     """What can be known of a document without reading it."""
 
     name: str

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reconciler.vault.failures import Purpose
 
-    Parse = Callable[[str | None], dict[str, Any] | None]
+    Parse = Callable[[bytes | bytearray], dict[str, Any] | None]
 
 _MAX_WORDS = 200
 _CHUNK = 65_536
@@ -42,35 +42,32 @@ class Answer(Struct, frozen=True):
     """Vault's own time, from the `Date` header."""
 
 
-def read_text(response: requests.Response) -> str | None:
-    """Read the body to its end; None where it is no UTF-8."""
+def read_body(response: requests.Response) -> bytearray:
+    """Read the body to its end."""
     data = bytearray()
     for chunk in response.iter_content(_CHUNK):
         # Not as a list of pieces: their memory would be kept between others.
         data += chunk
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return None
+    return data
 
 
-def json_object(text: str | None) -> dict[str, Any] | None:
-    """Return the JSON object that a text is, or None."""
+def json_object(data: bytes | bytearray) -> dict[str, Any] | None:
+    """Return the JSON object that a body is, in UTF-8 alone, or None."""
     try:
-        body = json.loads(text or "")
+        body = json.loads(data.decode())
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 
 
 def interpret(
-    response: requests.Response, text: str | None, purpose: Purpose, parse: Parse = json_object
+    response: requests.Response, data: bytes | bytearray, purpose: Purpose, parse: Parse = json_object
 ) -> Answer:
     """Return what `response` says.
 
     Args:
         response: status and headers count.
-        text: its body, as `read_text` gives it.
+        data: its body, as `read_body` gives it.
         purpose: what it answers.
         parse: reads the JSON object of the body.
 
@@ -78,7 +75,7 @@ def interpret(
         StoreError: it is a refusal, or nothing that Vault would say.
     """
     status = response.status_code
-    body = parse(text)
+    body = parse(data)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
     if body is None or status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:

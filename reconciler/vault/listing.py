@@ -45,12 +45,12 @@ _ENTRY = Decoder(_Entry)
 _VERSIONS = range(1, 2**53)
 
 
-def listing_object(text: str | None) -> dict[str, Any] | None:
+def listing_object(data: bytes | bytearray) -> dict[str, Any] | None:
     """Return the JSON object of an answer; the entries of a listing in it are not read yet (`Raw`)."""
     try:
-        entries = _BODY.decode(text or "").data.key_info
+        entries = _BODY.decode(data).data.key_info
     except (MsgspecError, RecursionError):
-        return json_object(text)
+        return json_object(data)
     return {"data": {"key_info": entries}}
 
 

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
 from reconciler.urls import is_loopback
-from reconciler.vault.answers import interpret, json_object, read_text
+from reconciler.vault.answers import interpret, json_object, read_body
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.failures import Denied, NoAnswer, NotFound, Purpose, Rejected, retry_delay, translate
 
@@ -189,11 +189,11 @@ class VaultSession:
         client.token = token.reveal() if token else ""
         try:
             response = send(client)
-            text = read_text(response)
+            data = read_body(response)
         except (VaultError, requests.RequestException, HTTPError, OSError) as error:
             # The original may hold the token (a header) or a secret (a body): it is cut off.
             raise translate(error, self.address, purpose) from None
-        return interpret(response, text, purpose, parse)
+        return interpret(response, data, purpose, parse)
 
     def _client(self) -> hvac.Client:
         """Return this thread's client: neither hvac's nor requests' may be shared."""

@@ -13,7 +13,7 @@ from hvac import exceptions as hvac_exceptions
 from urllib3.exceptions import HTTPError
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
-from reconciler.vault.answers import Answer, interpret, read_text
+from reconciler.vault.answers import Answer, interpret, read_body
 from reconciler.vault.failures import (
     Denied,
     NoAnswer,
@@ -45,7 +45,7 @@ def response(
 
 def interpreted(response: requests.Response, purpose: Purpose) -> Answer:
     """Return what an answer means, once it is read."""
-    return interpret(response, read_text(response), purpose)
+    return interpret(response, read_body(response), purpose)
 
 
 def all_of(module: Any, base: type[Exception]) -> list[type[Exception]]:

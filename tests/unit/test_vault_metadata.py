@@ -17,7 +17,7 @@ from reconciler.ledger import Current, Document, Ledger
 from reconciler.model import Secret
 from reconciler.plan.project import project
 from reconciler.ports import VersionState
-from reconciler.vault.answers import Answer, interpret, read_text
+from reconciler.vault.answers import Answer, interpret, read_body
 from reconciler.vault.failures import Purpose
 from reconciler.vault.metadata import (
     UnexpectedShape,
@@ -185,7 +185,7 @@ def response(status: int, body: bytes, headers: dict[str, str]) -> requests.Resp
 
 def interpreted(response: requests.Response, purpose: Purpose) -> Answer:
     """Return what an answer means, once it is read."""
-    return interpret(response, read_text(response), purpose)
+    return interpret(response, read_body(response), purpose)
 
 
 @pytest.mark.parametrize("date", ODD_DATES)
