@@ -9,12 +9,15 @@ It prints its port, counts requests (`/_count` tells how many, and starts over) 
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Thread
 
+_CHUNK = 65_536
 _COUNT = "/_count"
 _END = b"\r\n\r\n"
 _HEAD = (
@@ -24,10 +27,17 @@ _HEAD = (
 )
 
 
-class _Desk:
-    """The answers, and how many requests there were."""
+class _Server(ThreadingTCPServer):
+    """The answers, and how many requests there were. A thread waits and sends for each client.
+
+    An event loop would count its pauses in whole milliseconds, and copy a large answer before it sends it.
+    """
+
+    daemon_threads = True
 
     def __init__(self, answers: list[bytes], path: str, pause: float) -> None:
+        super().__init__(("127.0.0.1", 0), _Connection)
+        self.reset = int(time.time()) + 3600
         self._answers = answers
         self._path = path
         self._pause = pause
@@ -47,48 +57,39 @@ class _Desk:
         return "200 OK", self._answers[number], self._pause
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(BaseRequestHandler):
     """One client's connection. None of its requests has a body."""
 
-    def __init__(self, desk: _Desk, reset: int) -> None:
-        self._desk = desk
-        self._reset = reset
-        self._received = b""
-        self._transport: asyncio.WriteTransport | None = None
+    server: _Server
+    request: socket.socket
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 (TCP's always is)
-        self._transport = transport
+    def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        received = b""
+        while chunk := self.request.recv(_CHUNK):
+            received += chunk
+            while _END in received:
+                head, _, received = received.partition(_END)
+                _, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
+                self._answer(*self.server.answer(target))
 
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        while _END in self._received:
-            head, _, self._received = self._received.partition(_END)
-            _, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ", 2)
-            status, body, pause = self._desk.answer(target)
-            values = {
-                "status": status,
-                "date": formatdate(usegmt=True),
-                "length": len(body),
-                "reset": self._reset,
-            }
-            asyncio.get_running_loop().call_later(pause, self._send, _HEAD.format_map(values).encode() + body)
-
-    def _send(self, answer: bytes) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(answer)
+    def _answer(self, status: str, body: bytes, pause: float) -> None:
+        now, reset = formatdate(usegmt=True), self.server.reset
+        head = _HEAD.format(status=status, date=now, length=len(body), reset=reset).encode()
+        time.sleep(pause)
+        # A page goes out in one piece, and what is larger is not copied.
+        self.request.sendall(head + body[:_CHUNK])
+        self.request.sendall(memoryview(body)[_CHUNK:])
 
 
-async def serve(answers: list[bytes], path: str, pause: float) -> None:
+def serve(answers: list[bytes], path: str, pause: float) -> None:
     """Serve `answers`, one a page, until standard input ends."""
-    loop = asyncio.get_running_loop()
-    desk = _Desk(answers, path, pause)
-    in_an_hour = int(time.time()) + 3600
-    server = await loop.create_server(lambda: _Connection(desk, in_an_hour), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    async with server:
-        await loop.run_in_executor(None, sys.stdin.read)
+    with _Server(answers, path, pause) as server:
+        print(server.server_address[1], flush=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        sys.stdin.read()
+        server.shutdown()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]).read_bytes().splitlines(), sys.argv[2], float(sys.argv[3])))
+    serve(Path(sys.argv[1]).read_bytes().splitlines(), sys.argv[2], float(sys.argv[3]))

@@ -77,7 +77,7 @@ class Builder:
             place,
             spec.get("description"),
             self._shared_labels(metadata.get("labels")),
-            metadata.get("annotations", _NO_TEXTS),
+            metadata.get("annotations", _NO_TEXTS).get("runbook"),
             POLICIES[spec.get("deletionPolicy", DeletionPolicy.DELETE)],
             parse_time(secret["createdAfter"]) if "createdAfter" in secret else None,
             parse_overlap(secret["overlap"]) if "overlap" in secret else NO_OVERLAP,

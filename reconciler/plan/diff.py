@@ -62,9 +62,8 @@ def compare(
     protected: list[str] = []
     owned = missing = 0
     wanted = {webhook.name: webhook for webhook in desired}
-    # One walk for everything: at 100,000 webhooks, fetching them from memory is what takes the time. Both
-    # mappings are sorted most often, as a set of their names would not be.
-    for name in sorted(dict.fromkeys((*wanted, *metadata))):
+    # One walk for everything: at 100,000 webhooks, fetching them from memory is what takes the time.
+    for name in sorted([*wanted, *(name for name in metadata if name not in wanted)]):
         webhook, entry = wanted.get(name), metadata.get(name)
         if change := planner.change(name, webhook, entry):
             changes.append(change)

@@ -61,13 +61,13 @@ def json_object(data: bytes | bytearray) -> dict[str, Any] | None:
 
 
 def interpret(
-    response: requests.Response, data: bytes | bytearray, purpose: Purpose, parse: Parse = json_object
+    response: requests.Response, content: bytes | bytearray, purpose: Purpose, parse: Parse = json_object
 ) -> Answer:
     """Return what `response` says.
 
     Args:
         response: status and headers count.
-        data: its body, as `read_body` gives it.
+        content: its body, as `read_body` gives it.
         purpose: what it answers.
         parse: reads the JSON object of the body.
 
@@ -75,7 +75,7 @@ def interpret(
         StoreError: it is a refusal, or nothing that Vault would say.
     """
     status = response.status_code
-    body = parse(data)
+    body = parse(content)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
     if body is None or status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:

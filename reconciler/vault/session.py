@@ -189,11 +189,11 @@ class VaultSession:
         client.token = token.reveal() if token else ""
         try:
             response = send(client)
-            data = read_body(response)
+            content = read_body(response)
         except (VaultError, requests.RequestException, HTTPError, OSError) as error:
             # The original may hold the token (a header) or a secret (a body): it is cut off.
             raise translate(error, self.address, purpose) from None
-        return interpret(response, data, purpose, parse)
+        return interpret(response, content, purpose, parse)
 
     def _client(self) -> hvac.Client:
         """Return this thread's client: neither hvac's nor requests' may be shared."""

@@ -206,9 +206,7 @@ def test_thousands_of_drifted_webhooks_stay_usable(window: Window) -> None:
 def test_hostile_texts_run_nothing(window: Window) -> None:
     """Markup in every text of a webhook, and in the address, is shown or dropped, never run."""
     text = "</script><img src=x onerror=alert(1)><script>alert(1)</script>"
-    hostile = Fleet(
-        text, [row("x", (text,), text, team=text, description=text, annotations={"runbook": text})]
-    )
+    hostile = Fleet(text, [row("x", (text,), text, team=text, description=text, runbook=text)])
     with window.open(page(hostile), "#q=<img src=x onerror=alert(1)>") as opened:
         asked: list[str] = []
         opened.page.on("dialog", lambda dialog: asked.append(dialog.message))

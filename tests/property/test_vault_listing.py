@@ -62,5 +62,5 @@ def test_an_entry_means_the_same_however_it_is_read(value: Any) -> None:
 @example(LISTING)
 def test_a_listing_has_the_same_entries_however_it_is_read(value: Any) -> None:
     """An answer of another shape is left to whoever reads all others."""
-    text = json.dumps(value)
-    assert _entries(listing_object(text)) == _entries(json_object(text))
+    body = json.dumps(value).encode()
+    assert _entries(listing_object(body)) == _entries(json_object(body))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import pickle
 from datetime import UTC, datetime
@@ -11,7 +12,9 @@ import pytest
 
 from reconciler.errors import DocumentUnreadable
 from reconciler.ledger import Current, Document, Ledger, Pending, Projection
-from reconciler.model import Secret
+from reconciler.model import Endpoint, Location, Secret, Webhook
+from reconciler.plan.project import project
+from reconciler.ports import Metadata, VersionState
 from reconciler.urls import normalize_url
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -35,6 +38,17 @@ def test_a_secret_is_never_shown() -> None:
     for leak in (pickle.dumps, copy.deepcopy):
         with pytest.raises(TypeError):
             leak(secret)
+
+
+def test_the_collector_has_nothing_to_do_with_a_fleet() -> None:
+    """What there is one of for each webhook is not tracked, so that no search for cycles visits it."""
+    webhook = Webhook(
+        "a", "https://a.example.com/", ("run.failed",), Location("a.yaml"), labels={"team": "a"}
+    )
+    endpoint = Endpoint("we_1", webhook.url, webhook.events, NOW)
+    projection = project(document(), 1, tested=True)
+    metadata = Metadata("a", 1, VersionState.LIVE, projection, NOW)
+    assert not any(map(gc.is_tracked, (webhook, webhook.location, endpoint, projection, metadata)))
 
 
 def test_a_document_round_trips() -> None:

@@ -432,7 +432,7 @@ def _hostile_fleet(text: str, url: str) -> Fleet:
         Location(text, 3),
         text,
         {text: text, "team": text},
-        {"runbook": url},
+        url,
         created_after=NOW,
     )
     projection = Projection(
