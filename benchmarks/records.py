@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.ledger import Current, Document, Ledger
+from reconciler.document import Document
+from reconciler.ledger import Current, Ledger
 from reconciler.model import Secret
 from reconciler.plan.project import project
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.apply.json_lines import JsonLines, read_objects
 from reconciler.errors import ReconcilerError
-from reconciler.ledger import from_timestamp, to_timestamp
 from reconciler.plan.history import HistoryEntry
+from reconciler.texts import from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from reconciler.apply.json_lines import JsonLines, read_objects
 from reconciler.errors import ReconcilerError
-from reconciler.ledger import from_timestamp, to_timestamp
+from reconciler.texts import from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

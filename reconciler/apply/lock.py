@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from reconciler.errors import CasConflict, LockHeld, ReconcilerError
-from reconciler.ledger import from_timestamp, to_timestamp
+from reconciler.texts import from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.apply.world import World
-    from reconciler.ledger import Document
+    from reconciler.document import Document
     from reconciler.model import Webhook
     from reconciler.plan.live import LiveIndex
     from reconciler.ports import (

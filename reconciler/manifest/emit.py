@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from msgspec import Struct
 
-from reconciler.ledger import is_text
 from reconciler.manifest import rules
 from reconciler.manifest.credentials import known_secret, likely_secret
 from reconciler.manifest.endpoint_url import check_endpoint_url
@@ -17,6 +16,7 @@ from reconciler.manifest.scalars import NumberTooLong, plain_value
 from reconciler.manifest.schema import packaged_schema
 from reconciler.manifest.webhooks import unknown_events
 from reconciler.model import DeletionPolicy
+from reconciler.texts import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

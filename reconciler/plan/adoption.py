@@ -18,7 +18,8 @@ from reconciler.plan.situation import Situation, declared, write
 from reconciler.plan.steps import Failed, ListAgain, Step
 
 if TYPE_CHECKING:
-    from reconciler.ledger import Document, Ledger
+    from reconciler.document import Document
+    from reconciler.ledger import Ledger
     from reconciler.model import Endpoint, Secret, Webhook
     from reconciler.plan.live import LiveIndex
 

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from reconciler.ledger import to_timestamp
 from reconciler.model import body_digest
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import VersionState
+from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.ledger import Projection
     from reconciler.plan.plan import Change, Shape
     from reconciler.ports import Metadata
+    from reconciler.projection import Projection
 
 
 class Found(StrEnum):

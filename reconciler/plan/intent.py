@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from msgspec.structs import replace
 
-from reconciler.ledger import Current, Document, Ledger, Pending, Previous
+from reconciler.document import Document
+from reconciler.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, Webhook
 from reconciler.plan.need import conflict_told, conflicting
 from reconciler.plan.situation import Situation, declared, delete, refuses_key, write

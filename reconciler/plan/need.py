@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from reconciler.ledger import Abandoned, Current, Document
+    from reconciler.document import Document
+    from reconciler.ledger import Abandoned, Current
     from reconciler.model import Endpoint, Webhook
     from reconciler.plan.live import LiveIndex
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.ledger import to_timestamp
 from reconciler.plan.strangers import is_new, newest_first
+from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

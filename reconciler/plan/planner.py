@@ -18,10 +18,10 @@ from reconciler.ports import VersionState
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from reconciler.ledger import Projection
     from reconciler.model import Organization, Run, Webhook
     from reconciler.plan.live import LiveIndex
     from reconciler.ports import Metadata
+    from reconciler.projection import Projection
 
 _RESUME_REQUESTS = 2
 """What an interrupted change is assumed to take: its ledger, a secret, is not read for a plan."""

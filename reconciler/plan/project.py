@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.ledger import Abandoned, Current, Document, Ledger, Previous, Projection
+from reconciler.document import Document
+from reconciler.ledger import Abandoned, Current, Ledger, Previous
 from reconciler.plan.need import CLOCK_TOLERANCE
+from reconciler.projection import Projection
 
 if TYPE_CHECKING:
     from reconciler.model import Secret

@@ -40,7 +40,8 @@ from reconciler.ports import (
 )
 
 if TYPE_CHECKING:
-    from reconciler.ledger import Current, Document, Ledger
+    from reconciler.document import Document
+    from reconciler.ledger import Current, Ledger
 
 
 def next_step(s: Situation) -> Step:

@@ -25,7 +25,7 @@ from reconciler.plan.steps import (
 from reconciler.plan.sweep import attempt_is_over, clear_abandoned
 
 if TYPE_CHECKING:
-    from reconciler.ledger import Document
+    from reconciler.document import Document
 
 
 def keep_live(s: Situation, document: Document) -> Step:

@@ -11,7 +11,8 @@ from reconciler.plan.situation import Situation, let_go, record, write
 from reconciler.plan.steps import DestroyBefore, Step
 
 if TYPE_CHECKING:
-    from reconciler.ledger import Document, Previous
+    from reconciler.document import Document
+    from reconciler.ledger import Previous
 
 
 def retire(

@@ -29,7 +29,7 @@ from reconciler.ports import Created, Delivered, Fresh, Metadata, Stored, Versio
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.ledger import Document
+    from reconciler.document import Document
     from reconciler.model import Organization, Run, Webhook
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from reconciler.ledger import Document, Ledger
+    from reconciler.document import Document
+    from reconciler.ledger import Ledger
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
 

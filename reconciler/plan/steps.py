@@ -10,8 +10,9 @@ from msgspec import Struct
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.ledger import Document, Projection
+    from reconciler.document import Document
     from reconciler.model import Secret
+    from reconciler.projection import Projection
 
 
 class Failure(StrEnum):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.style import Ink, Style, count, pad, width
+from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
 from reconciler.report.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.outside_url import without_credentials
 from reconciler.report.style import Ink, Style, age, count, pad, width
+from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from reconciler.ledger import Projection
     from reconciler.model import Endpoint, Location, Webhook
     from reconciler.plan.plan import Change
+    from reconciler.projection import Projection
 
 _HEADER = ("NAME", "STATE", "SECRET AGE", "VERIFIED", "OWNER", "ENDPOINT", "URL")
 _STATE = 1

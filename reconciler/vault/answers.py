@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from reconciler.texts import YEARS
 from reconciler.vault.failures import failure, unexpected_shape
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _MAX_WORDS = 200
 _CHUNK = 65_536
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
-# A date beyond these is nobody's clock.
-_YEARS = range(1970, 9000)
 
 
 class Answer(Struct, frozen=True):
@@ -103,7 +102,7 @@ def _date(response: requests.Response) -> datetime | None:
         date = parsedate_to_datetime(response.headers.get("Date", ""))
     except (ValueError, OverflowError):
         return None
-    return date if date.tzinfo and date.year in _YEARS else None
+    return date if date.tzinfo and date.year in YEARS else None
 
 
 def _seconds(text: str | None) -> float | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hvac.utils import format_url
 
 from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, StoreError
-from reconciler.ledger import is_text
 from reconciler.ports import Metadata, Stored, VersionState
+from reconciler.texts import is_text
 from reconciler.vault.checks import require_version_2
 from reconciler.vault.failures import (
     Denied,
@@ -36,8 +36,9 @@ from reconciler.vault.metadata import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from reconciler.ledger import Document, Projection
+    from reconciler.document import Document
     from reconciler.ports import Clock
+    from reconciler.projection import Projection
     from reconciler.vault.answers import Answer
     from reconciler.vault.session import VaultSession
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reconciler.apply.world import World
-    from reconciler.ledger import Document
+    from reconciler.document import Document
     from reconciler.model import Endpoint, Webhook
     from reconciler.plan.adoption import Adoption
     from reconciler.plan.guards import GuardLimits

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from reconciler.apply.world import World
-    from reconciler.ledger import Projection
     from reconciler.ports import TestAnswer
+    from reconciler.projection import Projection
 
 _TESTED = {"active", "unverified"}
 """The states of a webhook that has an endpoint of its own."""

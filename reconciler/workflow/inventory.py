@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.apply.world import World
-    from reconciler.ledger import Projection
     from reconciler.model import Endpoint, Location, Webhook
     from reconciler.plan.plan import Change
     from reconciler.ports import Metadata
+    from reconciler.projection import Projection
     from reconciler.workflow.planning import Planned
 
 

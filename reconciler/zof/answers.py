@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from msgspec import Struct
 
-from reconciler.ledger import is_text
 from reconciler.model import Endpoint, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
+from reconciler.texts import YEARS, is_text
 from reconciler.zof.text import clean
 
 if TYPE_CHECKING:
@@ -35,8 +35,6 @@ _CLIENT_ERROR = 400
 _NO_SUCH_OPERATION = frozenset({405, 501})
 _REDIRECT = range(300, 400)
 _NOT_FOLLOWED = "a redirect, which is not followed since the key would go along; check the API's URL"
-# Moments beyond these are nobody's clock, and arithmetic with them ends at the calendar's edge.
-_YEARS = range(1970, 9000)
 
 
 class Nonsense(Exception):
@@ -119,7 +117,7 @@ def read_created_at(value: Any) -> datetime | None:
         moment = _moment(value)
     except (ValueError, OverflowError, OSError):
         return None
-    return moment if moment is not None and moment.year in _YEARS else None
+    return moment if moment is not None and moment.year in YEARS else None
 
 
 def _moment(value: Any) -> datetime | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from reconciler.texts import YEARS
 from reconciler.zof.retry import LONGEST_WAIT
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 # `Date` is in whole seconds, and servers renew it once a second.
 _DATE_IS_OLD_BY = 2.0
 _WORTH_TELLING = 1.0
-# A date beyond these is nobody's clock.
-_YEARS = range(1970, 9000)
 _LOOK_AGAIN = 0.05
 _MINUTE = 60.0
 
@@ -80,7 +79,7 @@ def read_date(text: str | None) -> datetime | None:
     except (ValueError, OverflowError):
         return None
     # Without an offset nobody knows which hour is meant.
-    return moment if moment.tzinfo is not None and moment.year in _YEARS else None
+    return moment if moment.tzinfo is not None and moment.year in YEARS else None
 
 
 def _server_now(date: datetime | None, wall: float) -> float:

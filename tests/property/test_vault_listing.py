@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import example, given
 from msgspec import Raw
 
-from reconciler.ledger import Current, Document, Ledger
+from reconciler.document import Document
+from reconciler.ledger import Current, Ledger
 from reconciler.model import Secret
 from reconciler.plan.project import project
 from reconciler.vault.answers import json_object

@@ -11,12 +11,12 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler import workflow
-from reconciler.ledger import Projection
 from reconciler.model import Run, body_digest
 from reconciler.plan.adoption import Adoption
 from reconciler.plan.findings import Finding, Found, Where, finding_of
 from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.ports import Metadata, VersionState
+from reconciler.projection import Projection
 from reconciler.report.plan_markdown import plan_markdown
 from reconciler.report.plan_text import DRIFT, plan_text
 from reconciler.schemas import schema_text

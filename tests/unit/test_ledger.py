@@ -12,21 +12,13 @@ from hypothesis import strategies as st
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.document import Document
 from reconciler.errors import DocumentUnreadable
-from reconciler.ledger import (
-    Abandoned,
-    Current,
-    Document,
-    Ledger,
-    Pending,
-    Previous,
-    Projection,
-    from_timestamp,
-    is_text,
-    to_timestamp,
-)
+from reconciler.ledger import Abandoned, Current, Ledger, Pending, Previous
 from reconciler.model import DeletionPolicy, Run, Secret
 from reconciler.plan.project import project
+from reconciler.projection import Projection
+from reconciler.texts import from_timestamp, is_text, to_timestamp
 from tests.fixtures.damage import damaged
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

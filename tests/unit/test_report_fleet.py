@@ -10,12 +10,12 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
-from reconciler.ledger import Projection
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.model import Endpoint, Location, Run, Webhook
 from reconciler.plan.history import HistoryEntry, last_changes
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
 from reconciler.ports import Metadata, VersionState
+from reconciler.projection import Projection
 from reconciler.report.fleet.coverage import coverage_of
 from reconciler.report.fleet.page import Fleet, fleet_html
 from reconciler.report.fleet.posture import Posture, counts_of, drift_headline, headline, posture_of

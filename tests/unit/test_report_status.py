@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.ledger import Projection
 from reconciler.model import Endpoint, Location, Run, Webhook
 from reconciler.plan.plan import Action, Cause, Change
+from reconciler.projection import Projection
 from reconciler.report.status_text import status_markdown, status_text, status_value
 from reconciler.report.style import count, duration, pad
 

@@ -12,8 +12,9 @@ import requests
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from reconciler.document import Document
 from reconciler.errors import DocumentUnreadable, StoreError
-from reconciler.ledger import Current, Document, Ledger
+from reconciler.ledger import Current, Ledger
 from reconciler.model import Secret
 from reconciler.plan.project import project
 from reconciler.ports import VersionState

@@ -8,11 +8,11 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.ledger import to_timestamp
 from reconciler.report.escape import visible
 from reconciler.report.outside_url import without_credentials
 from reconciler.report.style import age
 from reconciler.report.web.links import commit_url, is_link, key_of, source_url
+from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -1,0 +1,160 @@
+"""The part of a ledger that is not secret, as a document's metadata repeats it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.model import POLICIES, DeletionPolicy, Run
+from reconciler.texts import from_timestamp, to_timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+# Vault allows 512 bytes a value of custom_metadata.
+_METADATA_VALUE_LIMIT = 512
+_MOST_DIGITS = 12
+_STATES_OF_ONE = frozenset({"active", "unverified", "released"})
+"""The states of a projection that names an endpoint."""
+_STATES = _STATES_OF_ONE | {"empty", "removing", "deleted"}
+_DECISIVE = ("organization", "api_url", "state", "endpoint_id", "digest", "live_digest")
+"""What a plan cannot do without where it is known."""
+
+
+class Projection(Struct, frozen=True, gc=False):
+    """The part of a ledger that is not secret, as `custom_metadata` repeats it: all that a plan reads.
+
+    It is written once a change, at its end. `version` is the document version it was made from: any
+    other current version means that a change was interrupted, or that somebody wrote by hand.
+    """
+
+    version: int
+    organization: str
+    api_url: str
+    generation: int
+    state: str
+    """`active`, `unverified`, `released`, `removing`, `deleted` or `empty` (its creation was refused)."""
+    endpoint_id: str | None = None
+    url: str | None = None
+    digest: str | None = None
+    live_digest: str | None = None
+    """As `Current.live_digest`; None where it is the same as `digest`."""
+    previous_ids: tuple[str, ...] = ()
+    """The replaced endpoints that are still live."""
+    next_due: datetime | None = None
+    """When the next step of an overlap or a sweep is due, if one is."""
+    abandoned: int = 0
+    secret_created_at: datetime | None = None
+    """None where there is an endpoint and no secret: it is to be replaced."""
+    verified_at: datetime | None = None
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    owner: str | None = None
+    manifest: str | None = None
+    run: Run = field(default_factory=Run)
+
+    @property
+    def recorded_ids(self) -> tuple[str, ...]:
+        """The endpoints that the ledger accounts for: as `Ledger.recorded_ids`."""
+        if self.state == "deleted":
+            return ()
+        return (self.endpoint_id, *self.previous_ids) if self.endpoint_id else self.previous_ids
+
+    @property
+    def owned_ids(self) -> tuple[str, ...]:
+        """The recorded endpoints that are ours: as `Ledger.owned_ids`."""
+        return () if self.state == "released" else self.recorded_ids
+
+    def at(self, version: int) -> Projection:
+        """Return this projection, made from document version `version`."""
+        return replace(self, version=version)
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return `custom_metadata`: printable texts of at most 512 bytes, none of them secret.
+
+        Vault refuses all of it for one value that it does not take, so such a value is left out: the plan
+        then says less. Where it would say something wrong without it, `v` is left out too: that is no
+        projection, and the ledger is read instead. The list of replaced endpoints is cut at a boundary.
+        """
+        previous = ""
+        for endpoint_id in self.previous_ids:
+            longer = f"{previous},{endpoint_id}" if previous else endpoint_id
+            if len(longer.encode()) > _METADATA_VALUE_LIMIT:
+                break
+            previous = longer
+        values = {
+            "v": str(self.version),
+            "organization": self.organization,
+            "api_url": self.api_url,
+            "generation": str(self.generation),
+            "state": self.state,
+            "endpoint_id": self.endpoint_id,
+            "url": self.url,
+            "digest": self.digest,
+            "live_digest": self.live_digest,
+            "previous_ids": previous,
+            "next_due": to_timestamp(self.next_due),
+            "abandoned": str(self.abandoned) if self.abandoned else None,
+            "secret_created_at": to_timestamp(self.secret_created_at),
+            "verified_at": to_timestamp(self.verified_at),
+            "deletion_policy": self.deletion_policy.value,
+            "owner": self.owner,
+            "manifest": self.manifest,
+            "actor": self.run.actor,
+            "commit": self.run.commit,
+            "run": self.run.url,
+            "pull_request": self.run.pull_request,
+        }
+        metadata = {key: text for key, text in values.items() if text and _fits_metadata(text)}
+        listable = all(_fits_metadata(i) and "," not in i for i in self.previous_ids)
+        if not listable or any(values[key] and key not in metadata for key in _DECISIVE):
+            metadata.pop("v", None)
+        return metadata
+
+    @classmethod
+    def from_metadata(cls, values: Mapping[str, str] | None) -> Self | None:
+        """Read what `to_metadata` wrote; None for metadata that is not ours or is damaged."""
+        if not values:
+            return None
+        get = values.get
+        try:
+            # All of them texts, and texts that can be written.
+            "".join(values.values()).encode()
+            state = values["state"]
+            if state not in _STATES or (state in _STATES_OF_ONE and not get("endpoint_id")):
+                return None
+            return cls(
+                version=_number(values["v"]),
+                organization=values["organization"],
+                api_url=values["api_url"],
+                generation=_number(values["generation"]),
+                state=state,
+                endpoint_id=get("endpoint_id"),
+                url=get("url"),
+                digest=get("digest"),
+                live_digest=get("live_digest"),
+                previous_ids=tuple(ids.split(",")) if (ids := get("previous_ids")) else (),
+                next_due=from_timestamp(get("next_due")),
+                abandoned=_number(given) if (given := get("abandoned")) is not None else 0,
+                secret_created_at=from_timestamp(get("secret_created_at")),
+                verified_at=from_timestamp(get("verified_at")),
+                deletion_policy=POLICIES[values["deletion_policy"]],
+                owner=get("owner"),
+                manifest=get("manifest"),
+                run=Run(get("actor"), get("commit"), get("run"), get("pull_request")),
+            )
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+def _fits_metadata(text: str) -> bool:
+    return text.isprintable() and len(text.encode()) <= _METADATA_VALUE_LIMIT
+
+
+def _number(text: str) -> int:
+    """Read what `str` makes of a count; `int` alone takes signs, spaces and underscores too."""
+    if len(text) > _MOST_DIGITS or not (text.isascii() and text.isdecimal()):
+        raise ValueError("no count")
+    return int(text)
