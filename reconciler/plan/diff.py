@@ -77,7 +77,7 @@ def compare(
         if entry.projection and entry.projection.abandoned:
             abandoning.append(name)
     requests = listing_requests + sum(change.api_requests for change in changes)
-    unmanaged = tuple(sorted((e for e in live if not live.is_owned(e.id)), key=lambda e: e.id))
+    unmanaged = tuple(live.unowned())
     plan = Plan(
         organization=organization.name,
         changes=tuple(changes),

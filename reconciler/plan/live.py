@@ -35,6 +35,10 @@ class LiveIndex:
         """Yield the endpoints of the listing itself (not of a fork)."""
         return (endpoint for endpoint in self._by_id.values() if endpoint is not None)
 
+    def unowned(self) -> list[Endpoint]:
+        """Return the endpoints of the listing itself (not of a fork) that are not ours, by id."""
+        return [e for i in sorted(self._by_id.keys() - self._owned) if (e := self._by_id[i]) is not None]
+
     def get(self, endpoint_id: str) -> Endpoint | None:
         """Return the endpoint with this id if it is live."""
         if endpoint_id in self._by_id:
