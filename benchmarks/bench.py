@@ -38,7 +38,7 @@ class Bench:
     folder: Path
     """For fleets; removed in the end."""
     runs: int
-    """How often each command runs after the first time, which warms the caches."""
+    """How often each command runs after a first time, which warms the caches. For growth, thrice that."""
     growth: dict[str, dict[int, Sample]] = field(default_factory=dict)
     """What a fleet took (100 a file), by series and size: for the plot, and for what is said about growth."""
 

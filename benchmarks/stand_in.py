@@ -42,6 +42,7 @@ class _Server(ThreadingTCPServer):
         self._path = path
         self._pause = pause
         self._count = 0
+        """Without a lock: commands take turns, and each has one connection."""
 
     def answer(self, target: str) -> tuple[str, bytes, float]:
         """Return status, body, and the seconds to wait before."""

@@ -14,7 +14,7 @@ from msgspec import Struct, field
 from reconciler.errors import DocumentUnreadable
 from reconciler.ledger import Abandoned, Current, Ledger, Pending, Previous
 from reconciler.model import DeletionPolicy, Run, Secret
-from reconciler.texts import as_text, from_timestamp, is_text, to_timestamp
+from reconciler.texts import MOST_DIGITS, as_text, from_timestamp, is_text, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ _OURS = (
     "url",
     "ledger",
 )
-_COUNT_LIMIT = 10**12
+_COUNT_LIMIT = 10**MOST_DIGITS
 # A deeper JSON can be read at one place of the program and be too deep at another.
 _DEPTH_LIMIT = 50
 

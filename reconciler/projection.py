@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.model import POLICIES, DeletionPolicy, Run
-from reconciler.texts import from_timestamp, to_timestamp
+from reconciler.texts import MOST_DIGITS, from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # Vault allows 512 bytes a value of custom_metadata.
 _METADATA_VALUE_LIMIT = 512
-_MOST_DIGITS = 12
 _STATES_OF_ONE = frozenset({"active", "unverified", "released"})
 """The states of a projection that names an endpoint."""
 _STATES = _STATES_OF_ONE | {"empty", "removing", "deleted"}
@@ -155,6 +154,6 @@ def _fits_metadata(text: str) -> bool:
 
 def _number(text: str) -> int:
     """Read what `str` makes of a count; `int` alone takes signs, spaces and underscores too."""
-    if len(text) > _MOST_DIGITS or not (text.isascii() and text.isdecimal()):
+    if len(text) > MOST_DIGITS or not (text.isascii() and text.isdecimal()):
         raise ValueError("no count")
     return int(text)

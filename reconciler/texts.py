@@ -1,10 +1,12 @@
-"""Texts and moments as JSON, metadata and headers hold them: what can be written, and read again."""
+"""Texts, counts and moments as JSON, metadata and headers hold them: what can be written, and read again."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TypeGuard
 
+MOST_DIGITS = 12
+"""A count has no more: what a ledger may hold, its metadata can say."""
 YEARS = range(1970, 9000)
 """A moment beyond these is nobody's clock, and arithmetic with it ends at the calendar's edge."""
 

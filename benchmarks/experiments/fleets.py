@@ -117,7 +117,7 @@ def _growth(bench: Bench) -> Iterator[Row]:
             fleet = bench.fleet(size)
             servers = stack.enter_context(stand_ins(fleet))
             commands[str(size)] = plan(fleet.folder, servers.environ)
-        # In a difference of differences the noise of the small fleets counts tenfold.
+        # In a ratio of differences the noise of the small fleets counts tenfold.
         samples = in_turn(commands, 3 * bench.runs)
     small, middle, large = (samples[str(size)] for size in _GROWING)
     early, late = middle - small, large - middle

@@ -163,9 +163,10 @@ class _Loader:
             found = self._explain(source, document)
         if leaks:
             found = chain(found, leaks.within(document))
+        # An empty list, most often: then there is nothing to go through.
         problems = self._kept(found, ignores) if found else []
         self._diagnostics += problems
-        if webhook and not (problems and any(each.severity is Severity.ERROR for each in problems)):
+        if webhook and not any(each.severity is Severity.ERROR for each in problems):
             self._webhooks.append(webhook)
 
     def _kept(self, found: Iterable[Diagnostic], ignores: Ignores) -> list[Diagnostic]:

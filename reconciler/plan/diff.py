@@ -55,6 +55,7 @@ def compare(
     """
     projections = [m.projection for m in metadata.values() if m.projection is not None]
     live = LiveIndex(endpoints, (endpoint_id for p in projections for endpoint_id in p.owned_ids))
+    # What is owned counts as recorded anyhow.
     live.record(endpoint_id for p in projections if p.state == "released" for endpoint_id in p.recorded_ids)
     planner = Planner(organization, live, now, run)
     changes: list[Change] = []
@@ -62,7 +63,8 @@ def compare(
     protected: list[str] = []
     owned = missing = 0
     wanted = {webhook.name: webhook for webhook in desired}
-    # One walk for everything: at 100,000 webhooks, fetching them from memory is what takes the time.
+    # One walk for all of it: at 100,000 webhooks, fetching them from memory is what takes the time. Manifests
+    # and most listings are sorted already, as a set of their names would not be.
     for name in sorted([*wanted, *(name for name in metadata if name not in wanted)]):
         webhook, entry = wanted.get(name), metadata.get(name)
         if change := planner.change(name, webhook, entry):

@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from msgspec import Raw
 
@@ -57,6 +58,18 @@ def test_an_entry_means_the_same_however_it_is_read(value: Any) -> None:
     """What does not fit the types is read again without them."""
     text = json.dumps(value)
     assert _read("ci", Raw(text.encode()), generally=False) == _read("ci", json.loads(text), generally=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "bytes_"), [("request_id", b"\xff"), ("ours", b"\xed\xa0\x80"), ("ours", "ü".encode())]
+)
+def test_a_listing_is_utf_8_in_every_part(place: str, bytes_: bytes) -> None:
+    """Parts that nobody looks at and entries that are read later count, too."""
+    entry = {**ENTRY, "custom_metadata": {"ours": "?"}}
+    body = json.dumps({**LISTING, "request_id": "?", "data": {"key_info": {"ci": entry}}}).encode()
+    body = body.replace(f'"{place}": "?"'.encode(), f'"{place}": "'.encode() + bytes_ + b'"')
+    assert bytes_ in body
+    assert _entries(listing_object(body)) == _entries(json_object(body))
 
 
 @given(damaged(LISTING))
