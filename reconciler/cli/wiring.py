@@ -171,7 +171,8 @@ class Site(Struct, frozen=True):
 
     def lock(self, world: World, timeout: float) -> Lock:
         """Return the organization's lock, not yet taken."""
-        from reconciler.apply.lock import Holder, Lock  # noqa: PLC0415 (what only reads takes none)
+        from reconciler.apply.holder import Holder  # noqa: PLC0415 (what only reads takes no lock)
+        from reconciler.apply.lock import Lock  # noqa: PLC0415 (as above)
 
         store = world.store
         assert isinstance(store, VaultDocuments)  # noqa: S101 (it comes from `world`, above)

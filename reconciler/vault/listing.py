@@ -47,12 +47,12 @@ _VERSIONS = range(1, 2**53)
 
 def listing_object(data: bytes | bytearray) -> dict[str, Any] | None:
     """Return the JSON object of an answer; the entries of a listing in it are not read yet (`Raw`)."""
-    if not _is_utf8(data):
-        # By its types only what is asked for is decoded.
-        return None
     try:
+        if not data.isascii():
+            # By its types only what is asked for is decoded, and the rest must be UTF-8, too.
+            data.decode()
         entries = _BODY.decode(data).data.key_info
-    except (MsgspecError, RecursionError):
+    except (MsgspecError, RecursionError, UnicodeDecodeError):
         return json_object(data)
     return {"data": {"key_info": entries}}
 
@@ -75,15 +75,6 @@ def parse_entry(name: str, value: object, now: datetime) -> Metadata:
         return _parse_anew(name, value, now)
     projection = parse_projection(entry.custom_metadata)
     return Metadata(name, number, VersionState.LIVE, projection, known_moment(version.created_time))
-
-
-def _is_utf8(data: bytes | bytearray) -> bool:
-    if data.isascii():
-        return True
-    try:
-        return bool(data.decode())
-    except UnicodeDecodeError:
-        return False
 
 
 def _parse_anew(name: str, value: Raw, now: datetime) -> Metadata:

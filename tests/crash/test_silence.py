@@ -18,7 +18,8 @@ import pytest
 import requests
 
 from reconciler import workflow
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.holder import Holder
+from reconciler.apply.lock import Lock
 from reconciler.apply.world import World as Ports
 from reconciler.cli.system import fresh
 from reconciler.errors import ApiError, ExitCode, ReconcilerError, StoreError

@@ -30,7 +30,15 @@ HTTPX = {"httpx", "httpcore", "h11", "anyio", "certifi", "sniffio", "typing_exte
 HVAC = {"hvac", "requests", "urllib3", "charset_normalizer", "certifi"}
 NOT_FOR_A_PREVIEW = {
     f"reconciler.{name}"
-    for name in ("apply.runner", "apply.taker", "apply.lock", "plan.protocol", "plan.simulate", "plan.intent")
+    for name in (
+        "apply.runner",
+        "apply.taker",
+        "apply.lock",
+        "apply.holder",
+        "plan.protocol",
+        "plan.simulate",
+        "plan.intent",
+    )
 }
 
 

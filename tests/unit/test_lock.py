@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler.apply.lock import LEASE, Holder, Lock, Verdict, is_alive, may_take
+from reconciler.apply.holder import Holder, Verdict, is_alive, may_take
+from reconciler.apply.lock import LEASE, Lock
 from reconciler.errors import LockHeld, StoreError
 from reconciler.model import Run
 from tests.fakes.clock import START, FakeClock
