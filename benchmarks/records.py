@@ -6,10 +6,10 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.document import Document
-from reconciler.ledger import Current, Ledger
+from reconciler.ledger.document import Document
+from reconciler.ledger.ledger import Current, Ledger
 from reconciler.model import Secret
-from reconciler.plan.project import project
+from reconciler.plan.protocol.project import project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

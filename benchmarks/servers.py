@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from benchmarks.fleets import Fleet
-    from reconciler.document import Document
+    from reconciler.ledger.document import Document
     from reconciler.sandbox.zof_server import ZofServer
 
 _ROOT = Path(__file__).parents[1]

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.document import Document
+    from reconciler.ledger.document import Document
+    from reconciler.ledger.projection import Projection
     from reconciler.model import Endpoint, Secret
-    from reconciler.projection import Projection
 
 
 # --- the answers of the API -----------------------------------------------------------------------

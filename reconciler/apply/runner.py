@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from reconciler.apply.taker import MAX_SILENCE, Hand, StepTaker
+from reconciler.apply.executor import MAX_SILENCE, Hand, StepTaker
 from reconciler.errors import (
     ApiError,
     DocumentUnreadable,
@@ -19,13 +19,13 @@ from reconciler.errors import (
     StoreError,
     StoreUnavailable,
 )
-from reconciler.plan.need import is_served
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Change
-from reconciler.plan.protocol import next_step
-from reconciler.plan.situation import Situation
-from reconciler.plan.steps import Done, Failed, Failure, Hold, Wait
-from reconciler.plan.sweep import sweep_step
+from reconciler.plan.protocol.need import is_served
+from reconciler.plan.protocol.next_step import next_step
+from reconciler.plan.protocol.state import Situation
+from reconciler.plan.protocol.steps import Done, Failed, Failure, Hold, Wait
+from reconciler.plan.protocol.sweep import sweep_step
 from reconciler.ports import VersionState
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from reconciler.apply.world import World
     from reconciler.model import Webhook
-    from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
+    from reconciler.plan.protocol.adopt import Adoption
     from reconciler.ports import Stored
 
 # A change takes at most about 30 steps; three attempts and a few lost races stay far below this.

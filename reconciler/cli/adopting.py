@@ -11,8 +11,8 @@ import click
 from reconciler.cli import carry_out
 from reconciler.errors import InvalidInput, UsageError
 from reconciler.model import Secret
-from reconciler.plan.adoption import Adoption
-from reconciler.report.escape import visible
+from reconciler.plan.protocol.adopt import Adoption
+from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

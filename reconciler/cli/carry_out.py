@@ -11,7 +11,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler import workflow
+from reconciler import usecases
 from reconciler.apply.audit import AuditLog, Auditor
 from reconciler.apply.journal import Journal
 from reconciler.cli.cut_off import tell_what_was_cut_off
@@ -21,11 +21,11 @@ from reconciler.cli.planfile import read_plan_file
 from reconciler.cli.preview import rendered_plan
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, InvalidInput, ReconcilerError, UsageError
-from reconciler.report.escape import visible
-from reconciler.report.outcome_markdown import outcome_markdown
-from reconciler.report.outcome_text import outcome_text, outcome_value
-from reconciler.report.plan_json import to_json_text
-from reconciler.report.plan_text import plan_text
+from reconciler.report.format.escape import visible
+from reconciler.report.outcome.markdown import outcome_markdown
+from reconciler.report.outcome.text import outcome_text, outcome_value
+from reconciler.report.plan.json import to_json_text
+from reconciler.report.plan.text import plan_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from reconciler.apply.world import World
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
-    from reconciler.plan.adoption import Adoption
     from reconciler.plan.guards import GuardLimits
     from reconciler.plan.outcome import Outcome
-    from reconciler.workflow import Planned
+    from reconciler.plan.protocol.adopt import Adoption
+    from reconciler.usecases import Planned
 
 _STOPPING = "stopping: the step in hand is finished first; a second signal stops at once"
 
@@ -159,7 +159,7 @@ class _Application:
             with site.reporter:
                 planned = self._plan(site, world, limits)
             if self._reviewed is not None:
-                planned = workflow.held_to_review(planned, self._reviewed)
+                planned = usecases.held_to_review(planned, self._reviewed)
             report = self._show(site, planned)
             if planned.verdicts:
                 text = plan_text(planned.plan, planned.verdicts)
@@ -185,12 +185,12 @@ class _Application:
     def _plan(self, site: Site, world: World, limits: GuardLimits) -> Planned:
         options, desired = self._options, site.desired
         if options.adoption is not None:
-            return workflow.adoption(world, desired, options.adoption, limits, site.requests_per_minute)
+            return usecases.adoption(world, desired, options.adoption, limits, site.requests_per_minute)
         if not options.rotate:
-            return workflow.plan(world, desired, limits, site.requests_per_minute)
+            return usecases.plan(world, desired, limits, site.requests_per_minute)
         now = site.place.clock.now()
-        desired = workflow.rotation(desired, options.rotate, now, revoke=options.revoke)
-        return workflow.only(workflow.plan(world, desired, limits, site.requests_per_minute), options.rotate)
+        desired = usecases.rotation(desired, options.rotate, now, revoke=options.revoke)
+        return usecases.only(usecases.plan(world, desired, limits, site.requests_per_minute), options.rotate)
 
     def _journal_of(self, site: Site) -> Path:
         return Path(self._options.journal) if self._options.journal else site.place.journal
@@ -220,7 +220,7 @@ class _Application:
         path = Path(self._options.audit) if self._options.audit else place.audit
         audit = AuditLog(path, site.name, world.run, clock, site.reporter.warn)
         with stop_on_signal(self.stop, _STOPPING), site.reporter, audit:
-            return workflow.apply(
+            return usecases.apply(
                 replace(world, reporter=Auditor(audit, world.reporter)),
                 planned,
                 jobs=self._options.jobs,

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.errors import ExitCode, ReconcilerError
-from reconciler.manifest.endpoint_url import is_public
-from reconciler.report.checkup_text import Check
+from reconciler.manifest.lint.endpoint_url import is_public
+from reconciler.report.format.style import count
 from reconciler.report.receivers import HTTPS, Certificate, Receiver, Trouble
-from reconciler.report.style import count
+from reconciler.report.status.checkup import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

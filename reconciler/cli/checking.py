@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from reconciler.cli.configuration import load_organization, read_configuration
 from reconciler.cli.output import write_result
 from reconciler.cli.repository import from_repository_root
+from reconciler.config.file import ConfigInvalid, Salvage
 from reconciler.diagnostics import Severity
 from reconciler.errors import ExitCode, InvalidInput, UsageError
-from reconciler.manifest.config_file import ConfigInvalid, Salvage
+from reconciler.manifest.lint.rules import RULES
+from reconciler.manifest.lint.selection import unknown_code_hint
 from reconciler.manifest.load import load_manifests
-from reconciler.manifest.rules import RULES
-from reconciler.manifest.selection import unknown_code_hint
-from reconciler.report.diagnostics_github import diagnostics_github
-from reconciler.report.diagnostics_json import diagnostics_json
-from reconciler.report.diagnostics_text import diagnostics_text
-from reconciler.report.style import Ink, Style, count
+from reconciler.report.diagnostics.github import diagnostics_github
+from reconciler.report.diagnostics.json import diagnostics_json
+from reconciler.report.diagnostics.text import diagnostics_text
+from reconciler.report.format.style import Ink, Style, count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,8 +76,8 @@ def explain(codes: Sequence[str], settings: Settings) -> ExitCode:
     Raises:
         UsageError: no rule has such a code.
     """
-    from reconciler.manifest.examples import EXAMPLES  # noqa: PLC0415 (only this asks for them)
-    from reconciler.report.rule_page import rule_page  # noqa: PLC0415 (only this asks for it)
+    from reconciler.manifest.lint.examples import EXAMPLES  # noqa: PLC0415 (only this asks for them)
+    from reconciler.report.diagnostics.rule_page import rule_page  # noqa: PLC0415 (only this asks for it)
 
     pages = []
     for code in codes:
@@ -101,7 +101,7 @@ def _render(found: list[Diagnostic], loaded: list[Loaded], settings: Settings) -
         case "github":
             return diagnostics_github(from_repository_root(found))
         case "sarif":
-            from reconciler.report.diagnostics_sarif import diagnostics_sarif  # noqa: PLC0415 (for code scanning)
+            from reconciler.report.diagnostics.sarif import diagnostics_sarif  # noqa: PLC0415 (for code scanning)
 
             return diagnostics_sarif(from_repository_root(found), RULES)
         case _:

@@ -8,8 +8,8 @@ from reconciler.cli.exit_codes import worst
 from reconciler.cli.preview import Results
 from reconciler.cli.wiring import for_each, load_places, load_sites
 from reconciler.errors import ExitCode, ReconcilerError
-from reconciler.report.checkup_text import Check, checkup_text, checkup_value
-from reconciler.report.style import count, duration
+from reconciler.report.format.style import count, duration
+from reconciler.report.status.checkup import Check, checkup_text, checkup_value
 from reconciler.vault.checks import capabilities, describe_token, require_version_2
 
 if TYPE_CHECKING:

@@ -7,17 +7,17 @@ import sys
 from typing import TYPE_CHECKING
 
 from reconciler.cli.output import wants_color, write_problems
+from reconciler.config.settings import Overrides, load_config
 from reconciler.errors import InvalidInput
-from reconciler.manifest.config import Overrides, load_config
 from reconciler.manifest.load import load_manifests
-from reconciler.report.diagnostics_text import diagnostics_text
+from reconciler.report.diagnostics.text import diagnostics_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reconciler.cli.options import Settings
+    from reconciler.config.settings import Config, OrganizationConfig
     from reconciler.diagnostics import Diagnostic
-    from reconciler.manifest.config import Config, OrganizationConfig
     from reconciler.manifest.load import Loaded
     from reconciler.model import Webhook
 
@@ -29,7 +29,7 @@ def load_configuration(settings: Settings) -> Config:
         InvalidInput: it is invalid; each problem of the file has been written to stderr.
         UsageError: the flags ask for something impossible.
     """
-    from reconciler.manifest.config_file import ConfigInvalid  # noqa: PLC0415 (most runs have no file)
+    from reconciler.config.file import ConfigInvalid  # noqa: PLC0415 (most runs have no file)
 
     try:
         return read_configuration(settings)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.journal import read_cut_off
 from reconciler.cli.output import write_note
-from reconciler.report.style import count
+from reconciler.report.format.style import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

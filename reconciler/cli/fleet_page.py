@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import workflow
+from reconciler import usecases
 from reconciler.apply.audit import read_audit
 from reconciler.cli.certificates import look_at_receivers
 from reconciler.cli.cut_off import tell_what_was_cut_off
@@ -15,7 +15,7 @@ from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
-from reconciler.report.fleet.page import Fleet, fleet_html
+from reconciler.report.pages.fleet import Fleet, fleet_html
 
 if TYPE_CHECKING:
     from reconciler.cli.options import Settings
@@ -32,13 +32,13 @@ def write_page(settings: Settings, *, drift: bool, endpoints: bool = False) -> E
 
     def read(site: Site) -> ExitCode:
         tell_what_was_cut_off(site.place.journal)
-        use_case = workflow.drift if drift else workflow.preview
+        use_case = usecases.drift if drift else usecases.preview
         with site.world() as world, site.reporter:
             found = use_case(world, site.desired, site.limits, site.requests_per_minute)
         changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]
         history = merged(changes, last_changes(found.metadata))
         receivers = look_at_receivers(site.desired) if endpoints else None
-        fleets.append(Fleet(site.name, workflow.fleet(found), history, receivers))
+        fleets.append(Fleet(site.name, usecases.fleet(found), history, receivers))
         if drift:
             tell_drift(site, found)
         return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK

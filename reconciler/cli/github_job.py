@@ -16,8 +16,8 @@ from reconciler.github.client import GitHub
 from reconciler.github.review import find_review
 from reconciler.github.sticky import Mark, close_issue, put_comment, put_issue
 from reconciler.model import Secret
-from reconciler.report.escape import visible
-from reconciler.report.github import command
+from reconciler.report.format.escape import visible
+from reconciler.report.format.github import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

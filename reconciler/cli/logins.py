@@ -12,7 +12,7 @@ from reconciler.vault.auth import AppRoleLogin, JwtLogin, KubernetesLogin, Token
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.manifest.config import AuthSettings
+    from reconciler.config.settings import AuthSettings
     from reconciler.vault.auth import Login
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler.cli.output import umask
 from reconciler.errors import ReconcilerError
-from reconciler.report.escape import visible
+from reconciler.report.format.escape import visible
 
 
 def create_file(root: Path, name: str, text: str) -> bool:

@@ -6,12 +6,12 @@ import logging
 import warnings
 from typing import TYPE_CHECKING
 
-from reconciler.report.escape import visible
+from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.manifest.config import NotificationSettings
+    from reconciler.config.settings import NotificationSettings
     from reconciler.model import Run
 
 _BODY_LIMIT = 3_500

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from reconciler.cli.attribution import current_run, sources_url
 from reconciler.cli.system import SystemClock
-from reconciler.report.web.occasion import Occasion
+from reconciler.report.pages.occasion import Occasion
 
 
 def current_occasion(actor: str | None) -> Occasion:

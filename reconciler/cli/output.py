@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from reconciler.errors import ReconcilerError
-from reconciler.report.escape import visible
+from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,8 +7,8 @@ from typing import Any
 
 from reconciler.errors import InvalidInput
 from reconciler.manifest.schema import packaged_schema
-from reconciler.report.escape import visible
-from reconciler.report.plan_json import check_digest, parse_plan
+from reconciler.report.format.escape import visible
+from reconciler.report.plan.json import check_digest, parse_plan
 
 # A plan of 100,000 changes takes about 100 MB.
 _SIZE_MAX = 256 * 1024 * 1024

@@ -16,7 +16,7 @@ from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.output import write_note, write_result
 from reconciler.errors import ExitCode, InvalidInput, ReconcilerError
 from reconciler.model import Secret
-from reconciler.receiver import candidate_secrets
+from reconciler.receiver.signature import candidate_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler import workflow
+from reconciler import usecases
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.occasion import current_occasion
 from reconciler.cli.output import write_file, write_problems, write_result
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, UsageError
-from reconciler.report.markdown import COMMENT_LIMIT
-from reconciler.report.plan_json import plan_json, to_json_text
-from reconciler.report.plan_text import DRIFT, PLAN, View, plan_text
-from reconciler.report.status_text import status_markdown, status_text, status_value
-from reconciler.report.style import count
+from reconciler.report.format.markdown import COMMENT_LIMIT
+from reconciler.report.format.style import count
+from reconciler.report.plan.json import plan_json, to_json_text
+from reconciler.report.plan.text import DRIFT, PLAN, View, plan_text
+from reconciler.report.status.text import status_markdown, status_text, status_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
-    from reconciler.report.plan_text import Title
-    from reconciler.workflow import Planned
+    from reconciler.report.plan.text import Title
+    from reconciler.usecases import Planned
 
 
 def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode:
@@ -37,7 +37,7 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
-            planned = workflow.preview(world, site.desired, site.limits, site.requests_per_minute)
+            planned = usecases.preview(world, site.desired, site.limits, site.requests_per_minute)
         if out is not None:
             write_file(out, plan_json(planned.plan))
         shown.append((site, planned))
@@ -55,7 +55,7 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
 
 def _plan_page(shown: Sequence[tuple[Site, Planned]], sites: Sequence[Site], settings: Settings) -> str:
     """Return one page of the plans that could be made; it names the organizations without one."""
-    from reconciler.report.plan_html import Sheet, plan_html  # noqa: PLC0415 (most runs want text)
+    from reconciler.report.plan.html import Sheet, plan_html  # noqa: PLC0415 (most runs want text)
 
     sheets = [
         Sheet(planned.plan, planned.verdicts, _view(planned, site, settings)) for site, planned in shown
@@ -72,7 +72,7 @@ def drift(settings: Settings) -> ExitCode:
 
     def show(site: Site) -> ExitCode:
         with site.world() as world, site.reporter:
-            found = workflow.drift(world, site.desired, site.limits, site.requests_per_minute)
+            found = usecases.drift(world, site.desired, site.limits, site.requests_per_minute)
         results.add(found.plan.to_json(), rendered_plan(found, site, settings, title=DRIFT, share=len(sites)))
         tell_drift(site, found)
         return ExitCode.PENDING if found.plan.pending else ExitCode.OK
@@ -88,7 +88,7 @@ def status(settings: Settings) -> ExitCode:
     def show(site: Site) -> ExitCode:
         tell_what_was_cut_off(site.place.journal)
         with site.world() as world, site.reporter:
-            rows = workflow.status(world, site.desired)
+            rows = usecases.status(world, site.desired)
         now = site.place.clock.now()
         if settings.format == "markdown":
             text = status_markdown(site.name, rows, now=now, limit=COMMENT_LIMIT // len(sites))
@@ -115,7 +115,7 @@ def rendered_plan(
     view = _view(planned, site, settings, title)
     match settings.format:
         case "markdown":
-            from reconciler.report.plan_markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
+            from reconciler.report.plan.markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
 
             return plan_markdown(
                 planned.plan,
@@ -129,7 +129,7 @@ def rendered_plan(
                 ),
             )
         case "github":
-            from reconciler.report.plan_github import plan_github  # noqa: PLC0415 (most runs want text)
+            from reconciler.report.plan.github import plan_github  # noqa: PLC0415 (most runs want text)
 
             return plan_github(planned.plan, planned.verdicts)
         case _:

@@ -10,7 +10,7 @@ from reconciler import __version__
 from reconciler.cli.new_file import create_file
 from reconciler.cli.output import write_result
 from reconciler.errors import ExitCode, UsageError
-from reconciler.report.escape import visible
+from reconciler.report.format.escape import visible
 from reconciler.schemas import SchemaName, schema_text
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "_templates"

@@ -6,8 +6,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Self, TextIO
 
-from reconciler.report.escape import visible
-from reconciler.report.style import count, duration
+from reconciler.report.format.escape import visible
+from reconciler.report.format.style import count, duration
 
 if TYPE_CHECKING:
     from types import TracebackType

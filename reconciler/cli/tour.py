@@ -20,8 +20,8 @@ from reconciler.cli.playground import Playground, playground, require_extra
 from reconciler.errors import ExitCode, InvalidInput, ReconcilerError
 from reconciler.manifest.load import load_manifests
 from reconciler.model import DeletionPolicy
-from reconciler.report.escape import visible
-from reconciler.report.style import Ink, Style, count
+from reconciler.report.format.escape import visible
+from reconciler.report.format.style import Ink, Style, count
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ from reconciler.cli.notifying import Notifier
 from reconciler.cli.output import wants_color, write_error
 from reconciler.cli.system import SystemClock, fresh
 from reconciler.cli.terminal import make_reporter
+from reconciler.config.settings import NotificationSettings
 from reconciler.errors import ExitCode, ReconcilerError
-from reconciler.manifest.config import NotificationSettings
 from reconciler.model import Organization, Secret
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from reconciler.apply.lock import Lock
     from reconciler.cli.options import Settings
     from reconciler.cli.terminal import Terminal
-    from reconciler.manifest.config import OrganizationConfig
+    from reconciler.config.settings import OrganizationConfig
     from reconciler.model import Run, Webhook
     from reconciler.plan.guards import GuardLimits
 

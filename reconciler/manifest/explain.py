@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import referencing
 from msgspec.structs import replace
 
-from reconciler.manifest import rules
-from reconciler.manifest.patterns import matcher
-from reconciler.manifest.redaction import key_text, shown, shown_path
+from reconciler.credentials.redaction import key_text, shown, shown_path
+from reconciler.manifest.export.words import foreign, suggestion
+from reconciler.manifest.lint import rules
 from reconciler.manifest.schema import Violation
 from reconciler.manifest.validator import Validator
-from reconciler.manifest.words import foreign, suggestion
+from reconciler.patterns import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from reconciler.credentials.detector import may_hold_secret
 from reconciler.diagnostics import Diagnostic, Severity
-from reconciler.manifest import rules
-from reconciler.manifest.advice import advice_about
-from reconciler.manifest.claims import Claims, show_firsts
-from reconciler.manifest.credentials import may_hold_secret
-from reconciler.manifest.endpoint_url import check_endpoint_url
 from reconciler.manifest.files import Unreadable, display_path, read_all
-from reconciler.manifest.ignores import NO_IGNORES, Ignores, ignores_of
-from reconciler.manifest.leaks import Leaks
-from reconciler.manifest.loader import parse
-from reconciler.manifest.policy import Policy, read_policy
+from reconciler.manifest.lint import rules
+from reconciler.manifest.lint.duplicates import Claims, show_firsts
+from reconciler.manifest.lint.endpoint_url import check_endpoint_url
+from reconciler.manifest.lint.leaks import Leaks
+from reconciler.manifest.lint.policy import Policy, read_policy
+from reconciler.manifest.lint.selection import Selection
+from reconciler.manifest.lint.suppressions import NO_IGNORES, Ignores, ignores_of
+from reconciler.manifest.lint.warnings import advice_about
 from reconciler.manifest.schema import packaged_schema
-from reconciler.manifest.selection import Selection
 from reconciler.manifest.source import Source
 from reconciler.manifest.webhooks import BadValue, Builder, find_bad_values, unknown_events
-from reconciler.manifest.yaml_problem import YamlRefused
+from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.yaml.problem import YamlRefused
 from reconciler.model import Location
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from reconciler.manifest.document import YamlDocument
+    from reconciler.manifest.yaml.document import YamlDocument
     from reconciler.model import Webhook
 
 _NAME = ("metadata", "name")

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 from msgspec import Struct
 
+from reconciler.credentials.redaction import looks_secret
 from reconciler.errors import InvalidInput
-from reconciler.manifest.redaction import looks_secret
 from reconciler.schemas import SchemaName, schema_text
 
 if TYPE_CHECKING:

@@ -6,18 +6,18 @@ from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from reconciler.credentials.redaction import is_sensitive, mentions_secrets, showable_line
 from reconciler.diagnostics import Diagnostic, Extent, Related
-from reconciler.manifest.redaction import is_sensitive, mentions_secrets, showable_line
-from reconciler.manifest.yaml_problem import source_lines
+from reconciler.manifest.yaml.problem import source_lines
 from reconciler.model import Location
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.diagnostics import Rule
-    from reconciler.manifest.document import YamlDocument
     from reconciler.manifest.schema import Violation
-    from reconciler.manifest.yaml_problem import Span, YamlProblem
+    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.manifest.yaml.problem import Span, YamlProblem
 
 
 class Source:

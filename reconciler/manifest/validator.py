@@ -8,7 +8,7 @@ import jsonschema
 import jsonschema_rs
 from jsonschema import validators
 
-from reconciler.manifest.patterns import matcher
+from reconciler.patterns import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,9 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from reconciler.manifest import rules
-from reconciler.manifest.redaction import shown
-from reconciler.manifest.words import foreign, suggestion
+from reconciler.credentials.redaction import shown
+from reconciler.manifest.export.words import foreign, suggestion
+from reconciler.manifest.lint import rules
 from reconciler.model import NO_OVERLAP, POLICIES, DeletionPolicy, Webhook
 
 if TYPE_CHECKING:

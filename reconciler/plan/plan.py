@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.plan.strangers import is_new, newest_first
+from reconciler.plan.unmanaged import is_new, newest_first
 from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Endpoint, Location
-    from reconciler.plan.findings import Finding
+    from reconciler.plan.drift import Finding
 
 FORMAT_VERSION = "1"
 

@@ -8,20 +8,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.model import DeletionPolicy
+from reconciler.plan.drift import finding_of
 from reconciler.plan.fields import differences
-from reconciler.plan.findings import finding_of
-from reconciler.plan.need import conflict_told, conflicting, needed
 from reconciler.plan.plan import Action, Cause, Change, Shape
-from reconciler.plan.project import current_from_projection, document_from_projection
+from reconciler.plan.protocol.need import conflict_told, conflicting, needed
+from reconciler.plan.protocol.project import current_from_projection, document_from_projection
 from reconciler.ports import VersionState
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+    from reconciler.ledger.projection import Projection
     from reconciler.model import Organization, Run, Webhook
     from reconciler.plan.live import LiveIndex
     from reconciler.ports import Metadata
-    from reconciler.projection import Projection
 
 _RESUME_REQUESTS = 2
 """What an interrupted change is assumed to take: its ledger, a secret, is not read for a plan."""

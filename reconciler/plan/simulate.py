@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Secret
-from reconciler.plan.project import document_from_projection
-from reconciler.plan.protocol import next_step
-from reconciler.plan.situation import Progress, Situation
-from reconciler.plan.steps import (
+from reconciler.plan.protocol.next_step import next_step
+from reconciler.plan.protocol.project import document_from_projection
+from reconciler.plan.protocol.state import Progress, Situation
+from reconciler.plan.protocol.steps import (
     CreateEndpoint,
     DeleteEndpoint,
     DestroyBefore,
@@ -29,10 +29,10 @@ from reconciler.ports import Created, Delivered, Fresh, Metadata, Stored, Versio
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.document import Document
+    from reconciler.ledger.document import Document
     from reconciler.model import Organization, Run, Webhook
-    from reconciler.plan.adoption import Adoption
     from reconciler.plan.live import LiveIndex
+    from reconciler.plan.protocol.adopt import Adoption
 
 _FRESH = Fresh(nonce="", key_suffix="", secret=Secret("simulated"))
 _NEW_ID = "(new)"

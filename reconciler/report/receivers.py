@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from reconciler.report.style import count
+from reconciler.report.format.style import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
-from reconciler.receiver import SIGNATURE_HEADER, verify
+from reconciler.receiver.signature import SIGNATURE_HEADER, verify
 from reconciler.sandbox.loopback import require_loopback
 from reconciler.sandbox.zof_delivery import ORIGINAL_URL_HEADER
 

@@ -36,9 +36,9 @@ from reconciler.vault.metadata import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from reconciler.document import Document
+    from reconciler.ledger.document import Document
+    from reconciler.ledger.projection import Projection
     from reconciler.ports import Clock
-    from reconciler.projection import Projection
     from reconciler.vault.answers import Answer
     from reconciler.vault.session import VaultSession
 

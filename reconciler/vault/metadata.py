@@ -6,9 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from reconciler.document import Document
+from reconciler.ledger.document import Document
+from reconciler.ledger.projection import Projection
 from reconciler.ports import Metadata, Stored, VersionState
-from reconciler.projection import Projection
 
 _DATE_RESOLUTION = timedelta(seconds=1)
 """Vault's time comes from a header with whole seconds, cut off."""

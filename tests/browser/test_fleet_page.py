@@ -12,7 +12,7 @@ from reconciler.model import Run
 from reconciler.plan.fields import differences
 from reconciler.plan.history import HistoryEntry
 from reconciler.plan.plan import Action, Cause, Change, Shape
-from reconciler.report.fleet.page import Fleet
+from reconciler.report.pages.fleet import Fleet
 from tests.fixtures.fleet import OCCASION, large_fleet, page, row, small_fleet
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.model import Endpoint
 from reconciler.plan.guards import Verdict
 from reconciler.plan.plan import Plan
-from reconciler.report.plan_html import Sheet, plan_html
+from reconciler.report.plan.html import Sheet, plan_html
 from tests.fixtures.fleet import OCCASION
 from tests.fixtures.page import HOSTILE
 from tests.fixtures.plan import large_plan, small_plan, small_sheet

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from msgspec.structs import replace
 
-from reconciler.document import Document
 from reconciler.errors import CasConflict, DocumentUnreadable
-from reconciler.ledger import Abandoned, Current, Ledger, Pending, Previous
+from reconciler.ledger.document import Document
+from reconciler.ledger.ledger import Abandoned, Current, Ledger, Pending, Previous
+from reconciler.ledger.projection import Projection
 from reconciler.model import DeletionPolicy, Run, Secret, body_digest
 from reconciler.ports import DocumentStore, LockStore, VersionState
-from reconciler.projection import Projection
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler import workflow
+from reconciler import usecases
 from reconciler.errors import GuardRefused, ReconcilerError
 from reconciler.model import Secret
-from reconciler.plan.adoption import Adoption
+from reconciler.plan.protocol.adopt import Adoption
 from tests.crash.test_simulation import BEHAVIORS, FAULTY, PAUSES, Bomb, Crash, Faults
 from tests.fakes.world import NO_LIMITS, Org, webhook
 
@@ -106,7 +106,7 @@ class Scene:
     def adopt(self, org: Org | None = None) -> Outcome:
         """Adopt, as the command does."""
         world = (org or self.org).world
-        return workflow.apply(world, workflow.adoption(world, self.desired, self.adoption, NO_LIMITS))
+        return usecases.apply(world, usecases.adoption(world, self.desired, self.adoption, NO_LIMITS))
 
     def run(self, point: int | None) -> int:
         """Adopt, killed at `point`; return how many moments there were."""
@@ -281,8 +281,8 @@ def _interfere(scene: Scene, how: str) -> None:
                 known = scene.adoption.secret is not None
                 secret = None if known else Secret(scene.org.api.secrets[scene.endpoint.id])
                 adoption = replace(scene.adoption, secret=secret)
-                workflow.apply(
-                    other.world, workflow.adoption(other.world, scene.desired, adoption, NO_LIMITS)
+                usecases.apply(
+                    other.world, usecases.adoption(other.world, scene.desired, adoption, NO_LIMITS)
                 )
             case _:
                 # It writes the adoption and is gone.

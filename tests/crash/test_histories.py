@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from reconciler import workflow
+from reconciler import usecases
 from reconciler.errors import ApiError, ReconcilerError, StoreError, StoreUnavailable
 from reconciler.model import DeletionPolicy, Secret
-from reconciler.plan.adoption import Adoption
 from reconciler.plan.outcome import Outcome
+from reconciler.plan.protocol.adopt import Adoption
 from reconciler.ports import Created, Refused, Unanswered, VersionState
-from reconciler.report.plan_json import plan_json
+from reconciler.report.plan.json import plan_json
 from reconciler.urls import normalize_url
 from tests.fakes.api import ApiBehavior
 from tests.fakes.world import NO_LIMITS, Org, SilentReporter, webhook
@@ -250,15 +250,15 @@ class Stage:
     def _fly(self, org: Org, pilot: Pilot) -> Outcome | ReconcilerError | None:
         try:
             if pilot.adoption is not None:
-                planned = workflow.adoption(org.world, pilot.desired, pilot.adoption, NO_LIMITS)
+                planned = usecases.adoption(org.world, pilot.desired, pilot.adoption, NO_LIMITS)
             else:
-                planned = workflow.plan(org.world, pilot.desired, NO_LIMITS)
+                planned = usecases.plan(org.world, pilot.desired, NO_LIMITS)
             if pilot.names is not None:
-                planned = workflow.only(planned, pilot.names)
+                planned = usecases.only(planned, pilot.names)
             self.listen(plan_json(planned.plan))
             # A person has looked at the plan and approved exactly this.
             approved = replace(NO_LIMITS, approve=(planned.plan.digest,))
-            outcome = workflow.apply(org.world, replace(planned, verdicts=(), limits=approved))
+            outcome = usecases.apply(org.world, replace(planned, verdicts=(), limits=approved))
         except Crash:
             return None
         except ReconcilerError as error:
@@ -550,7 +550,7 @@ class Histories(RuleBasedStateMachine):
         self.stage.run(self._rotation(name, now=now, killed_at=killed_at))
 
     def _rotation(self, name: str, *, now: bool, killed_at: int | None = None) -> Pilot:
-        wanted = workflow.rotation(self.desired, [name], self.org.clock.now(), revoke=now)
+        wanted = usecases.rotation(self.desired, [name], self.org.clock.now(), revoke=now)
         return Pilot(wanted, frozenset({name}), killed_at=killed_at)
 
     @precondition(lambda self: self.manifests and self.org.api.endpoints)

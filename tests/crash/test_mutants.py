@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-INTENT, NEED, SITUATION = "plan/intent.py", "plan/need.py", "plan/situation.py"
-ADOPTION = "plan/adoption.py"
-RUNNER, TAKER = "apply/runner.py", "apply/taker.py"
+INTENT, NEED, SITUATION = "plan/protocol/create.py", "plan/protocol/need.py", "plan/protocol/state.py"
+ADOPTION = "plan/protocol/adopt.py"
+RUNNER, TAKER = "apply/runner.py", "apply/executor.py"
 CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
 
 
@@ -182,7 +182,7 @@ MUTANTS = (
     ),
     Mutant(
         "no sweep for a webhook that waits to go",
-        "plan/sweep.py",
+        "plan/protocol/sweep.py",
         "    if document is None or document.ledger.pending is not None:",
         "    if document is None or document.ledger.pending is not None or document.ledger.removing:",
         caught_by="waits_to_go",

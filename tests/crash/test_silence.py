@@ -17,7 +17,7 @@ import httpx
 import pytest
 import requests
 
-from reconciler import workflow
+from reconciler import usecases
 from reconciler.apply.holder import Holder
 from reconciler.apply.lock import Lock
 from reconciler.apply.world import World as Ports
@@ -149,7 +149,7 @@ def _apply(world: World, clock: FakeClock, *, api: Silence, vault: Silence) -> E
         )
         desired = load_manifests([Path("manifests")]).webhooks
         try:
-            outcome = workflow.apply(ports, workflow.plan(ports, desired, GuardLimits()))
+            outcome = usecases.apply(ports, usecases.plan(ports, desired, GuardLimits()))
         except ReconcilerError as error:
             return error.exit_code
     return ExitCode.OK if outcome.complete else ExitCode.PARTIAL

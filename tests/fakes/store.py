@@ -7,10 +7,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reconciler.document import Document
 from reconciler.errors import CasConflict, DocumentUnreadable
+from reconciler.ledger.document import Document
+from reconciler.ledger.projection import Projection
 from reconciler.ports import Metadata, Stored, VersionState
-from reconciler.projection import Projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler import workflow
+from reconciler import usecases
 from reconciler.apply.world import World
 from reconciler.model import Location, Organization, Run, Secret, Webhook
 from reconciler.plan.guards import GuardLimits
@@ -113,9 +113,9 @@ class Org:
         other.world = replace(self.world, fresh=CountingFresh("rival"))
         return other
 
-    def plan(self, *desired: Webhook, limits: GuardLimits = NO_LIMITS) -> workflow.Planned:
+    def plan(self, *desired: Webhook, limits: GuardLimits = NO_LIMITS) -> usecases.Planned:
         """Plan towards `desired`."""
-        return workflow.plan(self.world, desired, limits)
+        return usecases.plan(self.world, desired, limits)
 
     def apply(
         self,
@@ -124,7 +124,7 @@ class Org:
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Plan and apply towards `desired`."""
-        return workflow.apply(self.world, self.plan(*desired, limits=limits), stop=stop)
+        return usecases.apply(self.world, self.plan(*desired, limits=limits), stop=stop)
 
     def check(self, desired: Sequence[Webhook], unmanaged: Iterable[str] = ()) -> None:
         """The oracle: live and stored are exactly as desired, and a further run changes nothing."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.cli.logins import choose_login
+from reconciler.config.settings import AuthSettings
 from reconciler.errors import InvalidInput
-from reconciler.manifest.config import AuthSettings
 from reconciler.vault.auth import KUBERNETES_TOKEN, AppRoleLogin, JwtLogin, KubernetesLogin, TokenLogin
 
 if TYPE_CHECKING:

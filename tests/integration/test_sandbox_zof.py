@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import InvalidInput, ReconcilerError, UsageError
 from reconciler.model import Secret
-from reconciler.receiver import sign
+from reconciler.receiver.signature import sign
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import Fault, FaultKind, FaultRule
 from reconciler.sandbox.receiver_server import Outcome, Receiver

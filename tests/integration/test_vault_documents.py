@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from reconciler.document import Document
 from reconciler.errors import CasConflict, InvalidInput, ReconcilerError, StoreError
-from reconciler.ledger import Ledger
+from reconciler.ledger.document import Document
+from reconciler.ledger.ledger import Ledger
+from reconciler.ledger.projection import Projection
 from reconciler.model import Run, Secret
 from reconciler.ports import VersionState
-from reconciler.projection import Projection
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.failures import Denied, NoAnswer

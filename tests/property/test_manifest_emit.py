@@ -8,9 +8,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.manifest.emit import Export, manifest_text
-from reconciler.manifest.loader import parse
-from reconciler.manifest.naming import suggest_names
+from reconciler.manifest.export.emit import Export, manifest_text
+from reconciler.manifest.export.naming import suggest_names
+from reconciler.manifest.yaml.loader import parse
 from reconciler.model import Endpoint
 
 # Without half surrogate pairs, which no UTF-8 file can hold.

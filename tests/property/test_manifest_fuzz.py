@@ -10,18 +10,18 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from reconciler.manifest import composer
 from reconciler.manifest.files import Unreadable
+from reconciler.manifest.lint.selection import Selection
 from reconciler.manifest.load import MAX_PROBLEMS, _Loader
-from reconciler.manifest.loader import parse
-from reconciler.manifest.nodes import parse_nodes
-from reconciler.manifest.selection import Selection
-from reconciler.manifest.yaml_problem import YamlRefused, source_lines
+from reconciler.manifest.yaml import composer
+from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.yaml.nodes import parse_nodes
+from reconciler.manifest.yaml.problem import YamlRefused, source_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.manifest.document import YamlDocument
+    from reconciler.manifest.yaml.document import YamlDocument
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = [

@@ -13,17 +13,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.manifest import explain
+from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.load import load_manifests
-from reconciler.manifest.loader import parse
-from reconciler.manifest.rules import RULES
 from reconciler.manifest.schema import packaged_schema
-from reconciler.manifest.yaml_problem import YamlRefused
-from reconciler.report.diagnostics import (
-    diagnostics_github,
-    diagnostics_json,
-    diagnostics_sarif,
-    diagnostics_text,
-)
+from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.yaml.problem import YamlRefused
+from reconciler.report.diagnostics.github import diagnostics_github
+from reconciler.report.diagnostics.json import diagnostics_json
+from reconciler.report.diagnostics.sarif import diagnostics_sarif
+from reconciler.report.diagnostics.text import diagnostics_text
 from reconciler.schemas import SchemaName, schema_text
 
 if TYPE_CHECKING:

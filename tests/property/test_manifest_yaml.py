@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.manifest.loader import parse
-from reconciler.manifest.nodes import parse_nodes
-from reconciler.manifest.plain import parse_plain
-from reconciler.manifest.yaml_problem import YamlRefused
+from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.yaml.nodes import parse_nodes
+from reconciler.manifest.yaml.plain import parse_plain
+from reconciler.manifest.yaml.problem import YamlRefused
 
 if TYPE_CHECKING:
-    from reconciler.manifest.document import YamlDocument
+    from reconciler.manifest.yaml.document import YamlDocument
 
 PIECES = (
     *(

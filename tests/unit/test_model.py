@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.document import Document
 from reconciler.errors import DocumentUnreadable
-from reconciler.ledger import Current, Ledger, Pending
+from reconciler.ledger.document import Document
+from reconciler.ledger.ledger import Current, Ledger, Pending
+from reconciler.ledger.projection import Projection
 from reconciler.model import Endpoint, Location, Secret, Webhook
-from reconciler.plan.project import project
+from reconciler.plan.protocol.project import project
 from reconciler.ports import Metadata, VersionState
-from reconciler.projection import Projection
 from reconciler.urls import normalize_url
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

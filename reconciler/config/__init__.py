@@ -1,0 +1,1 @@
+"""The configuration: `reconciler.yaml`, flags and environment variables as settings."""

@@ -1,0 +1,284 @@
+"""`reconciler.yaml`: read, validated with places, and turned into a `Config`."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from reconciler.config.settings import (
+    DEFAULT_MANIFESTS,
+    ApiSettings,
+    AuthSettings,
+    Config,
+    NotificationSettings,
+    OrganizationConfig,
+    VaultSettings,
+    default_prefix,
+)
+from reconciler.credentials.redaction import looks_secret, shown
+from reconciler.errors import InvalidInput
+from reconciler.manifest.files import Unreadable, display_path, read_file
+from reconciler.manifest.lint import rules
+from reconciler.manifest.lint.selection import Selection, guarded_hint, unknown_code_hint
+from reconciler.manifest.load import place_and_rule, unreadable
+from reconciler.manifest.schema import Schema, packaged_schema
+from reconciler.manifest.service_url import service_url_problem
+from reconciler.manifest.source import Source
+from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.yaml.problem import YamlRefused
+from reconciler.model import Location
+from reconciler.plan.guards import GuardLimits
+from reconciler.schemas import schema_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from reconciler.diagnostics import Diagnostic
+    from reconciler.manifest.yaml.document import YamlDocument
+
+    _Path = tuple[str | int, ...]
+
+
+_DEFAULT_RULES = Selection()
+_MOST_CODES = 100
+"""As in the schema: more are not looked at, as suggestions for them would take seconds."""
+
+
+class Salvage(Struct, frozen=True):
+    """What an invalid configuration says all the same: enough to check the manifests that it means."""
+
+    manifests: tuple[tuple[str, ...], ...] = ()
+    """The paths of each organization that names some, or has some at the usual place."""
+    policy: Path | None = None
+    rules: Selection = _DEFAULT_RULES
+
+
+_NO_SALVAGE = Salvage()
+
+
+class ConfigInvalid(InvalidInput):
+    """The configuration file is invalid."""
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...], salvage: Salvage = _NO_SALVAGE) -> None:
+        """Keep the `diagnostics`: at least one, sorted by place; and the `salvage`."""
+        super().__init__("the configuration is invalid", hint="`reconciler schema config` prints its schema")
+        self.diagnostics = diagnostics
+        self.salvage = salvage
+
+
+def read_config(path: Path) -> Config:
+    """Return what the file at `path` says.
+
+    Raises:
+        ConfigInvalid: it cannot be read, or is invalid; every problem is among its diagnostics.
+    """
+    name = display_path(str(path))
+    content = read_file(str(path))
+    if isinstance(content, Unreadable):
+        raise ConfigInvalid((unreadable(name, content),))
+    source = Source(name, content)
+    documents, found = _documents(source, content)
+    if documents:
+        found += _problems(source, documents[0])
+    if found:
+        salvage = _salvage(documents[0].value, path.parent) if documents else Salvage()
+        raise ConfigInvalid(tuple(sorted(found, key=place_and_rule)), salvage)
+    return _config(documents[0].value, path.parent)
+
+
+@cache
+def form_of(definition: tuple[str, ...]) -> tuple[Callable[[str], bool], str]:
+    """Return whether a text has the form that the schema asks of a setting, and that form in words.
+
+    Args:
+        definition: the name of a definition, and perhaps of a property of it.
+    """
+    schema = json.loads(schema_text("config"))["$defs"][definition[0]]
+    for name in definition[1:]:
+        schema = schema["properties"][name]
+    return Schema(schema).accepts, schema["description"]
+
+
+def _documents(source: Source, content: bytes) -> tuple[list[YamlDocument], list[Diagnostic]]:
+    """Return the documents of a file that must have exactly one, and what is wrong with it as YAML."""
+    documents: list[YamlDocument] = []
+    found: list[Diagnostic] = []
+    try:
+        for document in parse(content):
+            documents.append(document)
+            found += [source.yaml_problem(problem, document) for problem in document.problems]
+    except YamlRefused as refused:
+        found.append(source.yaml_problem(refused.problem))
+    if len(documents) > 1 or not (documents or found):
+        line = documents[1].line if documents else 1
+        message = f"the configuration must be one YAML document, but the file has {len(documents)}"
+        found.append(source.note(rules.CONFIG_DOCUMENTS, message, Location(source.path, line)))
+    return documents, found
+
+
+def _problems(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+    """Yield everything that is wrong with what the document says."""
+    if document.problems:
+        return
+    schema = packaged_schema("config")
+    violations = [] if schema.accepts(document.value) else schema.explain(document.value)
+    yield from (source.violation(each, document) for each in violations)
+    # Fixing one error must not uncover the next: what has its form is looked at all the same.
+    broken = {each.path for each in violations}
+    yield from _service_urls(source, document, broken)
+    yield from _repeated_names(source, document, broken)
+    yield from _pasted_keys(source, document)
+    yield from _rule_codes(source, document)
+
+
+def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
+    """Yield the addresses that a key or token must not be sent to."""
+    for section, key in (("api", "url"), ("vault", "address")):
+        for path, url in _settings(document.value, section, key):
+            if path not in broken and (problem := service_url_problem(url)):
+                yield source.finding(rules.SERVICE_URL, f"`{section}.{key}` {problem}", document, path)
+
+
+def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
+    """Yield the organizations that have another's name."""
+    first: dict[str, _Path] = {}
+    for path, name in _settings(document.value, "name"):
+        if path not in broken and first.setdefault(name, path) is not path:
+            message = f"another organization has the name `{name}` already"
+            also = (source.related(document, first[name]),)
+            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=also)
+
+
+def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+    """Yield the keys that stand where the name of their variable belongs: that name is no secret to us."""
+    for path, name in _settings(document.value, "api", "keyEnv"):
+        if looks_secret(name):
+            message = "`api.keyEnv` looks like a key, not like the name of a variable"
+            hint = "name the environment variable that holds the key, and revoke the key if it is one"
+            yield source.finding(rules.WRONG_FORM, message, document, path, hint)
+
+
+def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+    """Yield the codes that no rule has, and those of rules that may not be ignored."""
+    settings = document.value.get("rules") if isinstance(document.value, dict) else None
+    for key in ("select", "ignore"):
+        for index, code in enumerate(_list(settings, key)[:_MOST_CODES]):
+            path = ("rules", key, index)
+            rule = rules.RULES.get(code) if isinstance(code, str) else None
+            if isinstance(code, str) and rule is None:
+                message = f"no rule has the code {shown(code, path) or 'that stands here'}"
+                yield source.finding(rules.UNKNOWN_RULE, message, document, path, unknown_code_hint(code))
+            elif rule and key == "ignore" and not rule.ignorable:
+                message = f"{code} ({rule.title[0].lower()}{rule.title[1:]}) may not be ignored"
+                yield source.finding(rules.GUARDED_RULE, message, document, path, guarded_hint())
+
+
+def _settings(value: Any, *keys: str) -> Iterator[tuple[_Path, str]]:
+    """Yield path and value of a setting of each organization that has it, in a document of whatever form."""
+    for index, found in enumerate(_list(value, "organizations")):
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None  # noqa: PLW2901 - the way down
+        if isinstance(found, str):
+            yield ("organizations", index, *keys), found
+
+
+def _salvage(value: Any, folder: Path) -> Salvage:
+    """Return what can be made of a document of whatever form; its paths start at `folder`."""
+    if not isinstance(value, dict):
+        return Salvage()
+    usual = [DEFAULT_MANIFESTS] if (folder / DEFAULT_MANIFESTS).is_dir() else []
+    named = (each.get("manifests", usual) for each in _list(value, "organizations") if isinstance(each, dict))
+    manifests = (
+        tuple(str(folder / path) for path in paths if isinstance(path, str))
+        for paths in named
+        if isinstance(paths, list)
+    )
+    policy = value.get("policy")
+    return Salvage(
+        tuple(filter(None, manifests)),
+        folder / policy if isinstance(policy, str) and policy else None,
+        _selection(value),
+    )
+
+
+def _selection(value: Mapping[str, Any]) -> Selection:
+    """Return which rules a document selects and ignores; what may not be ignored is held to."""
+    settings = value.get("rules")
+    select, ignore = _list(settings, "select"), _list(settings, "ignore")
+    return Selection(
+        frozenset(code for code in rules.RULES if code in select),
+        frozenset(code for code in rules.IGNORABLE if code in ignore),
+    )
+
+
+def _notifications(value: Mapping[str, Any]) -> NotificationSettings:
+    """Return who is told of what: nobody without the section."""
+    if "notifications" not in value:
+        return NotificationSettings()
+    settings = value["notifications"]
+    return NotificationSettings(
+        settings.get("urlsEnv", NotificationSettings().urls_env),
+        tuple(settings.get("on", ("drift", "failure"))),
+    )
+
+
+def _list(value: Any, key: str) -> list[Any]:
+    """Return the list under a key of what should be a mapping; an empty one where there is none."""
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _config(value: Mapping[str, Any], folder: Path) -> Config:
+    """Return the configuration that a valid document declares; its paths start at `folder`."""
+    policy = value.get("policy")
+    return Config(
+        tuple(_organization(each, folder) for each in value["organizations"]),
+        None if policy is None else folder / policy,
+        _selection(value),
+        _notifications(value),
+    )
+
+
+def _organization(value: Mapping[str, Any], folder: Path) -> OrganizationConfig:
+    """Return one organization."""
+    name = value["name"]
+    api, vault, guards = value.get("api", {}), value.get("vault", {}), value.get("guards", {})
+    auth = vault.get("auth", {})
+    address = vault.get("address")
+    given_api = {
+        "url": api["url"].rstrip("/") if "url" in api else None,
+        "key_env": api.get("keyEnv"),
+        "requests_per_minute": _whole(api.get("requestsPerMinute")),
+    }
+    given_vault = {"namespace": vault.get("namespace"), "mount": vault.get("mount")}
+    given_guards = {
+        "max_deletes": _whole(guards.get("maxDeletes")),
+        "max_delete_percent": _whole(guards.get("maxDeletePercent")),
+        "approve": tuple(guards.get("approve", ())),
+    }
+    return OrganizationConfig(
+        name,
+        VaultSettings(
+            vault.get("prefix", default_prefix(name)),
+            None if address is None else address.rstrip("/"),
+            auth=AuthSettings(auth.get("method"), auth.get("mount"), auth.get("role")),
+            **_given(given_vault),
+        ),
+        tuple(str(folder / each) for each in value.get("manifests", [DEFAULT_MANIFESTS])),
+        ApiSettings(**_given(given_api)),
+        GuardLimits(**_given(given_guards)),
+    )
+
+
+def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that were given: the others keep the defaults of their classes."""
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _whole(number: float | None) -> int | None:
+    """Return a number that JSON Schema calls an integer, such as `10.0`, as one."""
+    return None if number is None else int(number)

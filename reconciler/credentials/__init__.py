@@ -1,0 +1,1 @@
+"""Credentials in texts and URLs: detection and redaction."""

@@ -1,0 +1,1 @@
+"""The rules that manifests must satisfy, and the warnings for valid ones."""

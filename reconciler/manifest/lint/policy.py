@@ -1,0 +1,188 @@
+"""The organization's own rules: a JSON Schema for every manifest, and caps on all of them together."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from reconciler.manifest.files import Unreadable, display_path, read_file
+from reconciler.manifest.lint import rules
+from reconciler.manifest.schema import Schema, SchemaUnusable
+from reconciler.manifest.source import Source
+from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.yaml.problem import Span, YamlRefused
+from reconciler.model import Location
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Collection
+
+    from reconciler.diagnostics import Diagnostic
+    from reconciler.manifest.yaml.document import YamlDocument
+
+_START = Span(1, 1)
+_CAPS = "x-caps"
+_CAPS_FORM = Schema(
+    {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ["where", "atMost"],
+            "additionalProperties": False,
+            "properties": {
+                "where": {"type": ["object", "boolean"]},
+                "atMost": {"type": "integer", "minimum": 0},
+                "description": {"type": "string"},
+                "errorMessage": {"type": "string"},
+            },
+        },
+    }
+)
+_MOST_PLACES = 10
+"""Other manifests that a diagnostic names."""
+
+
+class Cap:
+    """How many manifests of an organization may satisfy a schema: what a schema of one cannot say."""
+
+    def __init__(self, declared: dict[str, Any], definitions: Any, path: tuple[str | int, ...]) -> None:
+        """Compile what a policy declares.
+
+        Args:
+            declared: has the form of a cap.
+            definitions: the policy's `$defs`, to which `where` may refer.
+            path: where in the policy it is declared.
+
+        Raises:
+            SchemaUnusable: `where` is no usable schema.
+        """
+        self._where = declared["where"]
+        try:
+            self._schema = Schema({"$defs": definitions, "allOf": [self._where]})
+        except SchemaUnusable as unusable:
+            # The first two steps lead into our `allOf`.
+            raise unusable.at((*path, "where", *unusable.path[2:])) from None
+        self._most = int(declared["atMost"])
+        self._declared = declared
+        self._counted: list[tuple[Source, YamlDocument]] = []
+        self._total = 0
+
+    def count(self, source: Source, document: YamlDocument) -> None:
+        """Count a manifest, if the cap is about it."""
+        if not self._schema.accepts(document.value):
+            return
+        self._total += 1
+        # The first beyond the cap is the one to report, and the places of those before it are told.
+        if len(self._counted) <= self._most:
+            self._counted.append((source, document))
+
+    def problem(self) -> Diagnostic | None:
+        """Return the diagnostic for a cap that is exceeded, at the first manifest beyond it."""
+        if self._total <= self._most:
+            return None
+        source, document = self._counted[self._most]
+        others = self._counted[: min(self._most, _MOST_PLACES)]
+        words = self._declared.get("errorMessage", "too many manifests match a cap of the policy")
+        message = f"{words}: there are {self._total}, and at most {self._most} may be"
+        return source.finding(
+            rules.POLICY,
+            message,
+            document,
+            _focus(self._where, document.value),
+            self._declared.get("description"),
+            tuple(s.related(d, _focus(self._where, d.value), "this one counts, too") for s, d in others),
+        )
+
+
+class Policy:
+    """A policy, compiled."""
+
+    def __init__(self, schema: Schema, caps: tuple[Cap, ...] = ()) -> None:
+        self._schema = schema
+        self._caps = caps
+
+    def count(self, source: Source, document: YamlDocument) -> None:
+        """Count a sound manifest for the caps."""
+        for cap in self._caps:
+            cap.count(source, document)
+
+    def check(
+        self, source: Source, document: YamlDocument, told: Collection[tuple[str | int, ...]] = ()
+    ) -> list[Diagnostic]:
+        """Return how a manifest breaks the policy, but for what is `told` of already, by its path."""
+        if self._schema.accepts(document.value):
+            return []
+        violations = self._schema.explain(document.value)
+        return [
+            source.violation(each, document, rules.POLICY) for each in violations if each.path not in told
+        ]
+
+    def exceeded(self) -> list[Diagnostic]:
+        """Return the caps that all manifests together exceed."""
+        return [problem for cap in self._caps if (problem := cap.problem())]
+
+
+def read_policy(path: str | os.PathLike[str]) -> Policy | Diagnostic:
+    """Return the policy at `path`, compiled; or why it cannot be used."""
+    name = display_path(str(path))
+    content = read_file(str(path))
+    source = Source(name, b"" if isinstance(content, Unreadable) else content)
+    if isinstance(content, Unreadable):
+        message = f"the policy cannot be read: {content.message}"
+        return source.note(rules.POLICY_UNUSABLE, message, Location(name), content.hint)
+    schema = _parse(content, source)
+    if not isinstance(schema, dict):
+        return schema
+    declared = schema.get(_CAPS, [])
+    if not _CAPS_FORM.accepts(declared):
+        message = f"the policy's `{_CAPS}` are no list of caps"
+        hint = "each cap has `where`, a JSON Schema, and `atMost`, a whole number"
+        return source.at(rules.POLICY_UNUSABLE, message, _place(content, (_CAPS,)), hint)
+    try:
+        compiled = Schema(schema)
+        caps = [Cap(each, schema.get("$defs", {}), (_CAPS, at)) for at, each in enumerate(declared)]
+    except SchemaUnusable as unusable:
+        span = _place(content, unusable.path)
+        return source.at(rules.POLICY_UNUSABLE, unusable.message, span, unusable.hint)
+    return Policy(compiled, tuple(caps))
+
+
+def _parse(content: bytes, source: Source) -> dict[str, Any] | Diagnostic:
+    """Return a policy's JSON object; or why there is none."""
+    try:
+        schema = json.loads(content)
+    except json.JSONDecodeError as error:
+        message = f"the policy is not JSON: {error.msg.lower()}"
+        return source.at(rules.POLICY_UNUSABLE, message, Span(error.lineno, error.colno))
+    except (ValueError, RecursionError):
+        return source.at(rules.POLICY_UNUSABLE, "the policy is not JSON", _START)
+    if isinstance(schema, dict):
+        return schema
+    return source.at(rules.POLICY_UNUSABLE, "the policy is no JSON object", _START)
+
+
+def _place(content: bytes, path: tuple[str | int, ...]) -> Span:
+    """Return where `path` is in a JSON file: JSON is YAML, whose loader knows places, but for its limits."""
+    try:
+        document = next(parse(content))
+    except YamlRefused:
+        return _START
+    return _START if document.problems else document.span(path)
+
+
+def _focus(schema: Any, value: Any) -> tuple[str | int, ...]:
+    """Return the path of what a schema looks at in a value: as far as it names one property, or an entry."""
+    path: list[str | int] = []
+    while isinstance(schema, dict):
+        properties = schema.get("properties")
+        entry = schema.get("contains")
+        if isinstance(properties, dict) and len(properties) == 1 and isinstance(value, dict):
+            ((name, schema),) = properties.items()
+            value = value.get(name)
+            path.append(name)
+        elif isinstance(entry, dict) and isinstance(value, list) and entry.get("const") in value:
+            path.append(value.index(entry["const"]))
+            break
+        else:
+            break
+    return tuple(path)

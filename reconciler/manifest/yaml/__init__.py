@@ -1,0 +1,1 @@
+"""YAML to plain values with the line and column of each."""

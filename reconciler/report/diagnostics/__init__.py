@@ -1,0 +1,1 @@
+"""Diagnostics in each output format."""

@@ -1,0 +1,1 @@
+"""Escaping and style for each output format."""

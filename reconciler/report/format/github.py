@@ -1,0 +1,44 @@
+"""GitHub's workflow commands, which annotate lines of a pull request, and their escaping."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.report.format.escape import visible
+
+if TYPE_CHECKING:
+    from reconciler.model import Location
+
+
+def command(
+    level: str, title: str, message: str, place: Location | None = None, *, end_column: int | None = None
+) -> str:
+    """Return one workflow command and its newline.
+
+    Args:
+        level: `error`, `warning` or `notice`.
+        title: what the annotation is called.
+        message: one or more lines.
+        place: the file and line that it is shown at.
+        end_column: the first column after what is meant, where that is known.
+    """
+    properties = {"title": title}
+    if place is not None:
+        where = {"file": place.path, "line": str(place.line), "col": str(place.column)}
+        end = {} if end_column is None else {"endColumn": str(end_column)}
+        properties = {**where, **end, **properties}
+    listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
+    return f"::{level} {listed}::{_data(message)}\n"
+
+
+def _data(text: str) -> str:
+    """Escape the message of a workflow command.
+
+    Line breaks and the percent sign by GitHub's own rules; what else would steer a terminal becomes visible.
+    """
+    return "%0A".join(visible(line).replace("%", "%25") for line in text.splitlines())
+
+
+def _property(text: str) -> str:
+    """Escape a property of a workflow command, which colons and commas would end."""
+    return visible(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,1 @@
+"""The outcome of an apply in each output format."""

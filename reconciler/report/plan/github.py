@@ -1,0 +1,33 @@
+"""A plan as annotations of a pull request: what each manifest's change would do, at its line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.report.format.github import command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.plan.guards import Verdict
+    from reconciler.plan.plan import Change, Plan
+
+
+def plan_github(plan: Plan, verdicts: Sequence[Verdict] = ()) -> str:
+    """Return the plan as workflow commands: refusals and conflicts as errors, the rest as notices."""
+    lines = [command("error", f"refused: {v.guard}", _with_hint(v.message, v.hint)) for v in verdicts]
+    lines += [_annotation(change) for change in plan.changes]
+    return "".join(lines)
+
+
+def _annotation(change: Change) -> str:
+    level, message = "notice", f"{change.cause}: {change.reason}"
+    if change.warnings:
+        level, message = "warning", "\n".join([message, *change.warnings])
+    if change.problem is not None:
+        level, message = "error", _with_hint(change.problem, change.hint)
+    return command(level, f"{change.action} {change.name}", message, change.source)
+
+
+def _with_hint(message: str, hint: str | None) -> str:
+    return message + (f"\nhint: {hint}" if hint else "")

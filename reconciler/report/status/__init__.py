@@ -1,0 +1,1 @@
+"""Status, history, test deliveries and checks in each output format."""

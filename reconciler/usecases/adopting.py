@@ -1,0 +1,173 @@
+"""Take an unmanaged endpoint over: as a plan, so that it is shown, asked about and resumed like any other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
+from reconciler.plan.plan import Action, Cause, Change, Shape
+from reconciler.plan.planner import warnings_of
+from reconciler.plan.protocol.adopt import objection
+from reconciler.plan.protocol.project import document_from_projection
+from reconciler.plan.protocol.steps import CreateEndpoint
+from reconciler.plan.simulate import steps_of
+from reconciler.ports import VersionState
+from reconciler.urls import normalize_url
+from reconciler.usecases.planning import Planned, plan, restricted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.apply.world import World
+    from reconciler.ledger.document import Document
+    from reconciler.model import Endpoint, Webhook
+    from reconciler.plan.guards import GuardLimits
+    from reconciler.plan.protocol.adopt import Adoption
+    from reconciler.ports import Metadata
+
+
+def adoption(
+    world: World,
+    desired: Sequence[Webhook],
+    wanted: Adoption,
+    limits: GuardLimits,
+    requests_per_minute: int = 100,
+) -> Planned:
+    """Return the plan of making one live endpoint a webhook's own. Writes nothing.
+
+    Unlike other plans it reads documents: the webhook's own, and those whose metadata lags behind.
+
+    Raises:
+        InvalidInput: there is no manifest of that name.
+        GuardRefused: the endpoint must not be taken over as things are; the message says why.
+        ApiError: the listing is not complete.
+        StoreError: Vault did not answer.
+    """
+    webhook = next((each for each in desired if each.name == wanted.name), None)
+    if webhook is None:
+        raise InvalidInput(
+            f"there is no manifest for {wanted.name}",
+            hint="write one that says what is live: `reconciler export` makes it from the endpoint",
+        )
+    planned = plan(world, desired, limits, requests_per_minute)
+    claims = _claims(world, planned.metadata, wanted.name)
+    endpoint = planned.comparison.live.get(wanted.endpoint_id)
+    if endpoint is not None:
+        _refuse_claimed(claims, endpoint)
+    document = _document_of(world, planned.metadata.get(wanted.name), wanted.name)
+    if failed := objection(webhook, document, planned.comparison.live, wanted):
+        raise GuardRefused(failed.message, hint=failed.hint)
+    chosen = restricted(planned, (_change(world, planned, webhook, document, wanted),))
+    others = tuple(each for each in chosen.plan.unmanaged if each.id != wanted.endpoint_id)
+    return replace(
+        chosen,
+        plan=replace(chosen.plan, unmanaged=others),
+        names=frozenset({wanted.name}),
+        adoption=wanted,
+    )
+
+
+def _change(
+    world: World, planned: Planned, webhook: Webhook, document: Document | None, wanted: Adoption
+) -> Change:
+    live = planned.comparison.live
+    endpoint = live.get(wanted.endpoint_id)
+    assert endpoint is not None, "what is not live was objected to"  # noqa: S101 - an invariant
+    metadata = planned.metadata.get(webhook.name)
+    now = world.clock.now()
+    steps = steps_of(
+        world.organization, webhook.name, webhook, metadata, live, now, world.run, wanted, document
+    )
+    is_replaced = any(isinstance(step, CreateEndpoint) for step in steps)
+    known = "its secret is handed in" if wanted.secret is not None else "nobody knows its secret"
+    change = Change(
+        name=webhook.name,
+        action=Action.ROTATE if is_replaced else Action.UPDATE,
+        reason=f"endpoint {endpoint.id} is taken over, {known}",
+        cause=Cause.ROTATION if is_replaced else Cause.MANIFEST,
+        before=Shape(endpoint.url, endpoint.events),
+        after=Shape(webhook.url, webhook.events),
+        source=webhook.location,
+        endpoint_id=endpoint.id,
+        policy=webhook.deletion_policy.value,
+        steps=tuple(step.description for step in steps),
+        owner=webhook.owner,
+        api_requests=sum(step.api_requests for step in steps),
+        version=metadata.version if metadata is not None else 0,
+    )
+    warnings = warnings_of(change, webhook)
+    if is_replaced and not webhook.overlap:
+        at_once = "the old endpoint goes at once: receivers must take the new secret from Vault right then"
+        warnings = (*warnings, f"{at_once} (secret.overlap gives them time)")
+    return replace(change, warnings=warnings)
+
+
+# --- whose it is already ------------------------------------------------------------------------------------
+
+
+class _Claims(Struct):
+    """What other webhooks' ledgers account for, or are about to."""
+
+    owners: dict[str, str] = field(default_factory=dict)
+    """Names by endpoint id."""
+    intents: dict[str, str] = field(default_factory=dict)
+    """The names whose creation is not finished, by normalised URL: who knows what it has made."""
+
+
+def _claims(world: World, metadata: Mapping[str, Metadata], name: str) -> _Claims:
+    claims = _Claims()
+    for other, entry in metadata.items():
+        if other == name:
+            continue
+        projection = entry.projection
+        if projection is not None:
+            claims.owners |= dict.fromkeys(projection.recorded_ids, other)
+        is_settled = projection is not None and projection.version == entry.version
+        if entry.state is VersionState.LIVE and not is_settled:
+            try:
+                document = world.store.read(other).document
+            except DocumentUnreadable:
+                continue
+            if document is not None:
+                claims.owners |= dict.fromkeys(document.ledger.recorded_ids, other)
+                if pending := document.ledger.pending:
+                    claims.intents[normalize_url(pending.url)] = other
+    return claims
+
+
+def _refuse_claimed(claims: _Claims, endpoint: Endpoint) -> None:
+    """Refuse an endpoint that is another webhook's, or may be.
+
+    Raises:
+        GuardRefused: it is; the message says whose.
+    """
+    if owner := claims.owners.get(endpoint.id):
+        raise GuardRefused(
+            f"endpoint {endpoint.id} is in the ledger of {owner}",
+            hint=f"it belongs to one webhook: name its manifest {owner}, or let {owner} go first",
+        )
+    if creator := claims.intents.get(endpoint.normalized_url):
+        raise GuardRefused(
+            f"endpoint {endpoint.id} may be what an interrupted change of {creator} has made",
+            hint="run `reconciler apply` first, which finishes it; then adopt, if there is still a need",
+        )
+
+
+def _document_of(world: World, metadata: Metadata | None, name: str) -> Document | None:
+    """Return what is known of the webhook's own document; None where there is none, or it was removed."""
+    if metadata is None or metadata.state is VersionState.ABSENT:
+        return None
+    projection = metadata.projection
+    if metadata.state is VersionState.LIVE:
+        return world.store.read(name).document
+    if projection is not None and projection.state == "deleted" and projection.version == metadata.version:
+        return None
+    if metadata.state is VersionState.DELETED:
+        raise GuardRefused(
+            f"the document of {name} was deleted in Vault and can be undeleted",
+            hint="run `reconciler apply` first, which undeletes it; then adopt, if there is still a need",
+        )
+    return document_from_projection(projection) if projection is not None else None

@@ -1,0 +1,107 @@
+"""Carry a plan out: under the lock, into the journal, and no further than what was shown."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from reconciler.apply.journal import Recorder
+from reconciler.apply.runner import Runner
+from reconciler.errors import GuardRefused
+from reconciler.plan.outcome import Outcome
+from reconciler.usecases.adopting import adoption
+from reconciler.usecases.planning import Planned, bounded_by, has_moved_on, only, plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.apply.journal import Journal
+    from reconciler.apply.lock import Lock
+    from reconciler.apply.world import World
+
+_STALE_SECONDS = 60.0
+"""How old a plan may be when it is carried out: somebody may have thought about it for an hour."""
+
+
+def apply(
+    world: World,
+    planned: Planned,
+    *,
+    jobs: int = 1,
+    lock: Lock | None = None,
+    stop: threading.Event | None = None,
+    journal: Journal | None = None,
+) -> Outcome:
+    """Carry `planned` out, under `lock` and into `journal`, until done or until `stop` is set.
+
+    Nothing is written, not even the lock, when there is nothing to do. When the lock had to be waited
+    for, or somebody took long to decide, the world may have changed and the plan is made anew.
+
+    Raises:
+        GuardRefused: a verdict stands against the plan, or it is another one after the wait.
+        LockHeld: another run kept the lock for too long.
+        StoreError: Vault refused everything and nothing was changed.
+    """
+    _refuse(planned)
+    if not planned.plan.changes:
+        return Outcome((), world.api.requests_sent, 0.0)
+    with _held(lock) as waited, journal or nullcontext():
+        age = (world.clock.now() - planned.listing_began).total_seconds()
+        # No check-and-set spans two documents: who owns an endpoint is looked up again under the lock.
+        is_overtaken = planned.adoption is not None and has_moved_on(world, planned)
+        if waited or age > _STALE_SECONDS or is_overtaken:
+            renewed = _plan_anew(world, planned)
+            _refuse(renewed)
+            if bounded_by(renewed, planned.plan.to_json()):
+                raise GuardRefused(
+                    "what is to be done changed while this run waited",
+                    hint="look at `reconciler plan`, then run `reconciler apply` again",
+                )
+            planned = renewed
+        if journal is not None:
+            journal.began(planned.plan, world.run.actor)
+            world = replace(world, reporter=Recorder(journal, world.reporter))
+        world.reporter.planned(planned.plan.cost.api_requests)
+        desired = {webhook.name: webhook for webhook in planned.desired}
+        # Of everything that is pending, also of what this run is not about.
+        pending = [w for c in planned.comparison.plan.changes if (w := desired.get(c.name)) is not None]
+        runner = Runner(
+            world,
+            planned.comparison.live,
+            desired,
+            planned.listing_began,
+            stop or threading.Event(),
+            {webhook.normalized_url: webhook.name for webhook in pending},
+            planned.adoption,
+        )
+        outcome = runner.run(planned.plan.changes, jobs, planned.comparison.abandoning)
+        return replace(outcome, planned=planned.plan.cost)
+
+
+def _plan_anew(world: World, planned: Planned) -> Planned:
+    if planned.adoption is not None:
+        return adoption(world, planned.desired, planned.adoption, planned.limits, planned.requests_per_minute)
+    renewed = plan(world, planned.desired, planned.limits, planned.requests_per_minute)
+    return renewed if planned.names is None else only(renewed, planned.names)
+
+
+def _refuse(planned: Planned) -> None:
+    if planned.verdicts:
+        verdict = planned.verdicts[0]
+        raise GuardRefused(verdict.message, hint=verdict.hint)
+
+
+@contextmanager
+def _held(lock: Lock | None) -> Iterator[bool]:
+    """Hold the lock, if there is one; tell whether it had to be waited for."""
+    if lock is None:
+        yield False
+        return
+    waited = lock.acquire()
+    try:
+        yield waited
+    finally:
+        lock.release()

@@ -1,0 +1,116 @@
+"""Send test deliveries, and tell which arrived. Nothing is recorded: `apply` alone verifies a change."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from reconciler.apply.executor import MAX_SILENCE
+from reconciler.errors import ApiError, InvalidInput
+from reconciler.plan.protocol.state import refuses_key
+from reconciler.ports import Delivered, NotDelivered, Refused, Unanswered
+from reconciler.usecases.planning import read_metadata
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Collection, Iterator
+
+    from reconciler.apply.world import World
+    from reconciler.ledger.projection import Projection
+    from reconciler.ports import TestAnswer
+
+_TESTED = {"active", "unverified"}
+"""The states of a webhook that has an endpoint of its own."""
+
+
+class Arrival(StrEnum):
+    """What became of one test delivery."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not attempted"
+
+
+class Delivery(Struct, frozen=True):
+    """One webhook's test delivery."""
+
+    name: str
+    endpoint_id: str
+    url: str | None
+    arrival: Arrival
+    detail: str | None = None
+    """Why it failed, in the API's words."""
+    hint: str | None = None
+    request_id: str | None = None
+
+
+def deliver_tests(world: World, names: Collection[str], stop: threading.Event) -> tuple[Delivery, ...]:
+    """Send a test delivery to the endpoint of each of `names` (none: of all webhooks), by name.
+
+    Ends early when `stop` is set, or when the API has fallen silent: what is left is not attempted.
+
+    Raises:
+        InvalidInput: one of `names` has no endpoint in the ledger; nothing was sent.
+        ApiError: the API refuses the key.
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
+    having = {
+        name: entry.projection
+        for name, entry in read_metadata(world).items()
+        if entry.projection is not None
+        and entry.projection.state in _TESTED
+        and entry.projection.endpoint_id is not None
+    }
+    if unknown := sorted(set(names) - having.keys()):
+        raise InvalidInput(
+            f"there is no endpoint of {', '.join(unknown)} to test",
+            hint="`reconciler status` lists the webhooks; `reconciler apply` creates what is missing",
+        )
+    chosen = {name: having[name] for name in sorted(names or having)}
+    world.reporter.planned(len(chosen))
+    return tuple(_deliver(world, chosen, stop))
+
+
+def _deliver(world: World, chosen: dict[str, Projection], stop: threading.Event) -> Iterator[Delivery]:
+    silence = 0
+    for name, projection in chosen.items():
+        endpoint_id = projection.endpoint_id or ""
+        if stop.is_set() or silence >= MAX_SILENCE:
+            yield Delivery(name, endpoint_id, projection.url, Arrival.NOT_ATTEMPTED)
+            continue
+        world.reporter.step(name, "send a test delivery", 1)
+        answer = world.api.test(endpoint_id)
+        silence = silence + 1 if isinstance(answer, Unanswered) else 0
+        delivery = _judge(name, projection, answer)
+        ok = delivery.arrival is Arrival.DELIVERED
+        world.reporter.finished(name, "test", ok=ok, detail=delivery.detail)
+        yield delivery
+
+
+def _judge(name: str, projection: Projection, answer: TestAnswer) -> Delivery:
+    """Return what an answer means.
+
+    Raises:
+        ApiError: the API refuses the key, and so will refuse the rest.
+    """
+    endpoint_id, url = projection.endpoint_id or "", projection.url
+    match answer:
+        case Delivered(request_id=request_id):
+            return Delivery(name, endpoint_id, url, Arrival.DELIVERED, request_id=request_id)
+        case NotDelivered(reason=reason, request_id=request_id):
+            hint = "repair the receiver: it must answer 2xx within 10 seconds"
+            return Delivery(name, endpoint_id, url, Arrival.FAILED, reason, hint, request_id)
+        case Refused() if refuses_key(answer):
+            raise ApiError(
+                f"the API refused the key: {answer}", hint="check the API key", status=answer.status
+            )
+        case Refused(status=404):
+            detail = f"endpoint {endpoint_id} is not live"
+            hint = "`reconciler drift` says what happened, `reconciler apply` makes it anew"
+            return Delivery(name, endpoint_id, url, Arrival.FAILED, detail, hint, answer.request_id)
+        case Refused() | Unanswered():
+            hint = f"run `reconciler test {name}` again"
+            return Delivery(name, endpoint_id, url, Arrival.FAILED, str(answer), hint, answer.request_id)

@@ -1,0 +1,237 @@
+"""What is to be done: plans, and what of a plan is meant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.errors import ForeignDocument, InvalidInput
+from reconciler.plan.compare import Comparison, compare
+from reconciler.plan.guards import Verdict, judge
+from reconciler.plan.plan import Action, Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from reconciler.apply.world import World
+    from reconciler.model import Endpoint, Webhook
+    from reconciler.plan.guards import GuardLimits
+    from reconciler.plan.plan import Change, Plan
+    from reconciler.plan.protocol.adopt import Adoption
+    from reconciler.ports import Metadata
+
+_REREADS = 3
+"""How often a plan that looks wrong is made anew while another run is at work."""
+
+
+class Planned(Struct, frozen=True):
+    """A plan, the guards' verdicts against it, and what carrying it out starts from."""
+
+    plan: Plan
+    verdicts: tuple[Verdict, ...]
+    comparison: Comparison
+    desired: tuple[Webhook, ...]
+    limits: GuardLimits
+    requests_per_minute: int
+    listing_began: datetime
+    metadata: Mapping[str, Metadata]
+    """Every document's, as it was before the listing began."""
+    names: frozenset[str] | None = None
+    """The only webhooks that are meant; None: all."""
+    adoption: Adoption | None = None
+    """The endpoint that is taken over, where that is what it is about."""
+
+
+class Seen(NamedTuple):
+    """What Vault and the API told."""
+
+    metadata: Mapping[str, Metadata]
+    listing_began: datetime
+    endpoints: Sequence[Endpoint]
+    pages: int
+    """How many requests the listing took."""
+
+
+def plan(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
+) -> Planned:
+    """Return what `apply` would do. Reads metadata and the listing; no secret, and writes nothing.
+
+    Raises:
+        ApiError: the listing is not complete.
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
+    planned = plan_once(world, desired, limits, requests_per_minute)
+    for _ in range(_REREADS):
+        # What looks wrong may be another run's work, seen half: then the documents have moved on.
+        if not looks_wrong(planned) or not has_moved_on(world, planned):
+            break
+        planned = plan_once(world, desired, limits, requests_per_minute)
+    return planned
+
+
+def looks_wrong(planned: Planned) -> bool:
+    """Whether a plan has what another run at work would explain."""
+    return bool(planned.verdicts or planned.plan.problems or planned.comparison.facts.missing)
+
+
+def has_moved_on(world: World, planned: Planned) -> bool:
+    """Whether some document is another one than when `planned` was made."""
+    return _versions(read_metadata(world)) != _versions(planned.metadata)
+
+
+def _versions(metadata: Mapping[str, Metadata]) -> dict[str, int]:
+    return {name: entry.version for name, entry in metadata.items()}
+
+
+def plan_once(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
+) -> Planned:
+    """Return the plan by one reading of Vault and one listing, whatever another run does meanwhile."""
+    # Vault first: absence from a listing counts only against documents read before it began.
+    metadata = read_metadata(world)
+    began = world.clock.now()
+    endpoints, pages = list_endpoints(world)
+    seen = Seen(metadata, began, endpoints, pages)
+    return planned_from(seen, world, desired, limits, requests_per_minute)
+
+
+def planned_from(
+    seen: Seen, world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int
+) -> Planned:
+    """Return the plan for what was seen of the world."""
+    comparison = compare(
+        world.organization,
+        desired,
+        seen.metadata,
+        seen.endpoints,
+        seen.listing_began,
+        world.run,
+        requests_per_minute=requests_per_minute,
+        listing_requests=seen.pages,
+    )
+    verdicts = judge(comparison.plan, comparison.facts, limits)
+    return Planned(
+        comparison.plan,
+        verdicts,
+        comparison,
+        tuple(desired),
+        limits,
+        requests_per_minute,
+        seen.listing_began,
+        seen.metadata,
+    )
+
+
+def rotation(
+    desired: Sequence[Webhook], names: Collection[str], now: datetime, *, revoke: bool
+) -> tuple[Webhook, ...]:
+    """Return `desired` with the webhooks `names` asking for a secret newer than `now`.
+
+    So a rotation is a plan like any other: it shows in the preview, and is resumed when it is cut off.
+
+    Args:
+        desired: what manifests say.
+        names: whose secrets are to be replaced.
+        now: the current time (aware).
+        revoke: whether the old secret is known to others: then it goes with its endpoint, without overlap.
+
+    Raises:
+        InvalidInput: there is no manifest for one of `names`.
+    """
+    unknown = sorted(set(names) - {webhook.name for webhook in desired})
+    if unknown:
+        raise InvalidInput(
+            f"there is no manifest for {', '.join(unknown)}", hint="`reconciler status` lists the names"
+        )
+    return tuple(
+        replace(webhook, created_after=now, revoke=revoke) if webhook.name in names else webhook
+        for webhook in desired
+    )
+
+
+def only(planned: Planned, names: Collection[str]) -> Planned:
+    """Return `planned` restricted to the changes of `names`, and judged as such."""
+    changes = tuple(change for change in planned.plan.changes if change.name in names)
+    return replace(restricted(planned, changes), names=frozenset(names))
+
+
+def restricted(planned: Planned, changes: tuple[Change, ...]) -> Planned:
+    """Return `planned` with nothing but `changes`, and judged as such."""
+    plan = planned.plan.restricted_to(changes)
+    facts = replace(planned.comparison.facts, protected=(), resumed_deletes=0)
+    return replace(planned, plan=plan, verdicts=judge(plan, facts, planned.limits))
+
+
+def held_to_review(planned: Planned, reviewed: Mapping[str, Any]) -> Planned:
+    """Return `planned` with a verdict against each change that goes beyond the `reviewed` plan.
+
+    No digest lets it through: whoever approves it makes a new plan, and has that one reviewed.
+    """
+    hint = "make a new plan, and have it reviewed: reconciler plan --out FILE"
+    beyond = (Verdict("review", each, hint, approvable=False) for each in bounded_by(planned, reviewed))
+    return replace(planned, verdicts=(*planned.verdicts, *beyond))
+
+
+def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
+    """Return how `planned` goes beyond the `reviewed` plan; nothing when it is that plan or a part of it.
+
+    A resumption goes on towards what was reviewed, so it counts as reviewed when it ends there. What has come
+    due since, such as the end of an overlap, was reviewed with the change that began it.
+    """
+    if reviewed["organization"] != planned.plan.organization:
+        return [f"the reviewed plan is for organization {reviewed['organization']}"]
+    known = {change["name"]: change for change in reviewed["changes"]}
+    beyond = []
+    for change in planned.plan.changes:
+        was = known.get(change.name)
+        now = change.identity()
+        if was is None and change.action is Action.RESUME and change.cause is Cause.ROTATION:
+            continue
+        if was is None:
+            beyond.append(f"{change.name}: {change.action} was not reviewed")
+        elif change.action is Action.RESUME:
+            if now["after"] != was["after"]:
+                beyond.append(f"{change.name}: what it resumes towards was not reviewed")
+        elif any(was.get(key) != value for key, value in now.items()):
+            beyond.append(f"{change.name}: {change.action} is not the reviewed {was['action']}")
+    return beyond
+
+
+def read_metadata(world: World) -> Mapping[str, Metadata]:
+    """Return every document's metadata.
+
+    Raises:
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
+    metadata = world.store.list_metadata()
+    ours = (world.organization.name, world.organization.api_url)
+    for entry in metadata.values():
+        projection = entry.projection
+        if projection is not None and (projection.organization, projection.api_url) != ours:
+            raise ForeignDocument(
+                f"the document {entry.name} belongs to organization {projection.organization}"
+                f" at {projection.api_url}",
+                hint="check --organization, ZOF_API_URL and --vault-prefix; nothing was done",
+            )
+    return metadata
+
+
+def list_endpoints(world: World) -> tuple[list[Endpoint], int]:
+    """Return all live endpoints and how many pages they took.
+
+    Raises:
+        ApiError: the listing is not complete.
+    """
+    endpoints: list[Endpoint] = []
+    pages = 0
+    for page in world.api.list_pages():
+        endpoints.extend(page)
+        pages += 1
+        world.reporter.listed(len(endpoints), pages)
+    return endpoints, max(1, pages)

@@ -1,0 +1,126 @@
+"""Plans for people to read: where Vault takes its time, the API is asked meanwhile.
+
+Whoever acts asks Vault first: that an endpoint is absent from the listing counts only against documents that
+were written before the listing began. A preview does so where Vault answers at once. Where it does not, what
+looks wrong may be the work of a run that wrote to Vault since: then it looks again, as whoever acts does.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from reconciler.errors import ReconcilerError
+from reconciler.plan.plan import Cause
+from reconciler.plan.protocol.need import CLOCK_TOLERANCE
+from reconciler.usecases.planning import (
+    Seen,
+    has_moved_on,
+    list_endpoints,
+    looks_wrong,
+    plan,
+    planned_from,
+    read_metadata,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.apply.world import World
+    from reconciler.model import Webhook
+    from reconciler.plan.guards import GuardLimits
+    from reconciler.ports import Metadata
+    from reconciler.usecases.planning import Planned
+
+
+_AT_ONCE = 0.1
+"""Seconds that Vault may take before the API is asked, too. It takes longer for thousands of documents."""
+
+
+def preview(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
+) -> Planned:
+    """Return what `plan` returns, sooner.
+
+    Raises:
+        ApiError: the listing is not complete.
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
+    seen, vault_was_first = _look(world)
+    planned = planned_from(seen, world, desired, limits, requests_per_minute)
+    if looks_wrong(planned) and (
+        (not vault_was_first and _has_young_documents(planned)) or has_moved_on(world, planned)
+    ):
+        return plan(world, desired, limits, requests_per_minute)
+    return planned
+
+
+def drift(
+    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
+) -> Planned:
+    """Return the plan restricted to what changed without a manifest having changed."""
+    planned = preview(world, desired, limits, requests_per_minute)
+    changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
+    return replace(planned, plan=planned.plan.restricted_to(changes), verdicts=())
+
+
+def _look(world: World) -> tuple[Seen, bool]:
+    """Ask Vault and the API; return what they told, and whether Vault was done before the API was asked."""
+    vault = _MetadataReader(world)
+    vault.start()
+    vault.join(_AT_ONCE)
+    metadata = None if vault.is_alive() else vault.result()
+    began = world.clock.now()
+    try:
+        endpoints, pages = list_endpoints(world)
+    except ReconcilerError:
+        # Of two troubles Vault's is told, as where it is asked first.
+        if metadata is None:
+            vault.result()
+        raise
+    if metadata is not None:
+        return Seen(metadata, began, endpoints, pages), True
+    return Seen(vault.result(), began, endpoints, pages), False
+
+
+class _MetadataReader(threading.Thread):
+    """Reads the metadata of every document. A daemon: an interrupted preview does not wait for Vault."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(name="metadata", daemon=True)
+        self._world = world
+        self._found: Mapping[str, Metadata] | Exception | None = None
+
+    def run(self) -> None:
+        """Read; what comes of it waits for `result`."""
+        try:
+            self._found = read_metadata(self._world)
+        except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
+            self._found = error
+
+    def result(self) -> Mapping[str, Metadata]:
+        """Wait for the end, and return the metadata.
+
+        Raises:
+            StoreError: Vault did not answer.
+            ForeignDocument: the prefix holds another organization's documents.
+        """
+        self.join()
+        # Given away: an error holds the frames that it passed, and with them this thread.
+        found, self._found = self._found, None
+        assert found is not None, "the thread has ended, and is asked once"  # noqa: S101 - an invariant
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def _has_young_documents(planned: Planned) -> bool:
+    """Whether a document may have been written since the listing began, as far as clocks agree."""
+    settled = planned.listing_began - CLOCK_TOLERANCE
+    return any(
+        entry.version > 0 and (entry.changed_at is None or entry.changed_at > settled)
+        for entry in planned.metadata.values()
+    )

@@ -1,0 +1,209 @@
+"""Drift has causes: what was found, on which side, since when, and what heals it."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+from msgspec.structs import replace
+
+from reconciler import usecases
+from reconciler.ledger.projection import Projection
+from reconciler.model import Run, body_digest
+from reconciler.plan.drift import Finding, Found, Where, finding_of
+from reconciler.plan.plan import Action, Cause, Change, Shape
+from reconciler.plan.protocol.adopt import Adoption
+from reconciler.ports import Metadata, VersionState
+from reconciler.report.plan.markdown import plan_markdown
+from reconciler.report.plan.text import DRIFT, plan_text
+from reconciler.schemas import schema_text
+from tests.fakes.api import ApiBehavior
+from tests.fakes.world import NO_LIMITS, Org, webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.model import Webhook
+
+A = webhook("a", labels={"owner": "team-a"})
+
+
+@pytest.fixture
+def org() -> Org:
+    """Give an organization whose only webhook is as declared."""
+    org = Org()
+    assert org.apply(A).complete
+    return org
+
+
+def drifted(org: Org, desired: Webhook = A) -> Change:
+    """Return the only drift of an organization; its JSON is what the schema says."""
+    plan = usecases.drift(org.world, [desired], NO_LIMITS).plan
+    jsonschema.validate(plan.to_json(), json.loads(schema_text("plan")))
+    (change,) = plan.changes
+    return change
+
+
+def found(org: Org, desired: Webhook = A) -> tuple[tuple[str, ...], str]:
+    """Return what was found, and where."""
+    finding = drifted(org, desired).finding
+    assert finding is not None
+    return finding.found, finding.where
+
+
+def _endpoint(org: Org) -> str:
+    (endpoint_id,) = org.api.endpoints
+    return endpoint_id
+
+
+def test_an_endpoint_that_somebody_deleted(org: Org) -> None:
+    """It is gone; who answers for the webhook is told with it."""
+    org.api.console_delete(_endpoint(org))
+    assert found(org) == (("endpoint-removed",), "live")
+    assert drifted(org).owner == "team-a"
+
+
+def test_an_endpoint_that_somebody_changed(org: Org) -> None:
+    """It is live with other events."""
+    org.api.console_change(_endpoint(org), url=A.url, events=("run.started",))
+    assert found(org) == (("endpoint-changed",), "live")
+
+
+def test_an_endpoint_that_somebody_made_anew(org: Org) -> None:
+    """Another one, not ours, stands at its URL: its id differs."""
+    org.api.console_delete(_endpoint(org))
+    stranger = org.api.console_create(A.url, A.events)
+    assert found(org) == (("endpoint-recreated",), "live")
+    assert stranger.id in str(drifted(org).problem)
+
+
+def test_a_secret_that_somebody_deleted_says_since_when(org: Org) -> None:
+    """A soft deletion in Vault has a moment."""
+    org.clock.advance(hours=3)
+    deleted_at = org.clock.now()
+    org.store.soft_delete("a", max(org.store.states("a")))
+    org.clock.advance(hours=2)
+    assert found(org) == (("secret-deleted",), "Vault")
+    assert drifted(org).finding == Finding((Found.SECRET_DELETED,), deleted_at)
+
+
+def test_a_secret_that_is_lost(org: Org) -> None:
+    """A destroyed version is another matter: the endpoint has to go with it."""
+    org.store.destroy_before("a", max(org.store.states("a")) + 1)
+    assert found(org) == (("secret-destroyed",), "Vault")
+
+
+def test_an_endpoint_that_was_adopted_and_could_not_be_replaced_yet() -> None:
+    """No secret is stored, as long as the API refuses a second endpoint with the URL."""
+    org = Org(ApiBehavior(unique_urls=True))
+    endpoint = org.api.console_create(A.url, A.events)
+    wanted = Adoption("a", endpoint.id)
+    usecases.apply(org.world, usecases.adoption(org.world, [A], wanted, NO_LIMITS))
+    assert found(org) == (("secret-missing",), "Vault")
+    assert "replaces the endpoint" in drifted(org).to_json()["finding"]["remedy"]
+
+
+def test_drift_on_both_sides(org: Org) -> None:
+    """Both are told, the live side first, and no moment that would be true of one alone."""
+    org.api.console_delete(_endpoint(org))
+    org.store.destroy_before("a", max(org.store.states("a")) + 1)
+    assert found(org) == (("endpoint-removed", "secret-destroyed"), "live and Vault")
+
+
+def test_a_change_that_was_cut_off_says_since_when(org: Org) -> None:
+    """A document that is newer than its metadata was written when the run that is missing was at work."""
+    org.clock.advance(hours=1)
+    at = org.clock.now()
+    org.store.put("a", org.store.fields("a"))
+    org.clock.advance(hours=1)
+    assert drifted(org).finding == Finding((Found.INTERRUPTED,), at)
+    assert found(org) == (("interrupted",), "Vault")
+
+
+def test_a_document_that_somebody_else_wrote(org: Org) -> None:
+    """Its metadata cannot tell it from a cut-off run: both are named, and apply says how to mend it."""
+    org.store.put("a", {"signing_secret": "theirs"})
+    change = drifted(org)
+    assert change.reason == "the last change was interrupted, or somebody else wrote the document"
+    assert change.finding is not None
+    assert "what somebody else wrote it leaves alone" in change.finding.remedy
+    (outcome,) = org.apply(A).changes
+    assert outcome.detail is not None
+    assert "somebody else wrote it" in outcome.detail
+    assert "vault kv rollback" in str(outcome.hint)
+    assert org.store.fields("a") == {"signing_secret": "theirs"}
+
+
+def test_a_receiver_that_refused_its_test() -> None:
+    """An unverified endpoint is found on the live side."""
+    org = Org(ApiBehavior(accepts_tests=False))
+    assert not org.apply(A).complete
+    assert found(org) == (("unverified",), "live")
+
+
+def test_an_overlap_that_is_over_says_since_when(org: Org) -> None:
+    """What was replaced is due since the overlap ended."""
+    longer = replace(A, events=("run.started",), overlap=timedelta(hours=24))
+    assert org.apply(longer).complete
+    due = org.clock.now() + timedelta(hours=24)
+    org.clock.advance(hours=30)
+    finding = drifted(org, longer).finding
+    assert finding is not None
+    assert finding.found == (Found.OVERLAP_DUE,)
+    assert finding.since is not None
+    assert abs(finding.since - due) < timedelta(minutes=1)
+
+
+def test_a_secret_that_is_too_old(org: Org) -> None:
+    """A rotation that is due is no drift of either server's, and is found in Vault."""
+    org.clock.advance(hours=1)
+    older = replace(A, created_after=org.clock.now())
+    org.clock.advance(hours=1)
+    assert found(org, older) == (("rotation-due",), "Vault")
+
+
+@pytest.mark.parametrize("render", [plan_text, plan_markdown])
+def test_reports_tell_what_heals(org: Org, render: Callable[..., str]) -> None:
+    """Text and Markdown name what was found, where, whose it is, and the remedy."""
+    org.store.soft_delete("a", max(org.store.states("a")))
+    report = render(usecases.drift(org.world, [A], NO_LIMITS).plan, title=DRIFT)
+    assert "found: secret-deleted (Vault) since 2026-11-01 " in report
+    assert " UTC; owner: team-a\n" in report
+    assert "heals: `reconciler apply` undeletes it\n" in report
+
+
+def test_a_manifests_change_is_no_finding(org: Org) -> None:
+    """What a manifest asks for is nothing that was found."""
+    (change,) = org.plan(replace(A, events=("run.started",))).plan.changes
+    assert change.finding is None
+    assert "found:" not in plan_text(org.plan(replace(A, events=("run.started",))).plan)
+
+
+def test_a_secret_that_is_lost_does_not_make_its_endpoint_changed() -> None:
+    """An API that wrote the URL in its own way has not changed it since."""
+    shape = Shape("https://a.example.com/x", ("run.failed",))
+    projection = Projection(
+        1, "acme", "https://api", 1, "active", "we_1", digest="asked", run=Run(),
+        live_digest=body_digest(shape.url, shape.events),
+    )  # fmt: skip
+    metadata = Metadata("a", 1, VersionState.DESTROYED, projection)
+    change = Change("a", Action.REPLACE, "lost", Cause.DRIFT, before=shape)
+    assert finding_of(change, metadata) == Finding((Found.SECRET_DESTROYED,))
+    bare = finding_of(change, replace(metadata, projection=None))
+    assert bare is not None
+    assert bare.where is Where.BOTH
+
+
+def test_nothing_is_found_about_what_is_not_in_vault() -> None:
+    """Without a document there is nothing to differ from."""
+    assert finding_of(Change("a", Action.CREATE, "new", Cause.DRIFT), None) is None
+
+
+@pytest.mark.parametrize("found", Found)
+def test_everything_that_can_be_found_has_a_side_and_a_remedy(found: Found) -> None:
+    """No finding leaves a person without the next thing to do."""
+    assert Finding((found,)).where in {Where.LIVE, Where.VAULT}
+    assert "reconciler apply" in Finding((found,)).remedy

@@ -1,0 +1,62 @@
+"""What is shown of URLs that somebody typed into the console."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.model import Endpoint, Run
+from reconciler.plan.plan import Plan
+from reconciler.report.format.outside_url import without_credentials
+from reconciler.report.pages.fleet import Fleet, fleet_html
+from reconciler.report.pages.occasion import Occasion
+from reconciler.report.plan.html import Sheet, plan_html
+from reconciler.report.plan.markdown import plan_markdown
+from reconciler.report.plan.text import DRIFT, View, plan_text
+from reconciler.report.status.text import status_markdown, status_text
+from reconciler.usecases import StatusRow
+
+NOW = datetime(2026, 11, 12, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example.com/zof", "https://hooks.example.com/zof"),
+        ("https://hooks.example.com:8443/zof-runs/v2/", "https://hooks.example.com:8443/zof-runs/v2/"),
+        ("https://ada:hunter2@hooks.example.com/zof", "https://***@hooks.example.com/zof"),
+        ("https://a@b:c@hooks.example.com", "https://***@hooks.example.com"),
+        ("//ada:hunter2@hooks.example.com/", "//***@hooks.example.com/"),
+        ("https://x.example.com/?token=hunter2&to=a", "https://x.example.com/?token=***&to=***"),
+        ("https://x.example.com/?a=b=c?d=e", "https://x.example.com/?a=***"),
+        ("https://hooks.slack.com/services/T0/B0/abcdefgh12345678ABCD", "https://hooks.slack.com/services/T0/B0/***"),
+        ("https://x.example.com/in/0a1b2c3d-0000-4000-8000-0123456789ab/z", "https://x.example.com/in/***/z"),
+        ("https://x.example.com/integrations-of-all-teams", "https://x.example.com/integrations-of-all-teams"),
+        ("https://x.example.com/?abcdefgh12345678", "https://x.example.com/?***"),
+        ("nonsense", "nonsense"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_credentials_are_not_shown(url: str, shown: str) -> None:
+    """Names, passwords, values and parts like tokens are hidden; host and path are not."""
+    assert without_credentials(url) == shown
+
+
+def test_no_report_shows_an_unmanaged_endpoints_credentials() -> None:
+    """Whatever is put into a comment, an issue or a page."""
+    endpoint = Endpoint("we_1", "https://ada:hunter2@x.example.com/zof?token=hunter2", ("run.failed",), NOW)
+    plan = Plan("acme", (), 0, 0, (endpoint,))
+    row = StatusRow(endpoint.id, endpoint.id, endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
+    occasion = Occasion(NOW, Run())
+    view = View(verbose=True, now=NOW)
+    for text in (
+        plan_text(plan, title=DRIFT, view=view),
+        plan_markdown(plan, title=DRIFT, view=view),
+        plan_html([Sheet(plan, (), view)], occasion),
+        status_text("acme", [row], now=NOW),
+        status_markdown("acme", [row], now=NOW),
+        fleet_html([Fleet("acme", [row])], occasion, known_events=("run.failed",)),
+    ):
+        assert "x.example.com/zof" in text
+        assert "hunter2" not in text

@@ -1,0 +1,306 @@
+"""One fault at a time on the fakes: what is recorded, what is told, and that later runs converge."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from msgspec.structs import replace
+
+from reconciler import usecases
+from reconciler.errors import StoreError, StoreUnavailable
+from reconciler.model import DeletionPolicy, Secret
+from reconciler.plan.guards import GuardLimits
+from reconciler.plan.outcome import Result
+from reconciler.plan.plan import Action, Cause
+from reconciler.ports import Created, NotDelivered, Refused, Unanswered
+from tests.fakes.api import ApiBehavior
+from tests.fakes.world import Org, webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+A, B = webhook("a"), webhook("b")
+A2 = replace(A, events=("run.started",))
+SILENCE = Unanswered("no answer within 30 s")
+STORED = Unanswered("HTTP 500 internal_error", stored_error=True)
+
+
+def once(answer: object, request: str) -> Callable[..., object]:
+    """Return a hook that gives `answer` to the first such request, and then nothing."""
+    left = [answer]
+
+    def hook(made: str, *_: object) -> object:
+        return left.pop() if made == request and left else None
+
+    return hook
+
+
+def always(answer: object, request: str) -> Callable[..., object]:
+    """Return a hook that gives `answer` to every such request."""
+    return lambda made, *_: answer if made == request else None
+
+
+@pytest.mark.parametrize("answer", [SILENCE, STORED], ids=["silence", "a stored error"])
+@pytest.mark.parametrize("committed", [True, False])
+@pytest.mark.parametrize("wait", [timedelta(minutes=1), timedelta(hours=30)])
+def test_a_creation_without_an_answer(answer: Unanswered, committed: bool, wait: timedelta) -> None:
+    """Whether the lost creation took effect or not, the next run ends with one endpoint and its secret."""
+    org = Org(ApiBehavior(honours_client_secret=False, stores_server_errors=True))
+    hook = once(answer, "create")
+    if committed:
+        org.api.after = hook
+    else:
+        org.api.before = hook
+    outcome = org.apply(A, B)
+    assert [o.result for o in outcome.changes] == [Result.FAILED, Result.DONE]
+    assert not outcome.complete
+    org.clock.advance(seconds=wait.total_seconds())
+    org.apply(A, B)
+    org.clock.advance(minutes=6)
+    org.apply(A, B)
+    org.check([A, B])
+
+
+def test_a_manifest_removed_while_its_creation_was_open() -> None:
+    """An open creation is finished first, then removed, so that nothing stays behind."""
+    org = Org()
+    org.api.after = once(SILENCE, "create")
+    org.apply(A, B)
+    org.apply(B)
+    org.clock.advance(minutes=6)
+    org.apply(B)
+    org.check([B])
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_stops_the_run_and_keeps_the_intent(status: int) -> None:
+    """Nothing else can work with a refused key; a good key carries on from the same intent."""
+    org = Org()
+    org.api.before = always(Refused(status, "unauthorized", "bad key", request_id="req_1"), "create")
+    outcome = org.apply(A, B)
+    assert [o.result for o in outcome.changes] == [Result.FAILED, Result.NOT_ATTEMPTED]
+    assert "req_1" in (outcome.changes[0].detail or "")
+    org.api.before = always(None, "")
+    org.apply(A, B)
+    org.clock.advance(minutes=6)
+    org.apply(A, B)
+    org.check([A, B])
+
+
+def test_a_refused_creation_leaves_nothing_to_resume() -> None:
+    """A definitive 4xx is told with its words, the others go on, and no intent stays."""
+    org = Org()
+    org.api.before = always(Refused(400, "invalid", "no such event", "events", "req_2"), "create")
+    outcome = org.apply(A)
+    assert "no such event (param: events) [request req_2]" in (outcome.changes[0].detail or "")
+    assert [c.action for c in org.plan(A).plan.changes] == [Action.CREATE]
+    assert [c.action for c in org.plan(B).plan.changes] == [Action.UPDATE, Action.CREATE]
+    org.api.before = always(None, "")
+    org.apply(B)
+    org.check([B])
+
+
+def test_a_spoilt_key_is_replaced() -> None:
+    """A key that the API knows with another body is never used again."""
+    org = Org()
+    org.api.before = once(Refused(409, "idempotency_key_reuse", "another body", "Idempotency-Key"), "create")
+    assert org.apply(A).of(Result.FAILED)
+    org.apply(A)
+    org.clock.advance(minutes=6)
+    org.apply(A)
+    org.check([A])
+
+
+def test_an_existing_endpoint_in_the_answer_is_a_conflict() -> None:
+    """An API that answers with an endpoint that was there before does not make it ours."""
+    org = Org()
+    org.apply(B)
+    org.apply(A)
+    stranger = org.api.console_create(A.url, ["run.failed"])
+    org.api.before = lambda made: Created(stranger, Secret("whsec_x")) if made == "create" else None
+    outcome = org.apply(A2)
+    assert stranger.id in (outcome.changes[0].detail or "")
+    assert stranger.id in org.api.endpoints
+
+
+def test_another_run_in_between_is_helped_along() -> None:
+    """A write that is lost to another run ends with one endpoint, whoever made it."""
+    org = Org(ApiBehavior(honours_client_secret=False))
+    rival = Org()
+    rival.api, rival.store, rival.clock = org.api, org.store, org.clock
+    rival.world = replace(org.world, fresh=lambda: replace(org.world.fresh(), nonce="rival"))
+    raced: list[str] = []
+
+    def race(operation: str, _name: str) -> None:
+        if operation == "write" and len(raced) < 3:
+            raced.append(operation)
+            if len(raced) == 2:
+                rival.apply(A)
+
+    org.store.before = race
+    org.apply(A)
+    org.store.before = lambda *_: None
+    for _ in range(2):
+        org.clock.advance(minutes=6)
+        org.apply(A)
+    org.check([A])
+
+
+def test_an_endpoint_that_vanishes_before_its_test_is_made_anew() -> None:
+    """A 404 on the test starts the change over."""
+    org = Org()
+    vanished: list[str] = []
+
+    def vanish(made: str) -> None:
+        if made == "test" and not vanished:
+            vanished.extend(org.api.endpoints)
+            org.api.endpoints.clear()
+
+    org.api.before = vanish
+    org.apply(A)
+    assert vanished
+    org.check([A])
+
+
+@pytest.mark.parametrize(
+    "answer", [NotDelivered("HTTP 502", "req_3"), SILENCE, Refused(405, "method_not_allowed", "no tests")]
+)
+def test_a_failed_test_is_told(answer: object) -> None:
+    """A delivery that failed, whatever way, leaves the change unverified and says why."""
+    org = Org()
+    org.api.before = always(answer, "test")
+    outcome = org.apply(A)
+    assert [o.result for o in outcome.changes] == [Result.UNVERIFIED]
+    assert not outcome.complete
+    org.apply(replace(A, test=False))
+    org.check([replace(A, test=False)])
+
+
+def test_a_failed_deletion_is_taken_up_again() -> None:
+    """A replaced endpoint that could not be deleted is deleted by the next run."""
+    org = Org()
+    org.apply(A)
+    org.api.before = always(SILENCE, "delete")
+    assert org.apply(A2).of(Result.FAILED)
+    assert len(org.api.endpoints) == 2
+    org.api.before = always(None, "")
+    org.apply(A2)
+    org.check([A2])
+
+
+def test_a_released_endpoint_that_changed_is_not_taken_up() -> None:
+    """What was released comes back only as it was; when it is gone, it is made anew."""
+    org = Org()
+    kept = replace(A, deletion_policy=DeletionPolicy.RETAIN)
+    org.apply(kept, B)
+    org.apply(B)
+    (released,) = (e.id for e in org.api.endpoints.values() if e.url == A.url)
+    outcome = org.apply(replace(kept, events=("run.started",)), B)
+    assert released in (outcome.of(Result.FAILED)[0].detail or "")
+    org.api.console_delete(released)
+    org.apply(kept, B)
+    org.check([kept, B])
+
+
+def test_a_manifest_that_comes_back_during_its_removal() -> None:
+    """A removal once begun is finished, and the webhook is created anew."""
+    org = Org()
+    org.apply(A, B)
+    org.api.before = always(SILENCE, "delete")
+    org.apply(B)
+    org.api.before = always(None, "")
+    assert [c.action for c in org.plan(A, B).plan.changes] == [Action.RESUME]
+    org.apply(A, B)
+    org.check([A, B])
+
+
+def test_rotation_by_date() -> None:
+    """A secret older than `createdAfter` is replaced once that moment has come, and only once."""
+    org = Org()
+    org.apply(A)
+    later = org.clock.now() + timedelta(hours=1)
+    rotated = replace(A, created_after=later)
+    assert not org.plan(rotated).plan.changes
+    org.clock.advance(hours=2)
+    (change,) = org.plan(rotated).plan.changes
+    assert (change.action, change.cause) == (Action.ROTATE, Cause.ROTATION)
+    before = org.store.fields("a")
+    org.apply(rotated)
+    assert (org.store.fields("a") or {})["signing_secret"] != (before or {})["signing_secret"]
+    org.check([rotated])
+
+
+def test_vault_refusing_everything_is_one_error() -> None:
+    """When Vault refuses every document and nothing was changed, the run fails as a whole."""
+    org = Org()
+
+    def refuse(operation: str, _name: str) -> None:
+        if operation == "read":
+            raise StoreError("permission denied")
+
+    org.store.before = refuse
+    with pytest.raises(StoreError, match="permission denied"):
+        org.apply(*(webhook(f"w{i}") for i in range(6)))
+    assert org.api.requests == ["list"]
+
+
+def test_vault_failing_on_the_way_stops_early() -> None:
+    """After three failures of Vault the rest is not attempted, and a later run finishes."""
+    org = Org()
+    desired = [webhook(f"w{i}") for i in range(8)]
+    writes: list[str] = []
+
+    def fail(operation: str, name: str) -> None:
+        writes.append(name)
+        if operation == "write" and name >= "w2":
+            raise StoreUnavailable("sealed")
+
+    org.store.before = fail
+    outcome = org.apply(*desired)
+    assert [len(outcome.of(r)) for r in (Result.DONE, Result.FAILED, Result.NOT_ATTEMPTED)] == [2, 3, 3]
+    org.store.before = lambda *_: None
+    org.apply(*desired)
+    org.check(desired)
+
+
+def test_an_interrupt_finishes_the_step_in_hand() -> None:
+    """A stop in the middle of a change ends it between two steps, and the next run goes on."""
+    org = Org()
+    stop = threading.Event()
+    org.api.before = lambda made: stop.set() if made == "create" else None
+    outcome = org.apply(A, B, stop=stop)
+    assert [o.result for o in outcome.changes] == [Result.FAILED, Result.NOT_ATTEMPTED]
+    assert outcome.interrupted
+    org.api.before = always(None, "")
+    org.apply(A, B)
+    org.clock.advance(minutes=6)
+    org.apply(A, B)
+    org.check([A, B])
+
+
+def test_an_unreadable_document_stops_only_itself() -> None:
+    """Somebody else's document under our prefix fails its own webhook and leaves it untouched."""
+    org = Org()
+    org.store.put("a", {"theirs": "hello"})
+    outcome = org.apply(A, B)
+    assert [o.result for o in outcome.changes] == [Result.FAILED, Result.DONE]
+    assert org.store.fields("a") == {"theirs": "hello"}
+
+
+def test_jobs_side_by_side_do_the_same() -> None:
+    """Several changes at once end as one after another would."""
+    org = Org()
+    desired = [webhook(f"w{i}") for i in range(12)]
+    assert usecases.apply(org.world, org.plan(*desired), jobs=4).complete
+    org.check(desired)
+
+
+def test_drift_leaves_out_pending_manifests() -> None:
+    """A manifest that is new, edited or gone is no drift."""
+    org = Org()
+    org.apply(A, B)
+    drifted = usecases.drift(org.world, [A2, webhook("c")], GuardLimits())
+    assert drifted.plan.changes == ()

@@ -1,0 +1,137 @@
+"""Test deliveries: each is told honestly, nothing is recorded, and a silent API ends it."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from msgspec.structs import replace
+
+from reconciler import usecases
+from reconciler.errors import ApiError, InvalidInput
+from reconciler.ports import Refused, Unanswered
+from reconciler.report.status.deliveries import deliveries_markdown, deliveries_text, deliveries_value
+from reconciler.usecases import Arrival, Delivery
+from tests.fakes.world import Org, webhook
+
+NAMES = ("a", "b", "c", "d", "e")
+RESULTS = (
+    Delivery("a", "we_1", "https://a.example.com/", Arrival.DELIVERED, request_id="req_1"),
+    Delivery("bb", "we_2", None, Arrival.FAILED, "HTTP 500", "repair it", "req_2"),
+    Delivery(
+        "c", "we_3", "https://c.example.com/", Arrival.FAILED, "HTTP 404 [request req_3]", None, "req_3"
+    ),
+    Delivery("d", "we_4", "https://d.example.com/", Arrival.NOT_ATTEMPTED),
+)
+
+
+@pytest.fixture
+def org() -> Org:
+    """Give five webhooks that are as declared."""
+    org = Org()
+    assert org.apply(*(webhook(name) for name in NAMES)).complete
+    return org
+
+
+def deliver(org: Org, *names: str, stop: threading.Event | None = None) -> dict[str, tuple[str, str | None]]:
+    """Return what became of each delivery, and why."""
+    results = usecases.deliver_tests(org.world, names, stop or threading.Event())
+    return {each.name: (each.arrival.value, each.detail) for each in results}
+
+
+def test_each_webhook_is_tested_and_nothing_is_written(org: Org) -> None:
+    """Without names all are tested; Vault is only read, and no secret of it."""
+    before, reads = list(org.store.writes), org.store.calls.count(("read", "a"))
+    endpoint_id = org.store.fields("b")["endpoint_id"]
+    org.api.behavior = replace(org.api.behavior, failing_tests=frozenset({endpoint_id}))
+    results = deliver(org)
+    assert results == {
+        **dict.fromkeys(NAMES, ("delivered", None)),
+        "b": ("failed", "HTTP 500 from the receiver"),
+    }
+    assert org.store.writes == before
+    assert org.store.calls.count(("read", "a")) == reads
+
+
+def test_names_choose(org: Org) -> None:
+    """Only those that are named are tested."""
+    before = org.api.requests_sent
+    assert list(deliver(org, "c", "a")) == ["a", "c"]
+    assert org.api.requests[before:] == ["test", "test"]
+
+
+def test_a_name_without_an_endpoint_is_refused_before_anything_is_sent(org: Org) -> None:
+    """Unknown, removed and released webhooks have nothing to test."""
+    org.apply(*(webhook(name) for name in NAMES[1:]))
+    before = org.api.requests_sent
+    with pytest.raises(InvalidInput, match="no endpoint of a, x to test"):
+        deliver(org, "x", "a", "b")
+    assert org.api.requests_sent == before
+
+
+def test_an_endpoint_that_is_gone_is_told(org: Org) -> None:
+    """A 404 names the commands that find out and heal."""
+    org.api.console_delete(org.store.fields("a")["endpoint_id"])
+    assert deliver(org, "a")["a"] == ("failed", "endpoint we_0001 is not live")
+
+
+def test_a_refused_key_ends_it(org: Org) -> None:
+    """Nothing else would be accepted from that key either."""
+    org.api.before = lambda request: Refused(403, "forbidden", "no") if request == "test" else None
+    with pytest.raises(ApiError, match="refused the key"):
+        deliver(org)
+
+
+def test_another_refusal_fails_that_one(org: Org) -> None:
+    """The others are tested all the same."""
+    org.api.before = lambda request: Refused(409, "conflict", "later") if request == "test" else None
+    assert set(deliver(org).values()) == {("failed", "HTTP 409 conflict: later")}
+
+
+def test_a_silent_api_ends_it(org: Org) -> None:
+    """After three in a row without an answer the rest is not attempted."""
+    org.api.before = lambda request: Unanswered("no answer") if request == "test" else None
+    assert [arrival for arrival, _ in deliver(org).values()] == ["failed"] * 3 + ["not attempted"] * 2
+
+
+def test_a_stop_ends_it(org: Org) -> None:
+    """An interrupt lets nothing more begin."""
+    stop = threading.Event()
+    stop.set()
+    assert set(deliver(org, stop=stop).values()) == {("not attempted", None)}
+
+
+def test_the_results_as_text() -> None:
+    """Each has its mark, place and reason; the totals come last."""
+    assert (
+        deliveries_text("acme", RESULTS)
+        == """\
+  ✓ a   delivered      we_1  https://a.example.com/
+  ✗ bb  failed         we_2  -
+      HTTP 500 [request req_2]
+      hint: repair it
+  ✗ c   failed         we_3  https://c.example.com/
+      HTTP 404 [request req_3]
+  ○ d   not attempted  we_4  https://d.example.com/
+
+acme: 1 delivered, 2 failed, 1 not attempted
+"""
+    )
+    assert deliveries_text("acme", []) == "acme: nothing to test\n"
+    assert "\x1b[32m" in deliveries_text("acme", RESULTS, color=True)
+
+
+def test_the_results_as_markdown_and_json() -> None:
+    """Foreign words stand in code; programs get every part."""
+    shown = deliveries_markdown("acme", RESULTS)
+    assert "1 delivered, 2 failed, 1 not attempted.\n" in shown
+    assert "| `bb` | failed | `we_2` |  | `HTTP 500 [request req_2]`<br>`repair it` |" in shown
+    assert deliveries_markdown("acme", []) == "### Test deliveries of `acme`\n\nnothing to test.\n"
+    value = deliveries_value("acme", RESULTS)["deliveries"][1]
+    assert (value["result"], value["request_id"]) == ("failed", "req_2")
+
+
+def test_foreign_text_steers_no_terminal() -> None:
+    """What the API says is shown letter by letter."""
+    hostile = replace(RESULTS[1], name="\x1b[31m", detail="\x1b]0;\n")
+    assert "\x1b" not in deliveries_text("acme", [hostile]) + deliveries_markdown("acme", [hostile])

@@ -1,0 +1,359 @@
+"""The use cases on the fakes: what is applied is what was asked for, and no more."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from types import ModuleType
+
+import pytest
+from msgspec.structs import replace
+
+from reconciler import usecases
+from reconciler.errors import ForeignDocument, GuardRefused
+from reconciler.model import DeletionPolicy, Organization
+from reconciler.plan.guards import GuardLimits
+from reconciler.plan.outcome import Result
+from reconciler.plan.plan import Action, Cause
+from reconciler.ports import VersionState
+from tests.fakes.api import ApiBehavior
+from tests.fakes.world import NO_LIMITS, Org, webhook
+
+A, B = webhook("a"), webhook("b")
+
+
+@pytest.mark.parametrize("honoured", [True, False])
+def test_create_then_nothing(honoured: bool) -> None:
+    """A new manifest becomes an endpoint, its secret is the API's, and a second run writes nothing."""
+    org = Org(ApiBehavior(honours_client_secret=honoured))
+    planned = org.plan(A, B)
+    assert planned.plan.summary["create"] == 2
+    assert org.apply(A, B).complete
+    org.check([A, B])
+    assert org.api.requests.count("create") == 2
+
+
+def test_a_plan_reads_no_secret_and_writes_nothing() -> None:
+    """A preview needs metadata only, whatever is to be done."""
+    org = Org()
+    org.apply(A, B)
+    org.store.calls.clear()
+    org.plan(replace(A, events=("run.failed",)), webhook("c"))
+    assert org.store.calls == [("list_metadata", "")]
+
+
+def test_the_cost_that_was_told_is_the_cost() -> None:
+    """A fault-free run sends exactly the requests that its plan announced."""
+    org = Org()
+    org.apply(A, B)
+    desired = (replace(A, events=("run.failed",)), webhook("c"))
+    before = org.api.requests_sent
+    planned = org.plan(*desired)
+    outcome = usecases.apply(org.world, planned)
+    assert outcome.complete
+    assert planned.plan.cost.api_requests == 1 + 3 + 2 + 1, "listing, replacement, creation, removal"
+    assert org.api.requests_sent - before == planned.plan.cost.api_requests
+
+
+def test_a_replacement_comes_before_what_it_replaces_goes() -> None:
+    """The old endpoint is deleted only while the new one is live at its URL."""
+    org = Org()
+    org.apply(A)
+    changed = replace(A, events=("agent.offline",))
+    planned = org.plan(changed)
+    assert [c.action for c in planned.plan.changes] == [Action.REPLACE]
+    assert [(f.path, f.old, f.new) for f in planned.plan.changes[0].fields] == [
+        ("events", ["run.completed", "run.failed"], ["agent.offline"])
+    ]
+    org.apply(changed)
+    assert all(d.also_at_url for d in org.api.deletions)
+    org.check([changed])
+
+
+def test_a_removed_manifest_deletes_endpoint_and_secret() -> None:
+    """Removal ends with a soft-deleted secret; a manifest that comes back is created anew."""
+    org = Org()
+    org.apply(A, B)
+    org.apply(A)
+    org.check([A])
+    assert VersionState.DELETED in org.store.states("b").values()
+    org.apply(A, B)
+    org.check([A, B])
+
+
+def test_retain_releases_and_takes_up_again() -> None:
+    """A retained endpoint stays live and unmanaged, and comes back with its manifest."""
+    org = Org()
+    kept = replace(A, deletion_policy=DeletionPolicy.RETAIN)
+    org.apply(kept, B)
+    live = dict(org.api.endpoints)
+    assert org.plan(B).plan.changes[0].action is Action.RELEASE
+    org.apply(B)
+    assert org.api.endpoints == live
+    assert not org.plan(B).plan.changes
+    assert org.plan(kept, B).plan.changes[0].action is Action.UPDATE
+    org.apply(kept, B)
+    assert org.api.endpoints == live
+    org.check([kept, B])
+
+
+def test_protect_is_remembered() -> None:
+    """Removing a protected manifest is refused, with approval too, until its policy was changed."""
+    org = Org()
+    org.apply(replace(A, deletion_policy=DeletionPolicy.PROTECT), B)
+    planned = org.plan(B)
+    approved = GuardLimits(1000, 100, approve=(planned.plan.digest,))
+    assert [v.guard for v in org.plan(B, limits=approved).verdicts] == ["protected"]
+    with pytest.raises(GuardRefused):
+        org.apply(B)
+    assert [c.action for c in org.plan(A, B).plan.changes] == [Action.UPDATE]
+    org.apply(A, B)
+    org.apply(B)
+    org.check([B])
+
+
+@pytest.mark.parametrize("change", ["delete", "events", "url"])
+def test_what_changed_outside_is_drift_and_heals(change: str) -> None:
+    """A console's deletion or edit is found by drift and put right by apply."""
+    org = Org()
+    org.apply(A)
+    (endpoint_id,) = org.api.endpoints
+    if change == "delete":
+        org.api.console_delete(endpoint_id)
+    elif change == "events":
+        org.api.console_change(endpoint_id, events=("run.started",))
+    else:
+        org.api.console_change(endpoint_id, url="https://evil.example.com/")
+    drifted = usecases.drift(org.world, [A, B], GuardLimits())
+    assert [(c.name, c.cause) for c in drifted.plan.changes] == [("a", Cause.DRIFT)]
+    org.apply(A)
+    org.check([A])
+
+
+def test_secrets_lost_in_vault_heal() -> None:
+    """A soft-deleted secret is undeleted, a destroyed one replaced; both are drift."""
+    org = Org()
+    org.apply(A, B)
+    org.store.soft_delete("a", max(org.store.states("a")))
+    org.store.destroy_before("b", max(org.store.states("b")) + 1)
+    drifted = usecases.drift(org.world, [A, B], GuardLimits())
+    assert [c.action for c in drifted.plan.changes] == [Action.UPDATE, Action.REPLACE]
+    org.apply(A, B)
+    org.check([A, B])
+
+
+def test_unmanaged_endpoints_stay_and_conflict() -> None:
+    """What is not in the ledger is listed, never touched, and a manifest for its URL is a conflict."""
+    org = Org()
+    stranger = org.api.console_create(A.url, ["run.failed"])
+    planned = org.plan(A, B)
+    assert [e.id for e in planned.plan.unmanaged] == [stranger.id]
+    assert [c.name for c in planned.plan.problems] == ["a"]
+    outcome = org.apply(A, B)
+    assert [o.change.name for o in outcome.of(Result.FAILED)] == ["a"]
+    assert not outcome.complete
+    assert stranger.id in org.api.endpoints
+    org.check([B], unmanaged=[stranger.id])
+
+
+def test_an_endpoint_that_appeared_outside_is_told_apart() -> None:
+    """Of the unmanaged endpoints, those of the last week have appeared, but for what we made and released."""
+    org = Org()
+    old = org.api.console_create("https://old.example.com/", ["run.failed"])
+    org.clock.advance(days=7)
+    kept = replace(A, deletion_policy=DeletionPolicy.RETAIN)
+    org.apply(kept, B)
+    org.apply(B)
+    (released,) = (e.id for e in org.api.endpoints.values() if e.url == A.url)
+    new = org.api.console_create("https://new.example.com/", ["run.failed"])
+    found = usecases.drift(org.world, [B], GuardLimits())
+    assert {e.id for e in found.plan.unmanaged} == {old.id, released, new.id}
+    assert [e.id for e in found.plan.appeared(found.listing_began)] == [new.id]
+    assert not found.plan.pending, "it is told, and is no drift of ours"
+    rows = usecases.status(org.world, [B])
+    assert [(r.name, r.state) for r in rows] == [
+        ("a", "released"),
+        ("b", "in sync"),
+        (new.id, "unmanaged"),
+        (old.id, "unmanaged"),
+    ]
+
+
+def test_a_failed_test_delivery_keeps_the_old_endpoint() -> None:
+    """An unverified replacement leaves the replaced endpoint until a later run verifies."""
+    org = Org()
+    org.apply(A)
+    (old,) = org.api.endpoints
+    org.api.behavior = ApiBehavior(accepts_tests=False)
+    changed = replace(A, events=("run.started",))
+    outcome = org.apply(changed)
+    assert [o.result for o in outcome.changes] == [Result.UNVERIFIED]
+    assert old in org.api.endpoints
+    org.api.behavior = ApiBehavior()
+    assert [c.action for c in org.plan(changed).plan.changes] == [Action.RESUME]
+    org.apply(changed)
+    org.check([changed])
+
+
+def test_an_overlap_ends_in_a_later_run() -> None:
+    """During the overlap both endpoints and both secrets are there; afterwards the old ones go."""
+    org = Org()
+    org.apply(A)
+    changed = replace(A, events=("run.started",), overlap=timedelta(hours=2))
+    assert [o.result for o in org.apply(changed).changes] == [Result.WAITING]
+    assert len(org.api.endpoints) == 2
+    assert "previous_signing_secret" in (org.store.fields("a") or {})
+    assert not org.plan(changed).plan.changes
+    org.clock.advance(hours=3)
+    org.apply(changed)
+    org.check([changed])
+    org.clock.advance(hours=25)
+    org.apply(changed)
+    assert "previous_signing_secret" not in (org.store.fields("a") or {})
+    states = org.store.states("a")
+    assert {states.pop(max(states))} == {VersionState.LIVE}
+    assert set(states.values()) == {VersionState.DESTROYED}
+    org.check([changed])
+
+
+def test_an_api_that_hides_the_secret_leaves_nothing() -> None:
+    """An endpoint whose secret nobody knows is deleted, three times at most, and reported."""
+    org = Org(ApiBehavior(hides_secret=True))
+    outcome = org.apply(A)
+    assert [o.result for o in outcome.changes] == [Result.FAILED]
+    assert org.api.requests.count("create") == 3
+    assert org.api.endpoints == {}
+
+
+def test_an_api_without_delete_names_the_endpoint() -> None:
+    """Where the API cannot delete, the endpoint is named and the others go on."""
+    org = Org(ApiBehavior(can_delete=False))
+    org.apply(A, B)
+    outcome = org.apply(B, replace(webhook("c")))
+    failed = outcome.of(Result.FAILED)
+    assert [o.change.name for o in failed] == ["a"]
+    assert "Admin Center > Developer > Webhooks" in (failed[0].hint or "")
+    assert any(e.url.endswith("/c") for e in org.api.endpoints.values())
+
+
+def test_a_url_conflict_needs_a_word_in_the_manifest() -> None:
+    """Where one URL may have one endpoint only, a replacement waits for `allowEventGap`."""
+    org = Org(ApiBehavior(unique_urls=True))
+    org.apply(A)
+    changed = replace(A, events=("run.started",))
+    outcome = org.apply(changed)
+    assert "allowEventGap" in (outcome.of(Result.FAILED)[0].hint or "")
+    org.check([A])
+    gap = replace(changed, allow_event_gap=True)
+    assert org.apply(gap).complete
+    org.check([gap])
+
+
+def test_guards_refuse_too_many_deletions() -> None:
+    """Deletions beyond the limit are refused until exactly this plan is approved."""
+    org = Org()
+    many = [webhook(f"w{i}") for i in range(8)]
+    org.apply(*many)
+    planned = org.plan(*many[4:], limits=GuardLimits())
+    assert [v.guard for v in planned.verdicts] == ["deletes"]
+    with pytest.raises(GuardRefused):
+        usecases.apply(org.world, planned)
+    assert not org.api.deletions
+    org.apply(*many[4:], limits=GuardLimits(approve=(planned.plan.digest,)))
+    org.check(many[4:])
+
+
+def test_no_manifests_or_a_strange_listing_are_refused() -> None:
+    """An empty folder, and a listing without most of what is owned, look like mistakes."""
+    org = Org()
+    many = [webhook(f"w{i}") for i in range(5)]
+    org.apply(*many)
+    assert "empty" in [v.guard for v in org.plan(limits=GuardLimits()).verdicts]
+    for endpoint_id in list(org.api.endpoints)[:2]:
+        org.api.console_delete(endpoint_id)
+    assert [v.guard for v in org.plan(*many, limits=GuardLimits()).verdicts] == ["missing"]
+
+
+def test_another_organizations_documents_are_refused() -> None:
+    """A prefix that belongs to somebody else stops the run before anything is done."""
+    org = Org()
+    org.apply(A)
+    org.world = replace(org.world, organization=Organization("other", org.world.organization.api_url))
+    with pytest.raises(ForeignDocument):
+        org.plan(A)
+
+
+def test_a_stop_leaves_the_rest_unattempted() -> None:
+    """Once asked to stop, no further change begins, and the outcome says so."""
+    org = Org()
+    stop = threading.Event()
+    stop.set()
+    outcome = org.apply(A, B, stop=stop)
+    assert [o.result for o in outcome.changes] == [Result.NOT_ATTEMPTED] * 2
+    assert not outcome.complete
+    assert org.api.endpoints == {}
+
+
+def test_what_came_due_since_the_review_does_not_stand_in_its_way() -> None:
+    """A day after a replacement its old secret is to go: that was reviewed with the replacement."""
+    org = Org()
+    org.apply(A)
+    changed = replace(A, events=("run.started",))
+    org.apply(changed)
+    org.clock.advance(hours=2)
+    reviewed = org.plan(changed, B).plan.to_json()
+    org.clock.advance(hours=23)
+    planned = org.plan(changed, B)
+    assert [(change.name, change.action) for change in planned.plan.changes] == [
+        ("a", Action.RESUME),
+        ("b", Action.CREATE),
+    ]
+    assert usecases.bounded_by(planned, reviewed) == []
+
+
+def test_a_reviewed_plan_bounds_what_is_applied() -> None:
+    """The reviewed plan and any part of it pass; anything beyond it is named."""
+    org = Org()
+    reviewed = org.plan(A, B).plan.to_json()
+    assert usecases.bounded_by(org.plan(A, B), reviewed) == []
+    assert usecases.bounded_by(org.plan(A), reviewed) == []
+    assert usecases.bounded_by(org.plan(A, webhook("c")), reviewed) == ["c: create was not reviewed"]
+    assert len(usecases.bounded_by(org.plan(replace(A, events=("run.started",))), reviewed)) == 1
+
+
+def test_the_fleet_is_told_by_state() -> None:
+    """Status names each webhook's state, and what nobody manages."""
+    org = Org()
+    org.apply(A, B)
+    org.api.console_create("https://else.example.com/", ["run.failed"])
+    (first, *_) = sorted(org.api.endpoints)
+    org.api.console_delete(first)
+    rows = {row.name: row.state for row in usecases.status(org.world, [A, B, webhook("c")])}
+    assert rows == {"a": "drifted", "b": "in sync", "c": "pending create", "we_0003": "unmanaged"}
+
+
+@pytest.mark.parametrize("name", usecases.__all__)
+def test_every_use_case_is_found_where_it_is_said_to_be(name: str) -> None:
+    """The lazy package has what it lists, and a use case is no module of the same name."""
+    assert not isinstance(getattr(usecases, name), ModuleType)
+
+
+def test_an_unknown_use_case_is_an_attribute_error() -> None:
+    """What the lazy package does not have fails as in any other."""
+    with pytest.raises(AttributeError, match="no attribute 'deploy'"):
+        usecases.deploy  # noqa: B018 (looking it up is what fails)
+
+
+def test_a_plan_knows_the_whole_fleet() -> None:
+    """Restricted to drift, it still has every row, with manifest, record, endpoint and what is due."""
+    org = Org()
+    org.apply(A, B)
+    org.api.console_delete(min(org.api.endpoints))
+    found = usecases.drift(org.world, [A, B, webhook("c")], NO_LIMITS)
+    assert [change.name for change in found.plan.changes] == ["a"]
+    gone, live, new = usecases.fleet(found)
+    assert (gone.webhook, gone.endpoint, gone.change) == (A, None, found.plan.changes[0])
+    assert live.endpoint is not None
+    assert live.projection is not None
+    assert (live.endpoint.id, live.projection.run.actor, live.change) == (live.endpoint_id, "ada", None)
+    assert (new.projection, new.endpoint, new.state) == (None, None, "pending create")
