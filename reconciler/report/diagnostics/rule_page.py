@@ -43,7 +43,10 @@ def rule_index(rules: Iterable[Rule]) -> str:
         "",
         "What manifests and configuration are held to. `reconciler validate --explain CODE` prints a page.",
         "[Manifests and configuration](../manifests.md#rules) tells how a rule is selected or ignored.",
-        "These pages are made from the code: `UPDATE_GOLDEN=1 ./script/test tests/unit/report/diagnostics/test_rule_page.py`.",
+        (
+            "These pages are made from the code: "
+            "`UPDATE_GOLDEN=1 ./script/test tests/unit/report/diagnostics/test_rule_page.py`."
+        ),
         "",
         "| code | rule | |",
         "|---|---|---|",

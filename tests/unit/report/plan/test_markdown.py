@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from msgspec.structs import replace
-from tests.unit.report.outcome.test_outcome import PARTLY
-from tests.unit.report.plan.test_text import CONFLICT, DELETE, PLAN
 
 from reconciler.model import Endpoint, Location
 from reconciler.plan.guards import Verdict
@@ -22,6 +20,8 @@ from reconciler.report.outcome.markdown import outcome_markdown
 from reconciler.report.plan.github import plan_github
 from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.text import DRIFT, View
+from tests.unit.report.outcome.test_outcome import PARTLY
+from tests.unit.report.plan.test_text import CONFLICT, DELETE, PLAN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
