@@ -32,12 +32,12 @@ NOT_FOR_A_PREVIEW = {
     f"reconciler.{name}"
     for name in (
         "apply.runner",
-        "apply.taker",
+        "apply.executor",
         "apply.lock",
         "apply.holder",
-        "plan.protocol",
+        "plan.protocol.next_step",
         "plan.simulate",
-        "plan.intent",
+        "plan.protocol.create",
     )
 }
 
