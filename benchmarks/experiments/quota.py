@@ -85,7 +85,7 @@ def _apply(quota: _Quota, bench: Bench) -> Iterator[Row]:
     )
     yield Row(
         "P9",
-        f"{quota.title}: sent while told to wait",
+        f"{quota.title}: sent before a wait was over",
         Quantity(pacing.disobeyed, "requests"),
         score=pacing.disobeyed,
         limit=Limit("exactly", 0, "requests"),

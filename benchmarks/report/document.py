@@ -1,4 +1,4 @@
-"""Renews the figures in docs/performance.md, between their marks."""
+"""Replace the measurements in benchmarks/README.md, between their marks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,23 @@ BEGIN, END = "<!-- figures: begin (script/bench --write-docs) -->", "<!-- figure
 
 
 def write_document(path: Path, table: str, machine: Mapping[str, str]) -> None:
-    """Put the table and what it was taken on into the document, and leave the rest as it is.
+    """Replace the table and the description of the machine in the document; the other text stays.
 
     Raises:
-        ValueError: the document has no such marks.
+        ValueError: the marks are missing.
     """
     path.write_text(renew(path.read_text(encoding="utf-8"), table, machine), encoding="utf-8")
 
 
 def renew(text: str, table: str, machine: Mapping[str, str]) -> str:
-    """Return the document's text with other figures. Raises as `write_document`."""
+    """Return the document's text with new measurements.
+
+    Raises:
+        ValueError: the marks are missing.
+    """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the document lacks `{BEGIN}` or `{END}`")
+        raise ValueError(f"cannot place the measurements: the document lacks `{BEGIN}` or `{END}`")
     taken_on = ", ".join(f"{name} {value}" for name, value in machine.items())
     return f"{before}{BEGIN}\n\n{table}\nTaken on: {taken_on}.\n\n{END}{after}"
