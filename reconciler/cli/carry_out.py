@@ -12,8 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler import usecases
-from reconciler.apply.audit import AuditLog, Auditor
-from reconciler.apply.journal import Journal
+from reconciler.apply.run_log import RunLog
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.output import write_problems, write_result
@@ -216,15 +215,20 @@ class _Application:
             raise _NotConfirmed("not confirmed: nothing was changed")
 
     def _carry_out(self, site: Site, world: World, planned: Planned) -> Outcome:
-        place, clock = site.place, site.place.clock
-        path = Path(self._options.audit) if self._options.audit else place.audit
-        audit = AuditLog(path, site.name, world.run, clock, site.reporter.warn)
-        with stop_on_signal(self.stop, _STOPPING), site.reporter, audit:
+        log = RunLog(
+            site.name,
+            world.run,
+            site.place.clock,
+            journal=self._journal_of(site),
+            audit=Path(self._options.audit) if self._options.audit else site.place.audit,
+            warn=site.reporter.warn,
+        )
+        with stop_on_signal(self.stop, _STOPPING), site.reporter:
             return usecases.apply(
-                replace(world, reporter=Auditor(audit, world.reporter)),
+                world,
                 planned,
                 jobs=self._options.jobs,
                 lock=site.lock(world, self._options.lock_timeout),
                 stop=self.stop,
-                journal=Journal(self._journal_of(site), clock, site.reporter.warn),
+                log=log,
             )

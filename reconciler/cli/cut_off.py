@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.apply.journal import read_cut_off
+from reconciler.apply.run_log import read_cut_off
 from reconciler.cli.output import write_note
 from reconciler.report.format.style import count
 
@@ -25,8 +25,8 @@ def tell_what_was_cut_off(journal: Path) -> None:
     write_note(f"  done:          {_listed(left.done)}")
     if left.failed:
         write_note(f"  failed:        {_listed(left.failed)}")
-    in_hand = [f"{name} ({step})" for name, step in left.in_hand.items()]
-    write_note(f"  in hand:       {_listed(in_hand)}")
+    in_progress = [f"{name} ({step})" for name, step in left.in_progress.items()]
+    write_note(f"  in progress:   {_listed(in_progress)}")
     write_note(f"  not attempted: {_listed(left.not_attempted)}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler import usecases
-from reconciler.apply.audit import read_audit
+from reconciler.apply.run_log import read_audit
 from reconciler.cli.certificates import look_at_receivers
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.occasion import current_occasion

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.apply.audit import read_audit
+from reconciler.apply.run_log import read_audit
 from reconciler.cli.preview import Results
 from reconciler.cli.wiring import for_each, load_places
 from reconciler.errors import ExitCode

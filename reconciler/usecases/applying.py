@@ -1,4 +1,4 @@
-"""Carry a plan out: under the lock, into the journal, and no further than what was shown."""
+"""Apply a plan: under the lock, with a run log, and no further than what was shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler.apply.journal import Recorder
+from reconciler.apply.run_log import Reporters
 from reconciler.apply.runner import Runner
 from reconciler.errors import GuardRefused
 from reconciler.plan.outcome import Outcome
@@ -18,8 +18,8 @@ from reconciler.usecases.planning import Planned, bounded_by, has_moved_on, only
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.apply.journal import Journal
     from reconciler.apply.lock import Lock
+    from reconciler.apply.run_log import RunLog
     from reconciler.apply.world import World
 
 _STALE_SECONDS = 60.0
@@ -33,9 +33,9 @@ def apply(
     jobs: int = 1,
     lock: Lock | None = None,
     stop: threading.Event | None = None,
-    journal: Journal | None = None,
+    log: RunLog | None = None,
 ) -> Outcome:
-    """Carry `planned` out, under `lock` and into `journal`, until done or until `stop` is set.
+    """Carry `planned` out, under `lock` and into the run log `log`, until done or until `stop` is set.
 
     Nothing is written, not even the lock, when there is nothing to do. When the lock had to be waited
     for, or somebody took long to decide, the world may have changed and the plan is made anew.
@@ -48,7 +48,7 @@ def apply(
     _refuse(planned)
     if not planned.plan.changes:
         return Outcome((), world.api.requests_sent, 0.0)
-    with _held(lock) as waited, journal or nullcontext():
+    with _held(lock) as waited, log or nullcontext():
         age = (world.clock.now() - planned.listing_began).total_seconds()
         # No check-and-set spans two documents: who owns an endpoint is looked up again under the lock.
         is_overtaken = planned.adoption is not None and has_moved_on(world, planned)
@@ -61,9 +61,9 @@ def apply(
                     hint="look at `reconciler plan`, then run `reconciler apply` again",
                 )
             planned = renewed
-        if journal is not None:
-            journal.began(planned.plan, world.run.actor)
-            world = replace(world, reporter=Recorder(journal, world.reporter))
+        if log is not None:
+            log.began(planned.plan)
+            world = replace(world, reporter=Reporters(log, world.reporter))
         world.reporter.planned(planned.plan.cost.api_requests)
         desired = {webhook.name: webhook for webhook in planned.desired}
         # Of everything that is pending, also of what this run is not about.

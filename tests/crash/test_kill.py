@@ -149,7 +149,7 @@ def test_an_adoption_killed_before_and_after_every_request(
 
 
 def test_the_next_run_tells_what_was_cut_off(tmp_path: Path, openbao: OpenBaoServer) -> None:
-    """The next commands first name what was done, in hand and not attempted; the one after is quiet."""
+    """The next commands first name what was done, in progress and not attempted; the one after is quiet."""
     with World.begin(tmp_path / "world", openbao, BEHAVIORS["hidden on replay"]) as world:
         moments = run(world, Killer(), None)
     with World.begin(tmp_path / "again", openbao, BEHAVIORS["hidden on replay"]) as world:
@@ -157,6 +157,6 @@ def test_the_next_run_tells_what_was_cut_off(tmp_path: Path, openbao: OpenBaoSer
         for args in (["status"], ["apply", "--yes"]):
             told = world.command(*args).stderr
             assert told.startswith("The last run by ada was cut off at ")
-            assert re.search(r"\n  in hand:       \w+ \([a-z ]+\)\n", told)
+            assert re.search(r"\n  in progress:   \w+ \([a-z ]+\)\n", told)
             assert re.search(r"\n  not attempted: .*removed", told)
         assert world.command("apply", "--yes").stderr == ""
