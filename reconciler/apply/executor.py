@@ -36,7 +36,6 @@ from reconciler.ports import Created, Deleted, Refused, Stored, Unanswered, Vers
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.apply.world import World
     from reconciler.ledger.document import Document
     from reconciler.model import Webhook
     from reconciler.plan.live import LiveIndex
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
         DeleteAnswer,
         TestAnswer,
     )
+    from reconciler.session import Session
 
 MAX_SILENCE = 3
 """How often in a row a server may fail to answer, each time after all retries, before a run gives up."""
@@ -63,7 +63,7 @@ class Hand(Struct):
 class StepTaker:
     """Takes the steps of one run's changes, from any number of threads."""
 
-    def __init__(self, world: World, live: LiveIndex, listing_began: datetime) -> None:
+    def __init__(self, session: Session, live: LiveIndex, listing_began: datetime) -> None:
         """Start from a complete listing that began at `listing_began`."""
         self.live = live
         self.listing_began = listing_began
@@ -71,7 +71,7 @@ class StepTaker:
         """Whether anything was written or asked for that changes something."""
         self.abort = threading.Event()
         """Set when the API has fallen silent: each further request would take its whole budget."""
-        self._world = world
+        self._session = session
         self._mutex = threading.Lock()
         self._made: set[str] = set()
         self._gone: set[str] = set()
@@ -79,7 +79,7 @@ class StepTaker:
 
     def take(self, hand: Hand, step: Step) -> None:
         """Take `step` and note what came back in `hand`."""
-        api, store, name = self._world.api, self._world.store, hand.name
+        api, store, name = self._session.api, self._session.store, hand.name
         match step:
             case WriteDocument():
                 self._write(hand, step)
@@ -135,16 +135,16 @@ class StepTaker:
     ) -> None:
         """Tell what became of a request that changes what is live."""
         ok = isinstance(answer, Created | Deleted)
-        self._world.reporter.answered(
+        self._session.reporter.answered(
             hand.name, request, endpoint_id=endpoint_id, request_id=answer.request_id, ok=ok
         )
 
     def _write(self, hand: Hand, step: WriteDocument) -> None:
         try:
-            version = self._world.store.write(hand.name, step.document, cas=step.cas)
+            version = self._session.store.write(hand.name, step.document, cas=step.cas)
         except CasConflict:
             # Another run was there first: what it wrote counts, and so does a listing after it.
-            hand.stored = self._world.store.read(hand.name)
+            hand.stored = self._session.store.read(hand.name)
             hand.listing_current = False
             self.own(hand.stored.document)
             return
@@ -170,7 +170,7 @@ class StepTaker:
             if self.live.is_recorded(endpoint_id):
                 return
         self.acted = True
-        answer = self._world.api.delete(endpoint_id)
+        answer = self._session.api.delete(endpoint_id)
         self._listen(answer)
         self._tell(hand, "delete", endpoint_id, answer)
         if isinstance(answer, Deleted):
@@ -195,7 +195,7 @@ class StepTaker:
         Raises:
             StoreError: Vault did not answer.
         """
-        for name, entry in self._world.store.list_metadata().items():
+        for name, entry in self._session.store.list_metadata().items():
             projection = entry.projection
             if projection is not None:
                 with self._mutex:
@@ -204,7 +204,7 @@ class StepTaker:
             is_settled = projection is not None and projection.version == entry.version
             if entry.state is VersionState.LIVE and not is_settled:
                 with contextlib.suppress(DocumentUnreadable):
-                    self.own(self._world.store.read(name).document)
+                    self.own(self._session.store.read(name).document)
 
     def _add(self, created: Created) -> None:
         with self._mutex:
@@ -222,8 +222,8 @@ class StepTaker:
         Raises:
             ApiError: the listing is not complete.
         """
-        began = self._world.clock.now()
-        fresh = [endpoint for page in self._world.api.list_pages() for endpoint in page]
+        began = self._session.clock.now()
+        fresh = [endpoint for page in self._session.api.list_pages() for endpoint in page]
         with self._mutex:
             # A listing may lag behind what this run itself has done.
             listed = {e.id: e for e in fresh if e.id not in self._gone}

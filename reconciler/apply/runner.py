@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.apply.world import World
     from reconciler.model import Webhook
     from reconciler.plan.live import LiveIndex
     from reconciler.plan.protocol.adopt import Adoption
     from reconciler.ports import Stored
+    from reconciler.session import Session
 
 # A change takes at most about 30 steps; three attempts and a few lost races stay far below this.
 _MAX_STEPS = 200
@@ -48,7 +48,7 @@ class Runner:
 
     def __init__(
         self,
-        world: World,
+        session: Session,
         live: LiveIndex,
         desired: dict[str, Webhook],
         listing_began: datetime,
@@ -61,8 +61,8 @@ class Runner:
         `awaited` are the normalised URLs that manifests want and do not have yet, and their names;
         `adoption` is the endpoint that is to be taken over.
         """
-        self._world = world
-        self._taker = StepTaker(world, live, listing_began)
+        self._session = session
+        self._taker = StepTaker(session, live, listing_began)
         self._desired = desired
         self._stop = stop
         self._mutex = threading.Lock()
@@ -84,7 +84,7 @@ class Runner:
         Raises:
             StoreError: Vault refused everything and nothing was changed.
         """
-        clock = self._world.clock
+        clock = self._session.clock
         started = clock.monotonic()
         outcomes: dict[str, ChangeOutcome] = {}
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
@@ -99,7 +99,7 @@ class Runner:
         swept, sweep_failure = self._sweep(abandoning)
         return Outcome(
             changes=tuple(sorted(outcomes.values(), key=lambda outcome: outcome.change.name)),
-            api_requests=self._world.api.requests_sent,
+            api_requests=self._session.api.requests_sent,
             seconds=clock.monotonic() - started,
             swept=swept,
             interrupted=self._stop.is_set(),
@@ -123,7 +123,7 @@ class Runner:
             hint = error.hint or "run `reconciler apply` again"
             outcome = ChangeOutcome(change, Result.FAILED, detail=error.message, hint=hint)
         ok = outcome.result in {Result.DONE, Result.WAITING}
-        self._world.reporter.finished(change.name, change.action.value, ok=ok, detail=outcome.detail)
+        self._session.reporter.finished(change.name, change.action.value, ok=ok, detail=outcome.detail)
         return outcome
 
     def _note_failure(self, change: Change, error: ReconcilerError) -> None:
@@ -140,7 +140,7 @@ class Runner:
                     self._taker.abort.set()
 
     def _carry_out(self, change: Change) -> ChangeOutcome:
-        stored = self._world.store.read(change.name)
+        stored = self._session.store.read(change.name)
         known = self._stored.get(change.name)
         hand = Hand(
             change.name,
@@ -178,25 +178,25 @@ class Runner:
                     "interrupted before the next step",
                     "run `reconciler apply` again",
                 )
-            self._world.reporter.step(change.name, step.description, step.api_requests)
+            self._session.reporter.step(change.name, step.description, step.api_requests)
             self._taker.take(hand, step)
         return self._end(
             change, hand, Result.FAILED, "no end was in sight: another run keeps writing this document"
         )
 
     def _situation(self, hand: Hand) -> Situation:
-        world = self._world
+        session = self._session
         return Situation(
             name=hand.name,
-            organization=world.organization,
+            organization=session.organization,
             desired=hand.desired,
             stored=hand.stored,
             live=self._taker.live,
             listing_began=self._taker.listing_began,
             listing_current=hand.listing_current,
-            now=world.clock.now(),
-            fresh=world.fresh(),
-            run=world.run,
+            now=session.clock.now(),
+            fresh=session.fresh(),
+            run=session.run,
             progress=hand.progress,
             awaited=self._awaited,
             adoption=self._adoption if self._adoption and self._adoption.name == hand.name else None,
@@ -220,7 +220,7 @@ class Runner:
         with self._mutex:
             self._stored[change.name] = hand.stored
             if hand.desired is not None and is_served(
-                hand.desired, document, self._taker.live, self._world.clock.now()
+                hand.desired, document, self._taker.live, self._session.clock.now()
             ):
                 self._awaited.pop(hand.desired.normalized_url, None)
         current = document.ledger.current if document else None
@@ -248,7 +248,7 @@ class Runner:
         """
         for name in sorted({*abandoning, *self._unknown} - self._stored.keys() | self._unknown):
             with contextlib.suppress(DocumentUnreadable):
-                self._stored[name] = self._world.store.read(name)
+                self._stored[name] = self._session.store.read(name)
                 self._taker.own(self._stored[name].document)
 
     def _sweep_all(self, swept: set[str]) -> str | None:
@@ -272,7 +272,7 @@ class Runner:
             hand = Hand(name, self._desired.get(name), stored, listing_current=True)
             step = sweep_step(self._situation(hand))
             while not isinstance(step, Done | Failed | Hold) and not self._stop.is_set():
-                self._world.reporter.step(name, step.description, step.api_requests)
+                self._session.reporter.step(name, step.description, step.api_requests)
                 self._taker.take(hand, step)
                 swept |= hand.progress.deleted
                 step = sweep_step(self._situation(hand))
@@ -285,7 +285,7 @@ class Runner:
 
         It comes after the listing: what is listed and finished is recorded by then.
         """
-        metadata = self._world.store.list_metadata()
+        metadata = self._session.store.list_metadata()
         for name, entry in metadata.items():
             if entry.projection is not None:
                 self._taker.live.own(entry.projection.owned_ids)

@@ -11,7 +11,6 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.apply.run_log import RunLog
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.interrupt import stop_on_signal
@@ -25,17 +24,19 @@ from reconciler.report.outcome.markdown import outcome_markdown
 from reconciler.report.outcome.text import outcome_text, outcome_value
 from reconciler.report.plan.json import to_json_text
 from reconciler.report.plan.text import plan_text
+from reconciler.usecases import apply as usecase
+from reconciler.usecases.adopt import plan_adoption
+from reconciler.usecases.plan import held_to_review, only, plan, rotation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.apply.world import World
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
-    from reconciler.plan.guards import GuardLimits
     from reconciler.plan.outcome import Outcome
     from reconciler.plan.protocol.adopt import Adoption
-    from reconciler.usecases import Planned
+    from reconciler.session import Session
+    from reconciler.usecases.plan import Planned
 
 _STOPPING = "stopping: the step in hand is finished first; a second signal stops at once"
 
@@ -152,13 +153,12 @@ class _Application:
             raise
 
     def _run(self, site: Site) -> ExitCode:
-        limits = replace(site.limits, approve=(*site.limits.approve, *self._options.approve))
         tell_what_was_cut_off(self._journal_of(site))
-        with site.world() as world:
+        with site.session() as session:
             with site.reporter:
-                planned = self._plan(site, world, limits)
+                planned = self._plan(session)
             if self._reviewed is not None:
-                planned = usecases.held_to_review(planned, self._reviewed)
+                planned = held_to_review(planned, self._reviewed)
             report = self._show(site, planned)
             if planned.verdicts:
                 text = plan_text(planned.plan, planned.verdicts)
@@ -167,7 +167,7 @@ class _Application:
             if not planned.plan.pending:
                 return ExitCode.OK
             self._ask()
-            outcome = self._carry_out(site, world, planned)
+            outcome = self._carry_out(site, planned)
         report["outcome"] = outcome_value(site.name, planned.plan.digest, outcome)
         if self._settings.format == "text":
             write_result("\n" + outcome_text(outcome, color=self._settings.color))
@@ -181,15 +181,15 @@ class _Application:
         site.notifier.tell("failure", f"Apply to {site.name} is not finished", outcome_text(outcome))
         return ExitCode.PARTIAL
 
-    def _plan(self, site: Site, world: World, limits: GuardLimits) -> Planned:
-        options, desired = self._options, site.desired
+    def _plan(self, session: Session) -> Planned:
+        options, limits = self._options, session.limits
+        session = replace(session, limits=replace(limits, approve=(*limits.approve, *self._options.approve)))
         if options.adoption is not None:
-            return usecases.adoption(world, desired, options.adoption, limits, site.requests_per_minute)
+            return plan_adoption(session, options.adoption)
         if not options.rotate:
-            return usecases.plan(world, desired, limits, site.requests_per_minute)
-        now = site.place.clock.now()
-        desired = usecases.rotation(desired, options.rotate, now, revoke=options.revoke)
-        return usecases.only(usecases.plan(world, desired, limits, site.requests_per_minute), options.rotate)
+            return plan(session)
+        desired = rotation(session.desired, options.rotate, session.clock.now(), revoke=options.revoke)
+        return only(plan(replace(session, desired=desired)), options.rotate)
 
     def _journal_of(self, site: Site) -> Path:
         return Path(self._options.journal) if self._options.journal else site.place.journal
@@ -214,21 +214,20 @@ class _Application:
         if not self._options.yes and not click.confirm("\nCarry this plan out?", err=True):
             raise _NotConfirmed("not confirmed: nothing was changed")
 
-    def _carry_out(self, site: Site, world: World, planned: Planned) -> Outcome:
+    def _carry_out(self, site: Site, planned: Planned) -> Outcome:
         log = RunLog(
             site.name,
-            world.run,
+            planned.session.run,
             site.place.clock,
             journal=self._journal_of(site),
             audit=Path(self._options.audit) if self._options.audit else site.place.audit,
             warn=site.reporter.warn,
         )
         with stop_on_signal(self.stop, _STOPPING), site.reporter:
-            return usecases.apply(
-                world,
+            return usecase.apply(
                 planned,
                 jobs=self._options.jobs,
-                lock=site.lock(world, self._options.lock_timeout),
+                lock=site.lock(planned.session, self._options.lock_timeout),
                 stop=self.stop,
                 log=log,
             )

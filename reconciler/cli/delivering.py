@@ -6,13 +6,13 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from reconciler import usecases
 from reconciler.cli.attribution import current_run
 from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.preview import Results
-from reconciler.cli.wiring import for_each, load_places, open_world
+from reconciler.cli.wiring import for_each, load_places, open_session
 from reconciler.errors import ExitCode, UsageError
 from reconciler.report.status.deliveries import deliveries_markdown, deliveries_text, deliveries_value
+from reconciler.usecases.deliver import Arrival, deliver_tests
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,14 +35,14 @@ def test_webhooks(settings: Settings, names: Collection[str]) -> ExitCode:
     run = current_run(os.environ)
 
     def test(place: Place) -> ExitCode:
-        with open_world(place, run) as world, stop_on_signal(stop, _STOPPING), place.reporter:
-            deliveries = usecases.deliver_tests(world, names, stop)
+        with open_session(place, run) as session, stop_on_signal(stop, _STOPPING), place.reporter:
+            deliveries = deliver_tests(session, names, stop)
         if settings.format == "markdown":
             text = deliveries_markdown(place.name, deliveries)
         else:
             text = deliveries_text(place.name, deliveries, color=settings.color)
         results.add(deliveries_value(place.name, deliveries), text)
-        done = all(each.arrival is usecases.Arrival.DELIVERED for each in deliveries)
+        done = all(each.arrival is Arrival.DELIVERED for each in deliveries)
         return ExitCode.OK if done else ExitCode.PARTIAL
 
     return results.write_after(for_each(places, test, stop=stop))

@@ -6,23 +6,22 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler import usecases
 from reconciler.cli.attribution import current_run
 from reconciler.cli.new_file import create_file
 from reconciler.cli.output import write_note, write_result
-from reconciler.cli.wiring import Site, for_each, load_places
+from reconciler.cli.wiring import for_each, load_places, open_session
 from reconciler.errors import ExitCode, UsageError
 from reconciler.manifest.export.emit import Export, manifest_text
 from reconciler.manifest.export.naming import suggest_names
-from reconciler.plan.guards import GuardLimits
 from reconciler.report.format.style import count
+from reconciler.usecases import inventory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Place
-    from reconciler.usecases import ExportRow
+    from reconciler.usecases.inventory import ExportRow
 
 SCHEMA = "schemas/webhook.schema.json"
 """Where `reconciler init` puts the schema of manifests, from the repository's top."""
@@ -44,9 +43,8 @@ def export(settings: Settings, *, out: str | None, unmanaged: bool) -> ExitCode:
 
     def write(place: Place) -> ExitCode:
         # Manifests are not looked at: there may be none yet, and what is live is what counts.
-        site = Site(place, (), GuardLimits(), current_run(os.environ))
-        with site.world() as world, site.reporter:
-            rows = usecases.export(world)
+        with open_session(place, current_run(os.environ)) as session, place.reporter:
+            rows = inventory.export(session)
         exports = _exports(place.name, rows, unmanaged=unmanaged)
         if out is not None:
             _write_files(Path(out), exports)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler import usecases
 from reconciler.apply.run_log import read_audit
 from reconciler.cli.certificates import look_at_receivers
 from reconciler.cli.cut_off import tell_what_was_cut_off
@@ -16,6 +15,9 @@ from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
 from reconciler.report.pages.fleet import Fleet, fleet_html
+from reconciler.usecases.inventory import fleet
+from reconciler.usecases.preview import drift as find_drift
+from reconciler.usecases.preview import preview
 
 if TYPE_CHECKING:
     from reconciler.cli.options import Settings
@@ -32,20 +34,20 @@ def write_page(settings: Settings, *, drift: bool, endpoints: bool = False) -> E
 
     def read(site: Site) -> ExitCode:
         tell_what_was_cut_off(site.place.journal)
-        use_case = usecases.drift if drift else usecases.preview
-        with site.world() as world, site.reporter:
-            found = use_case(world, site.desired, site.limits, site.requests_per_minute)
+        use_case = find_drift if drift else preview
+        with site.session() as session, site.reporter:
+            found = use_case(session)
         changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]
         history = merged(changes, last_changes(found.metadata))
         receivers = look_at_receivers(site.desired) if endpoints else None
-        fleets.append(Fleet(site.name, usecases.fleet(found), history, receivers))
+        fleets.append(Fleet(site.name, fleet(found), history, receivers))
         if drift:
             tell_drift(site, found)
         return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK
 
     code = for_each(sites, read)
     if fleets:
-        names = {fleet.organization for fleet in fleets}
+        names = {each.organization for each in fleets}
         unread = [site.name for site in sites if site.name not in names]
         occasion = current_occasion(settings.actor)
         page = fleet_html(fleets, occasion, known_events=KNOWN_EVENTS, unread=unread, drift=drift)

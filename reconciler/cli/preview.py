@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler import usecases
 from reconciler.cli.cut_off import tell_what_was_cut_off
 from reconciler.cli.occasion import current_occasion
 from reconciler.cli.output import write_file, write_problems, write_result
@@ -15,6 +14,8 @@ from reconciler.report.format.style import count
 from reconciler.report.plan.json import plan_json, to_json_text
 from reconciler.report.plan.text import DRIFT, PLAN, View, plan_text
 from reconciler.report.status.text import status_markdown, status_text, status_value
+from reconciler.usecases import inventory
+from reconciler.usecases import preview as usecase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
     from reconciler.report.plan.text import Title
-    from reconciler.usecases import Planned
+    from reconciler.usecases.plan import Planned
 
 
 def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode:
@@ -36,8 +37,8 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
     shown: list[tuple[Site, Planned]] = []
 
     def show(site: Site) -> ExitCode:
-        with site.world() as world, site.reporter:
-            planned = usecases.preview(world, site.desired, site.limits, site.requests_per_minute)
+        with site.session() as session, site.reporter:
+            planned = usecase.preview(session)
         if out is not None:
             write_file(out, plan_json(planned.plan))
         shown.append((site, planned))
@@ -71,8 +72,8 @@ def drift(settings: Settings) -> ExitCode:
     results = Results(settings, several=len(sites) > 1)
 
     def show(site: Site) -> ExitCode:
-        with site.world() as world, site.reporter:
-            found = usecases.drift(world, site.desired, site.limits, site.requests_per_minute)
+        with site.session() as session, site.reporter:
+            found = usecase.drift(session)
         results.add(found.plan.to_json(), rendered_plan(found, site, settings, title=DRIFT, share=len(sites)))
         tell_drift(site, found)
         return ExitCode.PENDING if found.plan.pending else ExitCode.OK
@@ -87,8 +88,8 @@ def status(settings: Settings) -> ExitCode:
 
     def show(site: Site) -> ExitCode:
         tell_what_was_cut_off(site.place.journal)
-        with site.world() as world, site.reporter:
-            rows = usecases.status(world, site.desired)
+        with site.session() as session, site.reporter:
+            rows = inventory.status(session)
         now = site.place.clock.now()
         if settings.format == "markdown":
             text = status_markdown(site.name, rows, now=now, limit=COMMENT_LIMIT // len(sites))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
-from reconciler.apply.world import World
 from reconciler.cli.attribution import current_run
 from reconciler.cli.configuration import load_configuration, load_desired
 from reconciler.cli.exit_codes import worst
@@ -24,6 +23,8 @@ from reconciler.cli.terminal import make_reporter
 from reconciler.config.settings import NotificationSettings
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.model import Organization, Secret
+from reconciler.plan.guards import GuardLimits
+from reconciler.session import TYPICAL_QUOTA, Session
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession
 from reconciler.zof.client import ZofApi
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from reconciler.cli.terminal import Terminal
     from reconciler.config.settings import OrganizationConfig
     from reconciler.model import Run, Webhook
-    from reconciler.plan.guards import GuardLimits
-
-_TYPICAL_QUOTA = 100
-"""Requests a minute that the API's documentation calls typical: for estimates."""
 
 
 class Place:
@@ -55,7 +52,7 @@ class Place:
         self.mount = config.vault.mount
         self.prefix = config.vault.prefix
         self.clock = SystemClock()
-        self.requests_per_minute = config.api.requests_per_minute or _TYPICAL_QUOTA
+        self.requests_per_minute = config.api.requests_per_minute or TYPICAL_QUOTA
         self.reporter: Terminal = make_reporter(
             self.clock,
             requests_per_minute=self.requests_per_minute,
@@ -118,16 +115,27 @@ _NOBODY = NotificationSettings()
 
 
 @contextmanager
-def open_world(place: Place, run: Run) -> Iterator[World]:
-    """Open the API and Vault of a place; both are closed at the end.
+def open_session(
+    place: Place, run: Run, desired: tuple[Webhook, ...] = (), limits: GuardLimits | None = None
+) -> Iterator[Session]:
+    """Open the API and Vault of an organization; both are closed at the end.
 
     Raises:
         InvalidInput: a key, an address or credentials are missing; nothing was sent.
     """
-    with place.api() as api, place.vault() as session:
-        store = VaultDocuments(session, mount=place.mount, prefix=place.prefix, clock=place.clock)
-        organization = Organization(place.name, place.api_url)
-        yield World(organization, api, store, place.clock, fresh, place.reporter, run)
+    with place.api() as api, place.vault() as vault:
+        yield Session(
+            organization=Organization(place.name, place.api_url),
+            run=run,
+            api=api,
+            store=VaultDocuments(vault, mount=place.mount, prefix=place.prefix, clock=place.clock),
+            clock=place.clock,
+            fresh=fresh,
+            reporter=place.reporter,
+            desired=desired,
+            limits=limits or GuardLimits(),
+            requests_per_minute=place.requests_per_minute,
+        )
 
 
 class Site(Struct, frozen=True):
@@ -160,22 +168,22 @@ class Site(Struct, frozen=True):
         return Notifier(self.notifications, os.environ, self.run, self.reporter.warn)
 
     @contextmanager
-    def world(self) -> Iterator[World]:
+    def session(self) -> Iterator[Session]:
         """Open the API and Vault; both are closed at the end.
 
         Raises:
             InvalidInput: a key, an address or credentials are missing; nothing was sent.
         """
-        with open_world(self.place, self.run) as world:
-            yield world
+        with open_session(self.place, self.run, self.desired, self.limits) as session:
+            yield session
 
-    def lock(self, world: World, timeout: float) -> Lock:
+    def lock(self, session: Session, timeout: float) -> Lock:
         """Return the organization's lock, not yet taken."""
         from reconciler.apply.holder import Holder  # noqa: PLC0415 (what only reads takes no lock)
         from reconciler.apply.lock import Lock  # noqa: PLC0415 (as above)
 
-        store = world.store
-        assert isinstance(store, VaultDocuments)  # noqa: S101 (it comes from `world`, above)
+        store = session.store
+        assert isinstance(store, VaultDocuments)  # noqa: S101 (it comes from `open_session`, above)
         return Lock(
             store, self.place.clock, Holder.here(self.run), timeout=timeout, warn=self.place.reporter.warn
         )

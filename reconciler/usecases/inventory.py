@@ -7,22 +7,21 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from reconciler.model import DeletionPolicy
-from reconciler.plan.guards import GuardLimits
 from reconciler.plan.plan import Cause
 from reconciler.plan.unmanaged import newest_first
-from reconciler.usecases.planning import list_endpoints, read_metadata
-from reconciler.usecases.previewing import preview
+from reconciler.usecases.plan import list_endpoints, read_metadata
+from reconciler.usecases.preview import preview
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from reconciler.apply.world import World
     from reconciler.ledger.projection import Projection
     from reconciler.model import Endpoint, Location, Webhook
     from reconciler.plan.plan import Change
     from reconciler.ports import Metadata
-    from reconciler.usecases.planning import Planned
+    from reconciler.session import Session
+    from reconciler.usecases.plan import Planned
 
 
 class StatusRow(Struct, frozen=True):
@@ -59,15 +58,15 @@ class ExportRow(Struct, frozen=True):
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
 
-def status(world: World, desired: Sequence[Webhook]) -> tuple[StatusRow, ...]:
+def status(session: Session) -> tuple[StatusRow, ...]:
     """Return the fleet, by name; what nobody manages comes last, newest first."""
-    return fleet(preview(world, desired, GuardLimits()))
+    return fleet(preview(session))
 
 
 def fleet(planned: Planned) -> tuple[StatusRow, ...]:
     """Return the fleet as `planned` found it: by name; what nobody manages comes last, newest first."""
     comparison, metadata = planned.comparison, planned.metadata
-    wanted = {webhook.name: webhook for webhook in planned.desired}
+    wanted = {webhook.name: webhook for webhook in planned.session.desired}
     changes = {change.name: change for change in comparison.plan.changes}
     rows = []
     for name in sorted(wanted.keys() | metadata.keys()):
@@ -118,7 +117,7 @@ def _state(change: Change | None, projection: Projection | None) -> str:
             return "unverified" if recorded == "unverified" else "interrupted"
 
 
-def export(world: World) -> tuple[ExportRow, ...]:
+def export(session: Session) -> tuple[ExportRow, ...]:
     """Return the live endpoints by id; one that is only waiting for the end of an overlap is left out.
 
     Raises:
@@ -126,8 +125,8 @@ def export(world: World) -> tuple[ExportRow, ...]:
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
-    metadata = read_metadata(world)
-    endpoints, _ = list_endpoints(world)
+    metadata = read_metadata(session)
+    endpoints, _ = list_endpoints(session)
     recorded = _recorded(metadata)
     replaced = {i for m in metadata.values() if m.projection for i in m.projection.previous_ids}
     return tuple(

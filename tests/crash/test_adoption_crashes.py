@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import GuardRefused, ReconcilerError
 from reconciler.model import Secret
 from reconciler.plan.protocol.adopt import Adoption
+from reconciler.usecases.adopt import plan_adoption
+from reconciler.usecases.apply import apply
 from tests.crash.test_simulation import BEHAVIORS, FAULTY, PAUSES, Bomb, Crash, Faults
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,8 +106,8 @@ class Scene:
 
     def adopt(self, org: Org | None = None) -> Outcome:
         """Adopt, as the command does."""
-        world = (org or self.org).world
-        return usecases.apply(world, usecases.adoption(world, self.desired, self.adoption, NO_LIMITS))
+        session = (org or self.org).wanting(self.desired)
+        return apply(plan_adoption(session, self.adoption))
 
     def run(self, point: int | None) -> int:
         """Adopt, killed at `point`; return how many moments there were."""
@@ -281,12 +282,10 @@ def _interfere(scene: Scene, how: str) -> None:
                 known = scene.adoption.secret is not None
                 secret = None if known else Secret(scene.org.api.secrets[scene.endpoint.id])
                 adoption = replace(scene.adoption, secret=secret)
-                usecases.apply(
-                    other.world, usecases.adoption(other.world, scene.desired, adoption, NO_LIMITS)
-                )
+                apply(plan_adoption(other.wanting(scene.desired), adoption))
             case _:
                 # It writes the adoption and is gone.
-                other.world = replace(other.world, api=_Mute(scene.org.api))
+                other.session = replace(other.session, api=_Mute(scene.org.api))
                 with contextlib.suppress(Crash):
                     scene.adopt(other)
 

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import ApiError, ReconcilerError, StoreError, StoreUnavailable
 from reconciler.model import DeletionPolicy, Secret
 from reconciler.plan.outcome import Outcome
@@ -30,6 +29,9 @@ from reconciler.plan.protocol.adopt import Adoption
 from reconciler.ports import Created, Refused, Unanswered, VersionState
 from reconciler.report.plan.json import plan_json
 from reconciler.urls import normalize_url
+from reconciler.usecases.adopt import plan_adoption
+from reconciler.usecases.apply import apply
+from reconciler.usecases.plan import only, plan, rotation
 from tests.fakes.api import ApiBehavior
 from tests.fakes.world import NO_LIMITS, Org, SilentReporter, webhook
 
@@ -219,7 +221,7 @@ class Stage:
         self._is_promised = wanted[0] == wanted[1]
         rival = self.org.rival()
         # One source of chance for both: a history may have many rivals.
-        rival.world = replace(rival.world, fresh=self.org.world.fresh)
+        rival.session = replace(rival.session, fresh=self.org.session.fresh)
         problems: list[BaseException] = []
 
         def fly(number: int, org: Org, pilot: Pilot) -> None:
@@ -250,15 +252,16 @@ class Stage:
     def _fly(self, org: Org, pilot: Pilot) -> Outcome | ReconcilerError | None:
         try:
             if pilot.adoption is not None:
-                planned = usecases.adoption(org.world, pilot.desired, pilot.adoption, NO_LIMITS)
+                planned = plan_adoption(org.wanting(pilot.desired), pilot.adoption)
             else:
-                planned = usecases.plan(org.world, pilot.desired, NO_LIMITS)
+                planned = plan(org.wanting(pilot.desired))
             if pilot.names is not None:
-                planned = usecases.only(planned, pilot.names)
+                planned = only(planned, pilot.names)
             self.listen(plan_json(planned.plan))
             # A person has looked at the plan and approved exactly this.
             approved = replace(NO_LIMITS, approve=(planned.plan.digest,))
-            outcome = usecases.apply(org.world, replace(planned, verdicts=(), limits=approved))
+            session = replace(planned.session, limits=approved)
+            outcome = apply(replace(planned, verdicts=(), session=session))
         except Crash:
             return None
         except ReconcilerError as error:
@@ -466,7 +469,9 @@ class Histories(RuleBasedStateMachine):
         """An organization begins with an endpoint that nobody manages."""
         self.org = Org(behavior)
         self.stage = Stage(self.org, pace)
-        self.org.world = replace(self.org.world, reporter=Listener(self.stage.listen, self.stage.note_step))
+        self.org.session = replace(
+            self.org.session, reporter=Listener(self.stage.listen, self.stage.note_step)
+        )
         self._make("https://unmanaged.example.com/", OURS[0])
 
     @property
@@ -550,7 +555,7 @@ class Histories(RuleBasedStateMachine):
         self.stage.run(self._rotation(name, now=now, killed_at=killed_at))
 
     def _rotation(self, name: str, *, now: bool, killed_at: int | None = None) -> Pilot:
-        wanted = usecases.rotation(self.desired, [name], self.org.clock.now(), revoke=now)
+        wanted = rotation(self.desired, [name], self.org.clock.now(), revoke=now)
         return Pilot(wanted, frozenset({name}), killed_at=killed_at)
 
     @precondition(lambda self: self.manifests and self.org.api.endpoints)

@@ -17,16 +17,16 @@ import httpx
 import pytest
 import requests
 
-from reconciler import usecases
 from reconciler.apply.holder import Holder
 from reconciler.apply.lock import Lock
-from reconciler.apply.world import World as Ports
 from reconciler.cli.system import fresh
 from reconciler.errors import ApiError, ExitCode, ReconcilerError, StoreError
 from reconciler.manifest.load import load_manifests
 from reconciler.model import Organization, Run, Secret
-from reconciler.plan.guards import GuardLimits
 from reconciler.sandbox.behavior import Behavior
+from reconciler.session import Session
+from reconciler.usecases.apply import apply
+from reconciler.usecases.plan import plan
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.checks import mount_version
 from reconciler.vault.documents import VaultDocuments
@@ -136,20 +136,20 @@ def _apply(world: World, clock: FakeClock, *, api: Silence, vault: Silence) -> E
             jitter=lambda: 1.0,
             transport=SilentTransport(api),
         ) as zof,
-        VaultSession(environment["VAULT_ADDR"], login=token, clock=clock) as session,
+        VaultSession(environment["VAULT_ADDR"], login=token, clock=clock) as vault_session,
     ):
-        ports = Ports(
-            Organization(environment["ZOF_ORGANIZATION"], environment["ZOF_API_URL"]),
-            zof,
-            VaultDocuments(session, mount="secret", prefix=world.command.prefix, clock=clock),
-            clock,
-            fresh,
-            reporter,
-            RUN,
+        session = Session(
+            organization=Organization(environment["ZOF_ORGANIZATION"], environment["ZOF_API_URL"]),
+            run=RUN,
+            api=zof,
+            store=VaultDocuments(vault_session, mount="secret", prefix=world.command.prefix, clock=clock),
+            clock=clock,
+            fresh=fresh,
+            reporter=reporter,
+            desired=load_manifests([Path("manifests")]).webhooks,
         )
-        desired = load_manifests([Path("manifests")]).webhooks
         try:
-            outcome = usecases.apply(ports, usecases.plan(ports, desired, GuardLimits()))
+            outcome = apply(plan(session))
         except ReconcilerError as error:
             return error.exit_code
     return ExitCode.OK if outcome.complete else ExitCode.PARTIAL

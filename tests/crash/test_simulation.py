@@ -313,9 +313,9 @@ def test_clocks_that_differ_and_jump(
     record_property("cases", moments)
     for point in range(moments):
         org = prepared(shape, BEHAVIORS[title])
-        org.world = replace(org.world, clock=Ahead(org.clock, before))
+        org.session = replace(org.session, clock=Ahead(org.clock, before))
         run(org, shape, point)
-        org.world = replace(org.world, clock=Ahead(org.clock, after))
+        org.session = replace(org.session, clock=Ahead(org.clock, after))
         try:
             converge(org, shape, PAUSES[0])
         except AssertionError as error:

@@ -12,7 +12,6 @@ import click
 import pytest
 import yaml
 
-from reconciler import usecases
 from reconciler.cli.app import reconciler
 from reconciler.config.settings import load_config
 from reconciler.manifest.export.emit import Export, manifest_text
@@ -20,7 +19,8 @@ from reconciler.manifest.load import load_manifests
 from reconciler.model import Endpoint
 from reconciler.report.diagnostics.text import diagnostics_text
 from reconciler.report.plan.text import plan_text
-from tests.fakes.world import NO_LIMITS, Org
+from reconciler.usecases.plan import plan
+from tests.fakes.world import Org
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -41,7 +41,7 @@ def test_the_readme_shows_a_real_plan() -> None:
     org = Org(organization="default")
     with contextlib.chdir(ROOT / "examples"):
         webhooks = load_manifests(["manifests"]).webhooks
-    actual = plan_text(usecases.plan(org.world, webhooks, NO_LIMITS).plan)
+    actual = plan_text(plan(org.wanting(webhooks)).plan)
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     if os.environ.get("UPDATE_GOLDEN"):

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler import usecases
-from reconciler.apply.world import World
 from reconciler.model import Location, Organization, Run, Secret, Webhook
 from reconciler.plan.guards import GuardLimits
 from reconciler.ports import Fresh
+from reconciler.session import Session
+from reconciler.usecases.apply import apply
+from reconciler.usecases.plan import Planned, plan
 from tests.fakes.api import ApiBehavior, FakeApi
 from tests.fakes.clock import FakeClock
 from tests.fakes.store import FakeStore
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.plan.outcome import Outcome
+    from reconciler.usecases.plan import Planned
 
 API_URL = "https://api.zof.ai/v1"
 NO_LIMITS = GuardLimits(max_deletes=1000, max_delete_percent=100)
@@ -96,26 +98,31 @@ class Org:
         """The endpoints that somebody made in the console."""
         self.recorded: set[str] = set()
         """The endpoints that a document has named as its own, for tests that watch the store."""
-        self.world = World(
-            Organization(organization, API_URL),
-            self.api,
-            self.store,
-            self.clock,
-            CountingFresh(),
-            self.reporter,
-            Run("ada", "c0ffee"),
+        self.session = Session(
+            organization=Organization(organization, API_URL),
+            run=Run("ada", "c0ffee"),
+            api=self.api,
+            store=self.store,
+            clock=self.clock,
+            fresh=CountingFresh(),
+            reporter=self.reporter,
+            limits=NO_LIMITS,
         )
 
     def rival(self) -> Org:
         """Return another run's view of the same servers."""
         other = Org()
         other.api, other.store, other.clock = self.api, self.store, self.clock
-        other.world = replace(self.world, fresh=CountingFresh("rival"))
+        other.session = replace(self.session, fresh=CountingFresh("rival"))
         return other
 
-    def plan(self, *desired: Webhook, limits: GuardLimits = NO_LIMITS) -> usecases.Planned:
+    def wanting(self, desired: Iterable[Webhook], limits: GuardLimits = NO_LIMITS) -> Session:
+        """Return the session of a run whose manifests declare `desired`."""
+        return replace(self.session, desired=tuple(desired), limits=limits)
+
+    def plan(self, *desired: Webhook, limits: GuardLimits = NO_LIMITS) -> Planned:
         """Plan towards `desired`."""
-        return usecases.plan(self.world, desired, limits)
+        return plan(self.wanting(desired, limits))
 
     def apply(
         self,
@@ -124,7 +131,7 @@ class Org:
         stop: threading.Event | None = None,
     ) -> Outcome:
         """Plan and apply towards `desired`."""
-        return usecases.apply(self.world, self.plan(*desired, limits=limits), stop=stop)
+        return apply(self.plan(*desired, limits=limits), stop=stop)
 
     def check(self, desired: Sequence[Webhook], unmanaged: Iterable[str] = ()) -> None:
         """The oracle: live and stored are exactly as desired, and a further run changes nothing."""

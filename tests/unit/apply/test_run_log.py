@@ -49,7 +49,7 @@ def make_log(
 def audited(org: Org, folder: Path, *, audit: str = "audit.jsonl") -> tuple[RunLog, list[str]]:
     """Let an organization's runs write a run log; return it and the warnings that it will give."""
     log, warnings = make_log(folder, audit=audit, clock=org.clock)
-    org.world = replace(org.world, reporter=Reporters(log, org.world.reporter))
+    org.session = replace(org.session, reporter=Reporters(log, org.session.reporter))
     return log, warnings
 
 

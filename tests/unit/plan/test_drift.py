@@ -10,7 +10,6 @@ import jsonschema
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.ledger.projection import Projection
 from reconciler.model import Run, body_digest
 from reconciler.plan.drift import Finding, Found, Where, finding_of
@@ -20,8 +19,11 @@ from reconciler.ports import Metadata, VersionState
 from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.text import DRIFT, plan_text
 from reconciler.schemas import schema_text
+from reconciler.usecases.adopt import plan_adoption
+from reconciler.usecases.apply import apply
+from reconciler.usecases.preview import drift
 from tests.fakes.api import ApiBehavior
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ def org() -> Org:
 
 def drifted(org: Org, desired: Webhook = A) -> Change:
     """Return the only drift of an organization; its JSON is what the schema says."""
-    plan = usecases.drift(org.world, [desired], NO_LIMITS).plan
+    plan = drift(org.wanting([desired])).plan
     jsonschema.validate(plan.to_json(), json.loads(schema_text("plan")))
     (change,) = plan.changes
     return change
@@ -101,7 +103,7 @@ def test_an_endpoint_that_was_adopted_and_could_not_be_replaced_yet() -> None:
     org = Org(ApiBehavior(unique_urls=True))
     endpoint = org.api.console_create(A.url, A.events)
     wanted = Adoption("a", endpoint.id)
-    usecases.apply(org.world, usecases.adoption(org.world, [A], wanted, NO_LIMITS))
+    apply(plan_adoption(org.wanting([A]), wanted))
     assert found(org) == (("secret-missing",), "Vault")
     assert "replaces the endpoint" in drifted(org).to_json()["finding"]["remedy"]
 
@@ -169,7 +171,7 @@ def test_a_secret_that_is_too_old(org: Org) -> None:
 def test_reports_tell_what_heals(org: Org, render: Callable[..., str]) -> None:
     """Text and Markdown name what was found, where, whose it is, and the remedy."""
     org.store.soft_delete("a", max(org.store.states("a")))
-    report = render(usecases.drift(org.world, [A], NO_LIMITS).plan, title=DRIFT)
+    report = render(drift(org.wanting([A])).plan, title=DRIFT)
     assert "found: secret-deleted (Vault) since 2026-11-01 " in report
     assert " UTC; owner: team-a\n" in report
     assert "heals: `reconciler apply` undeletes it\n" in report

@@ -38,7 +38,7 @@ def test_vault_adds_what_the_log_does_not_know() -> None:
 def test_the_ledger_and_its_metadata_name_the_pull_request() -> None:
     """Vault alone tells who changed a webhook last, by which pull request."""
     org = Org()
-    org.world = replace(org.world, run=RUN)
+    org.session = replace(org.session, run=RUN)
     org.apply(webhook("a"))
     (entry,) = last_changes(org.store.list_metadata())
     assert (entry.actor, entry.commit, entry.url, entry.pull_request) == (

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import StoreError, StoreUnavailable
 from reconciler.model import DeletionPolicy, Secret
 from reconciler.plan.guards import GuardLimits
 from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import Created, NotDelivered, Refused, Unanswered
+from reconciler.usecases.apply import apply
+from reconciler.usecases.preview import drift
 from tests.fakes.api import ApiBehavior
 from tests.fakes.world import Org, webhook
 
@@ -131,7 +132,7 @@ def test_another_run_in_between_is_helped_along() -> None:
     org = Org(ApiBehavior(honours_client_secret=False))
     rival = Org()
     rival.api, rival.store, rival.clock = org.api, org.store, org.clock
-    rival.world = replace(org.world, fresh=lambda: replace(org.world.fresh(), nonce="rival"))
+    rival.session = replace(org.session, fresh=lambda: replace(org.session.fresh(), nonce="rival"))
     raced: list[str] = []
 
     def race(operation: str, _name: str) -> None:
@@ -294,7 +295,7 @@ def test_jobs_side_by_side_do_the_same() -> None:
     """Several changes at once end as one after another would."""
     org = Org()
     desired = [webhook(f"w{i}") for i in range(12)]
-    assert usecases.apply(org.world, org.plan(*desired), jobs=4).complete
+    assert apply(org.plan(*desired), jobs=4).complete
     org.check(desired)
 
 
@@ -302,5 +303,5 @@ def test_drift_leaves_out_pending_manifests() -> None:
     """A manifest that is new, edited or gone is no drift."""
     org = Org()
     org.apply(A, B)
-    drifted = usecases.drift(org.world, [A2, webhook("c")], GuardLimits())
+    drifted = drift(org.wanting([A2, webhook("c")], GuardLimits()))
     assert drifted.plan.changes == ()

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.cli.exporting import _exports, _schema_from
 from reconciler.model import DeletionPolicy
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from reconciler.usecases.apply import apply
+from reconciler.usecases.inventory import export
+from reconciler.usecases.plan import plan, rotation
+from tests.fakes.world import Org, webhook
 
 A, B, C = webhook("a", labels={"owner": "ada"}), webhook("b"), webhook("c")
 RETAINED = replace(B, deletion_policy=DeletionPolicy.RETAIN)
@@ -18,7 +20,7 @@ RETAINED = replace(B, deletion_policy=DeletionPolicy.RETAIN)
 
 def exported(org: Org) -> list[tuple[str | None, str, bool]]:
     """Return the name, the URL and whether it was released, of each row."""
-    return [(row.name, row.endpoint.url, row.released) for row in usecases.export(org.world)]
+    return [(row.name, row.endpoint.url, row.released) for row in export(org.session)]
 
 
 def test_owned_released_and_unmanaged_endpoints() -> None:
@@ -32,7 +34,7 @@ def test_owned_released_and_unmanaged_endpoints() -> None:
     assert exported(org) == [("a", A.url, False), ("b", B.url, True), (None, stranger.url, False)]
     assert org.store.writes == before
     assert {operation for operation, _ in org.store.calls[calls:]} == {"list_metadata"}
-    first, second, _ = usecases.export(org.world)
+    first, second, _ = export(org.session)
     assert (first.owner, first.deletion_policy) == ("ada", DeletionPolicy.DELETE)
     assert second.deletion_policy is DeletionPolicy.RETAIN
 
@@ -43,10 +45,10 @@ def test_what_only_waits_for_the_end_of_an_overlap_is_left_out() -> None:
     a = replace(A, overlap=timedelta(hours=24))
     org.apply(a)
     org.clock.advance(hours=1)
-    wanted = usecases.rotation([a], ["a"], org.clock.now(), revoke=False)
-    usecases.apply(org.world, usecases.plan(org.world, wanted, NO_LIMITS))
+    wanted = rotation([a], ["a"], org.clock.now(), revoke=False)
+    apply(plan(org.wanting(wanted)))
     assert len(org.api.endpoints) == 2
-    (row,) = usecases.export(org.world)
+    (row,) = export(org.session)
     assert row.endpoint.id == org.store.fields("a")["endpoint_id"]
 
 
@@ -64,7 +66,7 @@ def test_names_and_twins() -> None:
     org.apply(replace(A, name="hooks-example-com-x"))
     org.api.console_create("https://hooks.example.com/x", ["run.failed"])
     org.api.console_create(A.url, ["run.failed"])
-    rows = usecases.export(org.world)
+    rows = export(org.session)
     everything = _exports("acme", rows, unmanaged=False)
     assert [each.name for each in everything][:2] == ["hooks-example-com-a", "hooks-example-com-x"]
     assert everything[2].name.startswith("hooks-example-com-x-")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import InvalidInput
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import VersionState
 from reconciler.receiver.signature import candidate_secrets
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from reconciler.usecases.apply import apply
+from reconciler.usecases.plan import only, plan, rotation
+from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
     from reconciler.model import Webhook
@@ -24,9 +25,9 @@ A, B = webhook("a"), webhook("b")
 
 def rotate(org: Org, *desired: Webhook, names: tuple[str, ...] = ("a",), revoke: bool = False) -> Outcome:
     """Rotate `names`, as the command does."""
-    wanted = usecases.rotation(desired, names, org.clock.now(), revoke=revoke)
-    planned = usecases.only(usecases.plan(org.world, wanted, NO_LIMITS), names)
-    return usecases.apply(org.world, planned)
+    wanted = rotation(desired, names, org.clock.now(), revoke=revoke)
+    planned = only(plan(org.wanting(wanted)), names)
+    return apply(planned)
 
 
 def secrets_of(org: Org, name: str) -> tuple[str, ...]:
@@ -129,8 +130,8 @@ def test_the_cost_of_a_rotation_is_its_own() -> None:
     org = Org()
     org.apply(A, B)
     org.clock.advance(hours=1)
-    wanted = usecases.rotation([A, B, webhook("c")], ["a"], org.clock.now(), revoke=False)
-    planned = usecases.only(usecases.plan(org.world, wanted, NO_LIMITS), ["a"])
+    wanted = rotation([A, B, webhook("c")], ["a"], org.clock.now(), revoke=False)
+    planned = only(plan(org.wanting(wanted)), ["a"])
     assert planned.plan.cost.api_requests == 1 + 3
 
 
@@ -138,7 +139,7 @@ def test_a_name_without_a_manifest_is_invalid() -> None:
     """A misspelt name is told before anything is sent."""
     org = Org()
     with pytest.raises(InvalidInput, match="no manifest for x, y"):
-        usecases.rotation([A], ["x", "a", "y"], org.clock.now(), revoke=False)
+        rotation([A], ["x", "a", "y"], org.clock.now(), revoke=False)
 
 
 def test_a_manifest_that_asks_for_a_newer_secret_gets_one_once() -> None:

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import ApiError, GuardRefused, StoreError, StoreUnavailable
 from reconciler.model import DeletionPolicy
 from reconciler.plan.guards import GuardLimits
 from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action
 from reconciler.ports import Refused, Unanswered
+from reconciler.usecases.apply import apply
+from reconciler.usecases.plan import plan
 from tests.fakes.api import ApiBehavior
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
     from reconciler.plan.outcome import ChangeOutcome, Outcome
@@ -319,7 +320,7 @@ def test_a_listing_that_breaks_off_on_the_way_stops_the_run() -> None:
             raise ApiError("a cursor came twice")
 
     org.api.before = break_off
-    outcome = usecases.apply(org.world, planned)
+    outcome = apply(planned)
     assert [each.result for each in outcome.changes] == [Result.FAILED, Result.NOT_ATTEMPTED]
 
 
@@ -403,7 +404,7 @@ def test_a_plan_that_waited_is_made_anew() -> None:
     planned = org.plan(A, B)
     org.clock.advance(hours=1)
     made_by_hand = org.api.console_create(A.url, A.events)
-    outcome = usecases.apply(org.world, planned)
+    outcome = apply(planned)
     assert of(outcome, "a").result is Result.FAILED
     assert made_by_hand.id in org.api.endpoints
     assert of(outcome, "b").result is Result.DONE
@@ -417,7 +418,7 @@ def test_a_plan_that_grew_while_it_waited_is_refused() -> None:
     org.clock.advance(hours=1)
     org.api.console_delete(org.store.fields("b")["endpoint_id"])
     with pytest.raises(GuardRefused, match="changed while this run waited"):
-        usecases.apply(org.world, planned)
+        apply(planned)
     assert org.api.requests.count("create") == 2
 
 
@@ -434,7 +435,7 @@ def test_a_plan_that_straddles_another_run_is_made_anew() -> None:
             org.rival().apply(A2, replace(B, events=("run.started",)))
 
     org.api.before = interfere
-    planned = usecases.plan(org.world, [A2, replace(B, events=("run.started",))], NO_LIMITS)
+    planned = plan(org.wanting([A2, replace(B, events=("run.started",))]))
     assert not planned.plan.changes
     assert not planned.verdicts
 

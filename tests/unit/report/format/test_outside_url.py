@@ -15,7 +15,7 @@ from reconciler.report.plan.html import Sheet, plan_html
 from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.text import DRIFT, View, plan_text
 from reconciler.report.status.text import status_markdown, status_text
-from reconciler.usecases import StatusRow
+from reconciler.usecases.inventory import StatusRow
 
 NOW = datetime(2026, 11, 12, 12, tzinfo=UTC)
 

@@ -23,7 +23,7 @@ from reconciler.report.pages.occasion import Occasion
 from reconciler.report.pages.posture import Posture, counts_of, drift_headline, headline, posture_of
 from reconciler.report.pages.risks import OLD_SECRET, Kind, risks_of
 from reconciler.report.receivers import Certificate, Receiver, Trouble, receivers_in_short
-from reconciler.usecases import StatusRow
+from reconciler.usecases.inventory import StatusRow
 from tests.fixtures.fleet import COMMIT, NOW, OCCASION, RUN, drifted, page, row, small_fleet
 from tests.fixtures.page import HOSTILE, Element, assert_golden, read_page, skeleton
 

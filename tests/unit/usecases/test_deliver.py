@@ -7,11 +7,10 @@ import threading
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import ApiError, InvalidInput
 from reconciler.ports import Refused, Unanswered
 from reconciler.report.status.deliveries import deliveries_markdown, deliveries_text, deliveries_value
-from reconciler.usecases import Arrival, Delivery
+from reconciler.usecases.deliver import Arrival, Delivery, deliver_tests
 from tests.fakes.world import Org, webhook
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -35,7 +34,7 @@ def org() -> Org:
 
 def deliver(org: Org, *names: str, stop: threading.Event | None = None) -> dict[str, tuple[str, str | None]]:
     """Return what became of each delivery, and why."""
-    results = usecases.deliver_tests(org.world, names, stop or threading.Event())
+    results = deliver_tests(org.session, names, stop or threading.Event())
     return {each.name: (each.arrival.value, each.detail) for each in results}
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from reconciler.errors import ReconcilerError
 from reconciler.plan.plan import Cause
 from reconciler.plan.protocol.need import CLOCK_TOLERANCE
-from reconciler.usecases.planning import (
+from reconciler.usecases.plan import (
     Seen,
     has_moved_on,
     list_endpoints,
@@ -26,22 +26,18 @@ from reconciler.usecases.planning import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from reconciler.apply.world import World
-    from reconciler.model import Webhook
-    from reconciler.plan.guards import GuardLimits
     from reconciler.ports import Metadata
-    from reconciler.usecases.planning import Planned
+    from reconciler.session import Session
+    from reconciler.usecases.plan import Planned
 
 
 _AT_ONCE = 0.1
 """Seconds that Vault may take before the API is asked, too. It takes longer for thousands of documents."""
 
 
-def preview(
-    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
-) -> Planned:
+def preview(session: Session) -> Planned:
     """Return what `plan` returns, sooner.
 
     Raises:
@@ -49,33 +45,31 @@ def preview(
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
-    seen, vault_was_first = _look(world)
-    planned = planned_from(seen, world, desired, limits, requests_per_minute)
+    seen, vault_was_first = _look(session)
+    planned = planned_from(seen, session)
     if looks_wrong(planned) and (
-        (not vault_was_first and _has_young_documents(planned)) or has_moved_on(world, planned)
+        (not vault_was_first and _has_young_documents(planned)) or has_moved_on(planned)
     ):
-        return plan(world, desired, limits, requests_per_minute)
+        return plan(session)
     return planned
 
 
-def drift(
-    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
-) -> Planned:
+def drift(session: Session) -> Planned:
     """Return the plan restricted to what changed without a manifest having changed."""
-    planned = preview(world, desired, limits, requests_per_minute)
+    planned = preview(session)
     changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
     return replace(planned, plan=planned.plan.restricted_to(changes), verdicts=())
 
 
-def _look(world: World) -> tuple[Seen, bool]:
+def _look(session: Session) -> tuple[Seen, bool]:
     """Ask Vault and the API; return what they told, and whether Vault was done before the API was asked."""
-    vault = _MetadataReader(world)
+    vault = _MetadataReader(session)
     vault.start()
     vault.join(_AT_ONCE)
     metadata = None if vault.is_alive() else vault.result()
-    began = world.clock.now()
+    began = session.clock.now()
     try:
-        endpoints, pages = list_endpoints(world)
+        endpoints, pages = list_endpoints(session)
     except ReconcilerError:
         # Of two troubles Vault's is told, as where it is asked first.
         if metadata is None:
@@ -89,15 +83,15 @@ def _look(world: World) -> tuple[Seen, bool]:
 class _MetadataReader(threading.Thread):
     """Reads the metadata of every document. A daemon: an interrupted preview does not wait for Vault."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__(name="metadata", daemon=True)
-        self._world = world
+        self._session = session
         self._found: Mapping[str, Metadata] | Exception | None = None
 
     def run(self) -> None:
         """Read; what comes of it waits for `result`."""
         try:
-            self._found = read_metadata(self._world)
+            self._found = read_metadata(self._session)
         except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
             self._found = error
 

@@ -11,15 +11,15 @@ from reconciler.apply.executor import MAX_SILENCE
 from reconciler.errors import ApiError, InvalidInput
 from reconciler.plan.protocol.state import refuses_key
 from reconciler.ports import Delivered, NotDelivered, Refused, Unanswered
-from reconciler.usecases.planning import read_metadata
+from reconciler.usecases.plan import read_metadata
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Collection, Iterator
 
-    from reconciler.apply.world import World
     from reconciler.ledger.projection import Projection
     from reconciler.ports import TestAnswer
+    from reconciler.session import Session
 
 _TESTED = {"active", "unverified"}
 """The states of a webhook that has an endpoint of its own."""
@@ -46,7 +46,7 @@ class Delivery(Struct, frozen=True):
     request_id: str | None = None
 
 
-def deliver_tests(world: World, names: Collection[str], stop: threading.Event) -> tuple[Delivery, ...]:
+def deliver_tests(session: Session, names: Collection[str], stop: threading.Event) -> tuple[Delivery, ...]:
     """Send a test delivery to the endpoint of each of `names` (none: of all webhooks), by name.
 
     Ends early when `stop` is set, or when the API has fallen silent: what is left is not attempted.
@@ -59,7 +59,7 @@ def deliver_tests(world: World, names: Collection[str], stop: threading.Event) -
     """
     having = {
         name: entry.projection
-        for name, entry in read_metadata(world).items()
+        for name, entry in read_metadata(session).items()
         if entry.projection is not None
         and entry.projection.state in _TESTED
         and entry.projection.endpoint_id is not None
@@ -70,23 +70,23 @@ def deliver_tests(world: World, names: Collection[str], stop: threading.Event) -
             hint="`reconciler status` lists the webhooks; `reconciler apply` creates what is missing",
         )
     chosen = {name: having[name] for name in sorted(names or having)}
-    world.reporter.planned(len(chosen))
-    return tuple(_deliver(world, chosen, stop))
+    session.reporter.planned(len(chosen))
+    return tuple(_deliver(session, chosen, stop))
 
 
-def _deliver(world: World, chosen: dict[str, Projection], stop: threading.Event) -> Iterator[Delivery]:
+def _deliver(session: Session, chosen: dict[str, Projection], stop: threading.Event) -> Iterator[Delivery]:
     silence = 0
     for name, projection in chosen.items():
         endpoint_id = projection.endpoint_id or ""
         if stop.is_set() or silence >= MAX_SILENCE:
             yield Delivery(name, endpoint_id, projection.url, Arrival.NOT_ATTEMPTED)
             continue
-        world.reporter.step(name, "send a test delivery", 1)
-        answer = world.api.test(endpoint_id)
+        session.reporter.step(name, "send a test delivery", 1)
+        answer = session.api.test(endpoint_id)
         silence = silence + 1 if isinstance(answer, Unanswered) else 0
         delivery = _judge(name, projection, answer)
         ok = delivery.arrival is Arrival.DELIVERED
-        world.reporter.finished(name, "test", ok=ok, detail=delivery.detail)
+        session.reporter.finished(name, "test", ok=ok, detail=delivery.detail)
         yield delivery
 
 

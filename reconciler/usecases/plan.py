@@ -16,12 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.apply.world import World
     from reconciler.model import Endpoint, Webhook
-    from reconciler.plan.guards import GuardLimits
     from reconciler.plan.plan import Change, Plan
     from reconciler.plan.protocol.adopt import Adoption
     from reconciler.ports import Metadata
+    from reconciler.session import Session
 
 _REREADS = 3
 """How often a plan that looks wrong is made anew while another run is at work."""
@@ -33,9 +32,8 @@ class Planned(Struct, frozen=True):
     plan: Plan
     verdicts: tuple[Verdict, ...]
     comparison: Comparison
-    desired: tuple[Webhook, ...]
-    limits: GuardLimits
-    requests_per_minute: int
+    session: Session
+    """The session that made the plan, and in which it is applied."""
     listing_began: datetime
     metadata: Mapping[str, Metadata]
     """Every document's, as it was before the listing began."""
@@ -55,9 +53,7 @@ class Seen(NamedTuple):
     """How many requests the listing took."""
 
 
-def plan(
-    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
-) -> Planned:
+def plan(session: Session) -> Planned:
     """Return what `apply` would do. Reads metadata and the listing; no secret, and writes nothing.
 
     Raises:
@@ -65,12 +61,12 @@ def plan(
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
-    planned = plan_once(world, desired, limits, requests_per_minute)
+    planned = plan_once(session)
     for _ in range(_REREADS):
         # What looks wrong may be another run's work, seen half: then the documents have moved on.
-        if not looks_wrong(planned) or not has_moved_on(world, planned):
+        if not looks_wrong(planned) or not has_moved_on(planned):
             break
-        planned = plan_once(world, desired, limits, requests_per_minute)
+        planned = plan_once(session)
     return planned
 
 
@@ -79,52 +75,38 @@ def looks_wrong(planned: Planned) -> bool:
     return bool(planned.verdicts or planned.plan.problems or planned.comparison.facts.missing)
 
 
-def has_moved_on(world: World, planned: Planned) -> bool:
+def has_moved_on(planned: Planned) -> bool:
     """Whether some document is another one than when `planned` was made."""
-    return _versions(read_metadata(world)) != _versions(planned.metadata)
+    return _versions(read_metadata(planned.session)) != _versions(planned.metadata)
 
 
 def _versions(metadata: Mapping[str, Metadata]) -> dict[str, int]:
     return {name: entry.version for name, entry in metadata.items()}
 
 
-def plan_once(
-    world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int = 100
-) -> Planned:
+def plan_once(session: Session) -> Planned:
     """Return the plan by one reading of Vault and one listing, whatever another run does meanwhile."""
     # Vault first: absence from a listing counts only against documents read before it began.
-    metadata = read_metadata(world)
-    began = world.clock.now()
-    endpoints, pages = list_endpoints(world)
-    seen = Seen(metadata, began, endpoints, pages)
-    return planned_from(seen, world, desired, limits, requests_per_minute)
+    metadata = read_metadata(session)
+    began = session.clock.now()
+    endpoints, pages = list_endpoints(session)
+    return planned_from(Seen(metadata, began, endpoints, pages), session)
 
 
-def planned_from(
-    seen: Seen, world: World, desired: Sequence[Webhook], limits: GuardLimits, requests_per_minute: int
-) -> Planned:
-    """Return the plan for what was seen of the world."""
+def planned_from(seen: Seen, session: Session) -> Planned:
+    """Return the plan for what was read."""
     comparison = compare(
-        world.organization,
-        desired,
+        session.organization,
+        session.desired,
         seen.metadata,
         seen.endpoints,
         seen.listing_began,
-        world.run,
-        requests_per_minute=requests_per_minute,
+        session.run,
+        requests_per_minute=session.requests_per_minute,
         listing_requests=seen.pages,
     )
-    verdicts = judge(comparison.plan, comparison.facts, limits)
-    return Planned(
-        comparison.plan,
-        verdicts,
-        comparison,
-        tuple(desired),
-        limits,
-        requests_per_minute,
-        seen.listing_began,
-        seen.metadata,
-    )
+    verdicts = judge(comparison.plan, comparison.facts, session.limits)
+    return Planned(comparison.plan, verdicts, comparison, session, seen.listing_began, seen.metadata)
 
 
 def rotation(
@@ -164,7 +146,7 @@ def restricted(planned: Planned, changes: tuple[Change, ...]) -> Planned:
     """Return `planned` with nothing but `changes`, and judged as such."""
     plan = planned.plan.restricted_to(changes)
     facts = replace(planned.comparison.facts, protected=(), resumed_deletes=0)
-    return replace(planned, plan=plan, verdicts=judge(plan, facts, planned.limits))
+    return replace(planned, plan=plan, verdicts=judge(plan, facts, planned.session.limits))
 
 
 def held_to_review(planned: Planned, reviewed: Mapping[str, Any]) -> Planned:
@@ -202,15 +184,15 @@ def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
     return beyond
 
 
-def read_metadata(world: World) -> Mapping[str, Metadata]:
+def read_metadata(session: Session) -> Mapping[str, Metadata]:
     """Return every document's metadata.
 
     Raises:
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
-    metadata = world.store.list_metadata()
-    ours = (world.organization.name, world.organization.api_url)
+    metadata = session.store.list_metadata()
+    ours = (session.organization.name, session.organization.api_url)
     for entry in metadata.values():
         projection = entry.projection
         if projection is not None and (projection.organization, projection.api_url) != ours:
@@ -222,7 +204,7 @@ def read_metadata(world: World) -> Mapping[str, Metadata]:
     return metadata
 
 
-def list_endpoints(world: World) -> tuple[list[Endpoint], int]:
+def list_endpoints(session: Session) -> tuple[list[Endpoint], int]:
     """Return all live endpoints and how many pages they took.
 
     Raises:
@@ -230,8 +212,8 @@ def list_endpoints(world: World) -> tuple[list[Endpoint], int]:
     """
     endpoints: list[Endpoint] = []
     pages = 0
-    for page in world.api.list_pages():
+    for page in session.api.list_pages():
         endpoints.extend(page)
         pages += 1
-        world.reporter.listed(len(endpoints), pages)
+        session.reporter.listed(len(endpoints), pages)
     return endpoints, max(1, pages)

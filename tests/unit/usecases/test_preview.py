@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import ApiError, StoreError
 from reconciler.plan.protocol.need import CLOCK_TOLERANCE
+from reconciler.usecases.preview import preview
 from tests.fakes.api import FakeApi
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.model import Endpoint, Webhook
+    from reconciler.usecases.plan import Planned
 
 A, B = webhook("a"), webhook("b")
 _PATIENCE = 30.0
@@ -52,11 +53,11 @@ def _overtaken(org: Org, act: Callable[[], object]) -> None:
     api.meanwhile = go_on
     org.store.before = wait
     org.api = api
-    org.world = replace(org.world, api=api)
+    org.session = replace(org.session, api=api)
 
 
-def _preview(org: Org, *desired: Webhook) -> usecases.Planned:
-    return usecases.preview(org.world, desired, NO_LIMITS)
+def _preview(org: Org, *desired: Webhook) -> Planned:
+    return preview(org.wanting(desired))
 
 
 def test_another_runs_work_is_no_drift() -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from types import ModuleType
 
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import ForeignDocument, GuardRefused
 from reconciler.model import DeletionPolicy, Organization
 from reconciler.plan.guards import GuardLimits
 from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import VersionState
+from reconciler.usecases.apply import apply
+from reconciler.usecases.inventory import fleet, status
+from reconciler.usecases.plan import bounded_by
+from reconciler.usecases.preview import drift
 from tests.fakes.api import ApiBehavior
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from tests.fakes.world import Org, webhook
 
 A, B = webhook("a"), webhook("b")
 
@@ -49,7 +51,7 @@ def test_the_cost_that_was_told_is_the_cost() -> None:
     desired = (replace(A, events=("run.failed",)), webhook("c"))
     before = org.api.requests_sent
     planned = org.plan(*desired)
-    outcome = usecases.apply(org.world, planned)
+    outcome = apply(planned)
     assert outcome.complete
     assert planned.plan.cost.api_requests == 1 + 3 + 2 + 1, "listing, replacement, creation, removal"
     assert org.api.requests_sent - before == planned.plan.cost.api_requests
@@ -124,7 +126,7 @@ def test_what_changed_outside_is_drift_and_heals(change: str) -> None:
         org.api.console_change(endpoint_id, events=("run.started",))
     else:
         org.api.console_change(endpoint_id, url="https://evil.example.com/")
-    drifted = usecases.drift(org.world, [A, B], GuardLimits())
+    drifted = drift(org.wanting([A, B], GuardLimits()))
     assert [(c.name, c.cause) for c in drifted.plan.changes] == [("a", Cause.DRIFT)]
     org.apply(A)
     org.check([A])
@@ -136,7 +138,7 @@ def test_secrets_lost_in_vault_heal() -> None:
     org.apply(A, B)
     org.store.soft_delete("a", max(org.store.states("a")))
     org.store.destroy_before("b", max(org.store.states("b")) + 1)
-    drifted = usecases.drift(org.world, [A, B], GuardLimits())
+    drifted = drift(org.wanting([A, B], GuardLimits()))
     assert [c.action for c in drifted.plan.changes] == [Action.UPDATE, Action.REPLACE]
     org.apply(A, B)
     org.check([A, B])
@@ -166,11 +168,11 @@ def test_an_endpoint_that_appeared_outside_is_told_apart() -> None:
     org.apply(B)
     (released,) = (e.id for e in org.api.endpoints.values() if e.url == A.url)
     new = org.api.console_create("https://new.example.com/", ["run.failed"])
-    found = usecases.drift(org.world, [B], GuardLimits())
+    found = drift(org.wanting([B], GuardLimits()))
     assert {e.id for e in found.plan.unmanaged} == {old.id, released, new.id}
     assert [e.id for e in found.plan.appeared(found.listing_began)] == [new.id]
     assert not found.plan.pending, "it is told, and is no drift of ours"
-    rows = usecases.status(org.world, [B])
+    rows = status(org.wanting([B]))
     assert [(r.name, r.state) for r in rows] == [
         ("a", "released"),
         ("b", "in sync"),
@@ -257,7 +259,7 @@ def test_guards_refuse_too_many_deletions() -> None:
     planned = org.plan(*many[4:], limits=GuardLimits())
     assert [v.guard for v in planned.verdicts] == ["deletes"]
     with pytest.raises(GuardRefused):
-        usecases.apply(org.world, planned)
+        apply(planned)
     assert not org.api.deletions
     org.apply(*many[4:], limits=GuardLimits(approve=(planned.plan.digest,)))
     org.check(many[4:])
@@ -278,7 +280,7 @@ def test_another_organizations_documents_are_refused() -> None:
     """A prefix that belongs to somebody else stops the run before anything is done."""
     org = Org()
     org.apply(A)
-    org.world = replace(org.world, organization=Organization("other", org.world.organization.api_url))
+    org.session = replace(org.session, organization=Organization("other", org.session.organization.api_url))
     with pytest.raises(ForeignDocument):
         org.plan(A)
 
@@ -308,17 +310,17 @@ def test_what_came_due_since_the_review_does_not_stand_in_its_way() -> None:
         ("a", Action.RESUME),
         ("b", Action.CREATE),
     ]
-    assert usecases.bounded_by(planned, reviewed) == []
+    assert bounded_by(planned, reviewed) == []
 
 
 def test_a_reviewed_plan_bounds_what_is_applied() -> None:
     """The reviewed plan and any part of it pass; anything beyond it is named."""
     org = Org()
     reviewed = org.plan(A, B).plan.to_json()
-    assert usecases.bounded_by(org.plan(A, B), reviewed) == []
-    assert usecases.bounded_by(org.plan(A), reviewed) == []
-    assert usecases.bounded_by(org.plan(A, webhook("c")), reviewed) == ["c: create was not reviewed"]
-    assert len(usecases.bounded_by(org.plan(replace(A, events=("run.started",))), reviewed)) == 1
+    assert bounded_by(org.plan(A, B), reviewed) == []
+    assert bounded_by(org.plan(A), reviewed) == []
+    assert bounded_by(org.plan(A, webhook("c")), reviewed) == ["c: create was not reviewed"]
+    assert len(bounded_by(org.plan(replace(A, events=("run.started",))), reviewed)) == 1
 
 
 def test_the_fleet_is_told_by_state() -> None:
@@ -328,20 +330,8 @@ def test_the_fleet_is_told_by_state() -> None:
     org.api.console_create("https://else.example.com/", ["run.failed"])
     (first, *_) = sorted(org.api.endpoints)
     org.api.console_delete(first)
-    rows = {row.name: row.state for row in usecases.status(org.world, [A, B, webhook("c")])}
+    rows = {row.name: row.state for row in status(org.wanting([A, B, webhook("c")]))}
     assert rows == {"a": "drifted", "b": "in sync", "c": "pending create", "we_0003": "unmanaged"}
-
-
-@pytest.mark.parametrize("name", usecases.__all__)
-def test_every_use_case_is_found_where_it_is_said_to_be(name: str) -> None:
-    """The lazy package has what it lists, and a use case is no module of the same name."""
-    assert not isinstance(getattr(usecases, name), ModuleType)
-
-
-def test_an_unknown_use_case_is_an_attribute_error() -> None:
-    """What the lazy package does not have fails as in any other."""
-    with pytest.raises(AttributeError, match="no attribute 'deploy'"):
-        usecases.deploy  # noqa: B018 (looking it up is what fails)
 
 
 def test_a_plan_knows_the_whole_fleet() -> None:
@@ -349,9 +339,9 @@ def test_a_plan_knows_the_whole_fleet() -> None:
     org = Org()
     org.apply(A, B)
     org.api.console_delete(min(org.api.endpoints))
-    found = usecases.drift(org.world, [A, B, webhook("c")], NO_LIMITS)
+    found = drift(org.wanting([A, B, webhook("c")]))
     assert [change.name for change in found.plan.changes] == ["a"]
-    gone, live, new = usecases.fleet(found)
+    gone, live, new = fleet(found)
     assert (gone.webhook, gone.endpoint, gone.change) == (A, None, found.plan.changes[0])
     assert live.endpoint is not None
     assert live.projection is not None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler import usecases
 from reconciler.errors import CasConflict, GuardRefused, InvalidInput, StoreUnavailable
 from reconciler.model import DeletionPolicy, Endpoint, Secret
 from reconciler.plan.live import LiveIndex
@@ -17,11 +16,15 @@ from reconciler.plan.plan import Action, Cause
 from reconciler.plan.protocol.adopt import Adoption, objection
 from reconciler.ports import Refused
 from reconciler.receiver.signature import candidate_secrets
-from tests.fakes.world import NO_LIMITS, Org, webhook
+from reconciler.usecases.adopt import plan_adoption
+from reconciler.usecases.apply import apply
+from reconciler.usecases.inventory import status
+from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
     from reconciler.model import Webhook
     from reconciler.plan.outcome import Outcome
+    from reconciler.usecases.plan import Planned
 
 A, B = webhook("a"), webhook("b")
 
@@ -38,14 +41,14 @@ def secret_of(org: Org, endpoint: Endpoint) -> Secret:
     return Secret(org.api.secrets[endpoint.id])
 
 
-def planned(org: Org, adoption: Adoption, *desired: Webhook) -> usecases.Planned:
+def planned(org: Org, adoption: Adoption, *desired: Webhook) -> Planned:
     """Plan the adoption, as the command does."""
-    return usecases.adoption(org.world, desired, adoption, NO_LIMITS)
+    return plan_adoption(org.wanting(desired), adoption)
 
 
 def adopt(org: Org, adoption: Adoption, *desired: Webhook) -> Outcome:
     """Adopt, as the command does."""
-    return usecases.apply(org.world, planned(org, adoption, *desired))
+    return apply(planned(org, adoption, *desired))
 
 
 # --- what it does -------------------------------------------------------------------------------------------
@@ -74,7 +77,7 @@ def test_with_its_secret_an_endpoint_stays_as_it_is() -> None:
     assert org.store.fields("a")["url"] == A.url
     assert "b" not in org.store.names, "only what was named is touched"
     org.check([A])
-    (row,) = usecases.status(org.world, [A])
+    (row,) = status(org.wanting([A]))
     assert (row.state, row.secret_created_at) == ("in sync", endpoint.created)
 
 
@@ -158,7 +161,7 @@ def test_an_endpoint_of_unknown_age_counts_from_now() -> None:
     endpoint = made_by_hand(org)
     org.api.console_change(endpoint.id, created=None)
     adopt(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A)
-    (row,) = usecases.status(org.world, [A])
+    (row,) = status(org.wanting([A]))
     assert row.secret_created_at == org.clock.now()
 
 
@@ -237,7 +240,7 @@ def test_what_cannot_be_replaced_is_shown_until_it_is() -> None:
     assert endpoint.id in org.api.endpoints
     (change,) = org.plan(a).plan.changes
     assert (change.action, change.reason) == (Action.REPLACE, "the signing secret is missing in Vault")
-    (row,) = usecases.status(org.world, [a])
+    (row,) = status(org.wanting([a]))
     assert (row.state, row.secret_created_at) == ("drifted", None)
     # Somebody finds the secret after all.
     assert adopt(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), a).complete
@@ -485,7 +488,7 @@ def test_the_other_run_adopts_it_with_the_same_secret() -> None:
     adoption = Adoption("a", endpoint.id, secret_of(org, endpoint))
     ours = planned(org, adoption, A)
     meanwhile(org, "write", lambda: adopt(org.rival(), adoption, A))
-    assert usecases.apply(org.world, ours).complete
+    assert apply(ours).complete
     org.check([A])
 
 
@@ -495,7 +498,7 @@ def test_the_other_run_adopts_it_to_be_replaced() -> None:
     endpoint = made_by_hand(org)
     ours = planned(org, Adoption("a", endpoint.id), A)
     meanwhile(org, "write", lambda: adopt(org.rival(), Adoption("a", endpoint.id), A))
-    assert usecases.apply(org.world, ours).complete
+    assert apply(ours).complete
     assert org.api.ever_made == 2
     org.check([A])
 
@@ -508,7 +511,7 @@ def test_the_other_run_adopts_it_under_another_name() -> None:
     ours = planned(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A)
     adopt(org.rival(), Adoption("renamed", endpoint.id, secret_of(org, endpoint)), renamed)
     with pytest.raises(GuardRefused, match="in the ledger of renamed"):
-        usecases.apply(org.world, ours)
+        apply(ours)
     assert org.store.names == ["renamed"]
 
 
@@ -522,10 +525,10 @@ def test_the_endpoint_goes_meanwhile(minutes: int) -> None:
     org.clock.advance(minutes=minutes)
     if minutes:
         with pytest.raises(GuardRefused, match="is not live"):
-            usecases.apply(org.world, ours)
+            apply(ours)
         assert org.store.names == []
     else:
-        assert usecases.apply(org.world, ours).complete
+        assert apply(ours).complete
         org.check([A])
 
 
@@ -540,7 +543,7 @@ def test_the_other_run_creates_its_own() -> None:
         org.rival().apply(A)
 
     meanwhile(org, "write", overtake)
-    (outcome,) = usecases.apply(org.world, ours).changes
+    (outcome,) = apply(ours).changes
     assert outcome.result is Result.FAILED
     assert outcome.detail == "a has endpoint we_0002 already, and it is live"
     org.check([A])
@@ -559,7 +562,7 @@ def test_nothing_is_written_when_vault_refuses() -> None:
 
     org.store.before = fail
     with pytest.raises(StoreUnavailable):
-        usecases.apply(org.world, ours)
+        apply(ours)
     org.store.before = lambda *_: None
     assert adopt(org, adoption, A).complete
     org.check([A])
@@ -591,5 +594,5 @@ def test_a_conflict_of_versions_is_no_error() -> None:
             raise CasConflict("another writer was there first")
 
     org.store.before = lose
-    assert usecases.apply(org.world, ours).complete
+    assert apply(ours).complete
     org.check([A])

@@ -12,22 +12,20 @@ from reconciler.apply.run_log import Reporters
 from reconciler.apply.runner import Runner
 from reconciler.errors import GuardRefused
 from reconciler.plan.outcome import Outcome
-from reconciler.usecases.adopting import adoption
-from reconciler.usecases.planning import Planned, bounded_by, has_moved_on, only, plan
+from reconciler.usecases.adopt import plan_adoption
+from reconciler.usecases.plan import Planned, bounded_by, has_moved_on, only, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.apply.lock import Lock
     from reconciler.apply.run_log import RunLog
-    from reconciler.apply.world import World
 
 _STALE_SECONDS = 60.0
 """How old a plan may be when it is carried out: somebody may have thought about it for an hour."""
 
 
 def apply(
-    world: World,
     planned: Planned,
     *,
     jobs: int = 1,
@@ -35,10 +33,10 @@ def apply(
     stop: threading.Event | None = None,
     log: RunLog | None = None,
 ) -> Outcome:
-    """Carry `planned` out, under `lock` and into the run log `log`, until done or until `stop` is set.
+    """Apply `planned` in its session, under `lock`, until done or until `stop` is set.
 
-    Nothing is written, not even the lock, when there is nothing to do. When the lock had to be waited
-    for, or somebody took long to decide, the world may have changed and the plan is made anew.
+    Nothing is written, not even the lock or `log`, when there are no changes. After a wait for the lock, or
+    a long time to decide, the plan is made again.
 
     Raises:
         GuardRefused: a verdict stands against the plan, or it is another one after the wait.
@@ -46,14 +44,15 @@ def apply(
         StoreError: Vault refused everything and nothing was changed.
     """
     _refuse(planned)
+    session = planned.session
     if not planned.plan.changes:
-        return Outcome((), world.api.requests_sent, 0.0)
+        return Outcome((), session.api.requests_sent, 0.0)
     with _held(lock) as waited, log or nullcontext():
-        age = (world.clock.now() - planned.listing_began).total_seconds()
+        age = (session.clock.now() - planned.listing_began).total_seconds()
         # No check-and-set spans two documents: who owns an endpoint is looked up again under the lock.
-        is_overtaken = planned.adoption is not None and has_moved_on(world, planned)
+        is_overtaken = planned.adoption is not None and has_moved_on(planned)
         if waited or age > _STALE_SECONDS or is_overtaken:
-            renewed = _plan_anew(world, planned)
+            renewed = _plan_again(planned)
             _refuse(renewed)
             if bounded_by(renewed, planned.plan.to_json()):
                 raise GuardRefused(
@@ -63,13 +62,13 @@ def apply(
             planned = renewed
         if log is not None:
             log.began(planned.plan)
-            world = replace(world, reporter=Reporters(log, world.reporter))
-        world.reporter.planned(planned.plan.cost.api_requests)
-        desired = {webhook.name: webhook for webhook in planned.desired}
+            session = replace(session, reporter=Reporters(log, session.reporter))
+        session.reporter.planned(planned.plan.cost.api_requests)
+        desired = {webhook.name: webhook for webhook in session.desired}
         # Of everything that is pending, also of what this run is not about.
         pending = [w for c in planned.comparison.plan.changes if (w := desired.get(c.name)) is not None]
         runner = Runner(
-            world,
+            session,
             planned.comparison.live,
             desired,
             planned.listing_began,
@@ -81,10 +80,10 @@ def apply(
         return replace(outcome, planned=planned.plan.cost)
 
 
-def _plan_anew(world: World, planned: Planned) -> Planned:
+def _plan_again(planned: Planned) -> Planned:
     if planned.adoption is not None:
-        return adoption(world, planned.desired, planned.adoption, planned.limits, planned.requests_per_minute)
-    renewed = plan(world, planned.desired, planned.limits, planned.requests_per_minute)
+        return plan_adoption(planned.session, planned.adoption)
+    renewed = plan(planned.session)
     return renewed if planned.names is None else only(renewed, planned.names)
 
 

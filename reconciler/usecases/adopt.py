@@ -16,26 +16,19 @@ from reconciler.plan.protocol.steps import CreateEndpoint
 from reconciler.plan.simulate import steps_of
 from reconciler.ports import VersionState
 from reconciler.urls import normalize_url
-from reconciler.usecases.planning import Planned, plan, restricted
+from reconciler.usecases.plan import Planned, plan, restricted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from reconciler.apply.world import World
     from reconciler.ledger.document import Document
     from reconciler.model import Endpoint, Webhook
-    from reconciler.plan.guards import GuardLimits
     from reconciler.plan.protocol.adopt import Adoption
     from reconciler.ports import Metadata
+    from reconciler.session import Session
 
 
-def adoption(
-    world: World,
-    desired: Sequence[Webhook],
-    wanted: Adoption,
-    limits: GuardLimits,
-    requests_per_minute: int = 100,
-) -> Planned:
+def plan_adoption(session: Session, wanted: Adoption) -> Planned:
     """Return the plan of making one live endpoint a webhook's own. Writes nothing.
 
     Unlike other plans it reads documents: the webhook's own, and those whose metadata lags behind.
@@ -46,21 +39,21 @@ def adoption(
         ApiError: the listing is not complete.
         StoreError: Vault did not answer.
     """
-    webhook = next((each for each in desired if each.name == wanted.name), None)
+    webhook = next((each for each in session.desired if each.name == wanted.name), None)
     if webhook is None:
         raise InvalidInput(
             f"there is no manifest for {wanted.name}",
             hint="write one that says what is live: `reconciler export` makes it from the endpoint",
         )
-    planned = plan(world, desired, limits, requests_per_minute)
-    claims = _claims(world, planned.metadata, wanted.name)
+    planned = plan(session)
+    claims = _claims(session, planned.metadata, wanted.name)
     endpoint = planned.comparison.live.get(wanted.endpoint_id)
     if endpoint is not None:
         _refuse_claimed(claims, endpoint)
-    document = _document_of(world, planned.metadata.get(wanted.name), wanted.name)
+    document = _document_of(session, planned.metadata.get(wanted.name), wanted.name)
     if failed := objection(webhook, document, planned.comparison.live, wanted):
         raise GuardRefused(failed.message, hint=failed.hint)
-    chosen = restricted(planned, (_change(world, planned, webhook, document, wanted),))
+    chosen = restricted(planned, (_change(session, planned, webhook, document, wanted),))
     others = tuple(each for each in chosen.plan.unmanaged if each.id != wanted.endpoint_id)
     return replace(
         chosen,
@@ -71,15 +64,15 @@ def adoption(
 
 
 def _change(
-    world: World, planned: Planned, webhook: Webhook, document: Document | None, wanted: Adoption
+    session: Session, planned: Planned, webhook: Webhook, document: Document | None, wanted: Adoption
 ) -> Change:
     live = planned.comparison.live
     endpoint = live.get(wanted.endpoint_id)
     assert endpoint is not None, "what is not live was objected to"  # noqa: S101 - an invariant
     metadata = planned.metadata.get(webhook.name)
-    now = world.clock.now()
+    now = session.clock.now()
     steps = steps_of(
-        world.organization, webhook.name, webhook, metadata, live, now, world.run, wanted, document
+        session.organization, webhook.name, webhook, metadata, live, now, session.run, wanted, document
     )
     is_replaced = any(isinstance(step, CreateEndpoint) for step in steps)
     known = "its secret is handed in" if wanted.secret is not None else "nobody knows its secret"
@@ -117,7 +110,7 @@ class _Claims(Struct):
     """The names whose creation is not finished, by normalised URL: who knows what it has made."""
 
 
-def _claims(world: World, metadata: Mapping[str, Metadata], name: str) -> _Claims:
+def _claims(session: Session, metadata: Mapping[str, Metadata], name: str) -> _Claims:
     claims = _Claims()
     for other, entry in metadata.items():
         if other == name:
@@ -128,7 +121,7 @@ def _claims(world: World, metadata: Mapping[str, Metadata], name: str) -> _Claim
         is_settled = projection is not None and projection.version == entry.version
         if entry.state is VersionState.LIVE and not is_settled:
             try:
-                document = world.store.read(other).document
+                document = session.store.read(other).document
             except DocumentUnreadable:
                 continue
             if document is not None:
@@ -156,13 +149,13 @@ def _refuse_claimed(claims: _Claims, endpoint: Endpoint) -> None:
         )
 
 
-def _document_of(world: World, metadata: Metadata | None, name: str) -> Document | None:
+def _document_of(session: Session, metadata: Metadata | None, name: str) -> Document | None:
     """Return what is known of the webhook's own document; None where there is none, or it was removed."""
     if metadata is None or metadata.state is VersionState.ABSENT:
         return None
     projection = metadata.projection
     if metadata.state is VersionState.LIVE:
-        return world.store.read(name).document
+        return session.store.read(name).document
     if projection is not None and projection.state == "deleted" and projection.version == metadata.version:
         return None
     if metadata.state is VersionState.DELETED:

@@ -1,0 +1,35 @@
+"""One organization with everything that a use case needs: values, and the ports to talk to the servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from reconciler.plan.guards import GuardLimits
+
+if TYPE_CHECKING:
+    from reconciler.model import Organization, Run, Webhook
+    from reconciler.ports import Clock, DocumentStore, EndpointApi, FreshSource, Reporter
+
+TYPICAL_QUOTA = 100
+"""Requests per minute that the API's documentation calls typical: for estimates."""
+
+_DEFAULT_LIMITS = GuardLimits()
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """One organization with everything that a use case needs. `cli.session.open_session` opens it."""
+
+    organization: Organization
+    run: Run
+    api: EndpointApi
+    store: DocumentStore
+    clock: Clock
+    fresh: FreshSource
+    reporter: Reporter
+    desired: tuple[Webhook, ...] = ()
+    """The webhooks that the manifests declare."""
+    limits: GuardLimits = _DEFAULT_LIMITS
+    requests_per_minute: int = TYPICAL_QUOTA
+    """The API's quota, for estimates."""
