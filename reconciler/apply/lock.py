@@ -1,36 +1,165 @@
 """The lock that keeps two runs of one organization apart.
 
-It is a courtesy: it saves two runs from racing each other, and safety does not depend on it. So it may
-be wrong in favour of going on, and losing it in the middle of a run is told, not fatal.
+Safety does not depend on it: it only saves two runs from racing each other. So in doubt a run takes the lock
+over, and a run that loses it warns and continues.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
+import socket
 import threading
 from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct
 
-from reconciler.apply.holder import Verdict, is_alive, may_take
 from reconciler.errors import CasConflict, LockHeld, ReconcilerError
+from reconciler.texts import from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
     from types import TracebackType
 
-    from reconciler.apply.holder import Holder
+    from reconciler.model import Run
     from reconciler.ports import Clock, LockStore
 
 LEASE = timedelta(seconds=30)
 RENEWAL = 10.0
-"""Seconds between renewals: two may fail before the lease lapses."""
+"""Seconds between renewals: two may fail before the lease expires."""
 _POLL = 1.0
+_PROC = Path("/proc")
+_START_FIELD = 19
+"""Field 22 of /proc/<pid>/stat (proc(5)), counted from the field after the program's name."""
+_ENDED = {"Z", "X"}
+"""States of a process that has ended and was not waited for."""
+
+
+class Holder(Struct, frozen=True):
+    """Who holds the lock: enough to find that run, and to see whether it is still in progress."""
+
+    id: str
+    """Different for each run."""
+    name: str
+    host: str
+    boot_id: str
+    """The host's boot and process namespace, within which a pid is unique. May be empty."""
+    pid: int
+    process_start: str
+    """When the process started, in the kernel's ticks, since pids are reused. May be empty."""
+    run_url: str = ""
+
+    @classmethod
+    def here(cls, run: Run, *, proc: Path = _PROC) -> Self:
+        """Describe this process, which executes `run`; with less detail where `proc` does not exist."""
+        return cls(
+            id=secrets.token_hex(8),
+            name=run.actor or "unknown",
+            host=socket.gethostname(),
+            boot_id=_boot_id(proc),
+            pid=os.getpid(),
+            process_start=_process_start(os.getpid(), proc),
+            run_url=run.url or "",
+        )
+
+    def to_fields(self, *, since: datetime, expires: datetime) -> dict[str, str]:
+        """Return the lock document's fields."""
+        return {
+            "id": self.id,
+            "holder": self.name,
+            "host": self.host,
+            "boot_id": self.boot_id,
+            "pid": str(self.pid),
+            "process_start": self.process_start,
+            "run_url": self.run_url,
+            "since": to_timestamp(since) or "",
+            "expires": to_timestamp(expires) or "",
+        }
+
+
+class LockState(StrEnum):
+    """Whether a run may take the lock: in every state but `HELD`."""
+
+    FREE = "free"
+    OURS = "ours"
+    """This run holds it already: the response to an earlier write was lost."""
+    EXPIRED = "expired"
+    """Its lease has expired or cannot be read."""
+    DEAD = "dead"
+    """Its process on this host has ended."""
+    HELD = "held"
+
+
+def lock_state(
+    fields: Mapping[str, str] | None,
+    holder: Holder,
+    now: datetime,
+    alive: Callable[[int, str], bool],
+) -> LockState:
+    """Return the state of the lock as `holder` sees it. Pure.
+
+    Args:
+        fields: the lock document's fields; None if the lock is free.
+        holder: the run that wants the lock.
+        now: the current time.
+        alive: whether a process of this host is running, by its pid and start time.
+    """
+    if not fields:
+        return LockState.FREE
+    if fields.get("id") == holder.id:
+        return LockState.OURS
+    expires = _moment(fields.get("expires"))
+    if expires is None or expires <= now:
+        return LockState.EXPIRED
+    same_boot = holder.boot_id != "" and fields.get("boot_id") == holder.boot_id
+    if same_boot and fields.get("host") == holder.host:
+        pid, started = fields.get("pid", ""), fields.get("process_start", "")
+        if pid.isdecimal() and started and not alive(int(pid), started):
+            return LockState.DEAD
+    return LockState.HELD
+
+
+def is_alive(pid: int, process_start: str) -> bool:
+    """Whether process `pid` of this host is running and is the one that started at `process_start`."""
+    return _process_start(pid, _PROC) == process_start
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        return from_timestamp(text)
+    except ValueError:
+        return None
+
+
+def _boot_id(proc: Path) -> str:
+    """Return an id of this boot and process namespace; empty where the system has none."""
+    try:
+        boot = (proc / "sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot} {(proc / 'self/ns/pid').readlink()}"
+    except OSError:
+        return ""
+
+
+def _process_start(pid: int, proc: Path) -> str:
+    """Return when process `pid` started, in ticks since the boot; empty if it is not running."""
+    try:
+        stat = (proc / str(pid) / "stat").read_text("utf-8", "replace")
+    except OSError:
+        return ""
+    # The program's name, in parentheses, may contain spaces and parentheses.
+    fields = stat.rpartition(")")[2].split()
+    if len(fields) <= _START_FIELD or fields[0] in _ENDED:
+        return ""
+    return fields[_START_FIELD]
 
 
 class _Watch(Struct):
-    """How long a held lock has not changed, by our own clock: the holder's clock may be wrong."""
+    """How long a held lock has not changed by this run's clock: the holder's clock may be wrong."""
 
     version: int = -1
     since: float = 0.0
@@ -43,9 +172,9 @@ class _Watch(Struct):
 
 
 class Lock:
-    """The lock of one organization. A context manager: held inside, freed at the end.
+    """The lock of one organization. A context manager that holds it.
 
-    While it is held, a thread renews the lease, since a wait for the API's quota may outlast it.
+    While it is held, a thread renews the lease: a wait for the API's quota may be longer than the lease.
     """
 
     def __init__(
@@ -59,16 +188,16 @@ class Lock:
         warn: Callable[[str], None] = lambda _message: None,
         alive: Callable[[int, str], bool] = is_alive,
     ) -> None:
-        """Take nothing yet.
+        """Prepare; `acquire` takes the lock.
 
         Args:
-            store: where the lock lies.
-            clock: waits for the lock and dates the lease.
+            store: has the lock document.
+            clock: for waiting, and for the lease's dates.
             holder: this run.
-            timeout: how many seconds `acquire` waits for another run.
-            renewal: the seconds between two renewals.
-            warn: called, from any thread, when the lock is lost or cannot be freed.
-            alive: whether a process of this host still runs.
+            timeout: seconds that `acquire` waits for another run.
+            renewal: seconds between renewals.
+            warn: called from any thread when the lock is lost or cannot be released.
+            alive: whether a process of this host is running.
         """
         self._store = store
         self._clock = clock
@@ -83,7 +212,7 @@ class Lock:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost = False
-        """Somebody else took the lock while this run went on."""
+        """Whether another run has taken the lock over."""
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -94,26 +223,24 @@ class Lock:
     ) -> None:
         self.release()
 
-    # --- taking it ----------------------------------------------------------------------------------
-
     def acquire(self) -> bool:
-        """Take the lock, waiting for another run to end; return whether we had to wait.
+        """Take the lock, if need be after another run ends; return whether this run had to wait.
 
         Raises:
-            LockHeld: it is still held after `timeout` seconds.
-            StoreError: the store refuses or does not answer.
+            LockHeld: another run still holds it after `timeout` seconds.
+            StoreError: the store refused or did not answer.
         """
         started = self._clock.monotonic()
         watch = _Watch()
         waited = False
         while True:
             version, fields = self._store.read_lock()
-            verdict = may_take(fields, self._holder, self._clock.now(), self._alive)
+            state = lock_state(fields, self._holder, self._clock.now(), self._alive)
             still = watch.unchanged(version, self._clock.monotonic()) >= LEASE.total_seconds()
-            if verdict is not Verdict.HELD or still:
+            if state is not LockState.HELD or still:
                 if self._take(version):
                     return waited
-                # Another run was faster: this is about that one.
+                # Another run was faster: report that one.
                 _, fields = self._store.read_lock()
             waited = True
             if self._clock.monotonic() - started >= self._timeout:
@@ -121,7 +248,7 @@ class Lock:
             self._clock.sleep(min(_POLL, self._timeout))
 
     def _take(self, version: int) -> bool:
-        """Write our name into the lock; False when another run was faster."""
+        """Write this run into the lock; return False if another run was faster."""
         self._since = self._clock.now()
         with self._mutex:
             try:
@@ -137,38 +264,34 @@ class Lock:
     def _fields(self) -> dict[str, str]:
         return self._holder.to_fields(since=self._since, expires=self._clock.now() + LEASE)
 
-    # --- keeping it ---------------------------------------------------------------------------------
-
     def _keep_renewing(self) -> None:
         while not self._stopped.wait(self._renewal):
             self.renew()
 
     def renew(self) -> None:
-        """Extend the lease. Losing the lock is told once and ends the renewing; nothing is raised."""
+        """Extend the lease. Never raises: a lost lock gives one warning and ends the renewals."""
         with self._mutex:
             if self._version is None:
                 return
-            # Where the store does not answer, the next renewal may still be in time.
+            # If the store does not answer, the next renewal may still be in time.
             with contextlib.suppress(ReconcilerError):
                 try:
                     self._version = self._store.write_lock(self._fields(), cas=self._version)
                 except CasConflict:
-                    self._look_who_has_it()
+                    self._check_owner()
             lost = self.lost
         if lost:
             self._stopped.set()
-            self._warn("another run has taken the lock over; this run goes on")
+            self._warn("another run has taken over the lock; this run continues")
 
-    def _look_who_has_it(self) -> None:
+    def _check_owner(self) -> None:
         version, fields = self._store.read_lock()
         ours = fields is not None and fields.get("id") == self._holder.id
         self._version = version if ours else None
         self.lost = not ours
 
-    # --- giving it back -----------------------------------------------------------------------------
-
     def release(self) -> None:
-        """Free the lock if it is still ours. Never raises: a lock that stays lapses by itself."""
+        """Release the lock if this run still holds it. Never raises: a lock that stays expires by itself."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join()
@@ -182,7 +305,7 @@ class Lock:
             except CasConflict:
                 self.lost = True
             except ReconcilerError as error:
-                self._warn(f"the lock could not be freed and lapses by itself: {error.message}")
+                self._warn(f"could not release the lock, which expires in 30 seconds: {error.message}")
 
 
 def _held(fields: Mapping[str, str]) -> LockHeld:
@@ -191,10 +314,10 @@ def _held(fields: Mapping[str, str]) -> LockHeld:
     where = f" ({_plain(fields['run_url'])})" if fields.get("run_url") else ""
     return LockHeld(
         f"another run holds the lock: {holder} on {host} since {since}{where}",
-        hint="wait for it to end, or raise --lock-timeout; the lock of a dead run lapses in 30 seconds",
+        hint="wait for it to end, or raise --lock-timeout; the lock of a dead run expires in 30 seconds",
     )
 
 
 def _plain(text: str) -> str:
-    """Return `text` without what could forge lines or colours: anybody may have written it."""
+    """Return the printable part of `text`: anybody may have written it, with line ends or colours."""
     return "".join(char for char in text if char.isprintable())[:200]

@@ -179,8 +179,7 @@ class Site(Struct, frozen=True):
 
     def lock(self, session: Session, timeout: float) -> Lock:
         """Return the organization's lock, not yet taken."""
-        from reconciler.apply.holder import Holder  # noqa: PLC0415 (what only reads takes no lock)
-        from reconciler.apply.lock import Lock  # noqa: PLC0415 (as above)
+        from reconciler.apply.lock import Holder, Lock  # noqa: PLC0415 (what only reads takes no lock)
 
         store = session.store
         assert isinstance(store, VaultDocuments)  # noqa: S101 (it comes from `open_session`, above)

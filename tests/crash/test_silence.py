@@ -17,8 +17,7 @@ import httpx
 import pytest
 import requests
 
-from reconciler.apply.holder import Holder
-from reconciler.apply.lock import Lock
+from reconciler.apply.lock import Holder, Lock
 from reconciler.cli.system import fresh
 from reconciler.errors import ApiError, ExitCode, ReconcilerError, StoreError
 from reconciler.manifest.load import load_manifests
@@ -243,7 +242,7 @@ def test_a_silent_vault_keeps_nobody_waiting_for_the_lock(vault_settings: VaultS
             lock.release()
     assert clock.monotonic() == VAULT_READ + VAULT_WRITE
     assert len(reporter.warnings) == 1
-    assert "lapses by itself" in reporter.warnings[0]
+    assert "expires in 30 seconds" in reporter.warnings[0]
 
 
 # --- real sockets ---------------------------------------------------------------------------------------

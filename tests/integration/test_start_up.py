@@ -34,7 +34,6 @@ NOT_FOR_A_PREVIEW = {
         "apply.runner",
         "apply.executor",
         "apply.lock",
-        "apply.holder",
         "plan.protocol.next_step",
         "plan.simulate",
         "plan.protocol.create",

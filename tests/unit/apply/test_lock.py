@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler.apply.holder import Holder, Verdict, is_alive, may_take
-from reconciler.apply.lock import LEASE, Lock
+from reconciler.apply.lock import LEASE, Holder, Lock, LockState, is_alive, lock_state
 from reconciler.errors import LockHeld, StoreError
 from reconciler.model import Run
 from tests.fakes.clock import START, FakeClock
@@ -71,37 +70,37 @@ SAME_HOST = {"host": ADA.host, "boot_id": ADA.boot_id}
 
 
 @pytest.mark.parametrize(
-    ("fields", "alive", "verdict"),
+    ("fields", "alive", "state"),
     [
-        (None, always, Verdict.FREE),
-        ({}, always, Verdict.FREE),
-        (held_by(GRACE), always, Verdict.HELD),
-        (held_by(GRACE), nowhere, Verdict.HELD),
-        (held_by(ADA), nowhere, Verdict.OURS),
-        (held_by(GRACE, expires="2026-01-01T00:00:00Z"), always, Verdict.LAPSED),
-        (held_by(GRACE, expires=START.isoformat()), always, Verdict.LAPSED),
-        (held_by(GRACE, expires="soon"), always, Verdict.LAPSED),
-        (held_by(GRACE, expires="2026-11-02T00:00:00"), always, Verdict.LAPSED),
-        ({"holder": "somebody"}, always, Verdict.LAPSED),
-        (held_by(GRACE, **SAME_HOST), always, Verdict.HELD),
-        (held_by(GRACE, **SAME_HOST), nowhere, Verdict.DEAD),
-        (held_by(GRACE, **SAME_HOST, pid="x"), nowhere, Verdict.HELD),
-        (held_by(GRACE, **SAME_HOST, process_start=""), nowhere, Verdict.HELD),
-        (held_by(GRACE, host=ADA.host), nowhere, Verdict.HELD),
-        (held_by(GRACE, boot_id=ADA.boot_id), nowhere, Verdict.HELD),
+        (None, always, LockState.FREE),
+        ({}, always, LockState.FREE),
+        (held_by(GRACE), always, LockState.HELD),
+        (held_by(GRACE), nowhere, LockState.HELD),
+        (held_by(ADA), nowhere, LockState.OURS),
+        (held_by(GRACE, expires="2026-01-01T00:00:00Z"), always, LockState.EXPIRED),
+        (held_by(GRACE, expires=START.isoformat()), always, LockState.EXPIRED),
+        (held_by(GRACE, expires="soon"), always, LockState.EXPIRED),
+        (held_by(GRACE, expires="2026-11-02T00:00:00"), always, LockState.EXPIRED),
+        ({"holder": "somebody"}, always, LockState.EXPIRED),
+        (held_by(GRACE, **SAME_HOST), always, LockState.HELD),
+        (held_by(GRACE, **SAME_HOST), nowhere, LockState.DEAD),
+        (held_by(GRACE, **SAME_HOST, pid="x"), nowhere, LockState.HELD),
+        (held_by(GRACE, **SAME_HOST, process_start=""), nowhere, LockState.HELD),
+        (held_by(GRACE, host=ADA.host), nowhere, LockState.HELD),
+        (held_by(GRACE, boot_id=ADA.boot_id), nowhere, LockState.HELD),
     ],
 )
 def test_who_may_take_the_lock(
-    fields: dict[str, str] | None, alive: Callable[[int, str], bool], verdict: Verdict
+    fields: dict[str, str] | None, alive: Callable[[int, str], bool], state: LockState
 ) -> None:
-    """A lock is taken over when it is free, ours, lapsed, or of a dead process of this very boot."""
-    assert may_take(fields, ADA, START, alive) is verdict
+    """A lock is taken over when it is free, ours, expired, or of a dead process of this very boot."""
+    assert lock_state(fields, ADA, START, alive) is state
 
 
 def test_unknown_boots_are_never_the_same() -> None:
     """Where no boot can be told from another, no process is declared dead."""
     unknown = replace(ADA, boot_id="")
-    assert may_take(held_by(GRACE, host=ADA.host, boot_id=""), unknown, START, nowhere) is Verdict.HELD
+    assert lock_state(held_by(GRACE, host=ADA.host, boot_id=""), unknown, START, nowhere) is LockState.HELD
 
 
 class TestTaking:
@@ -117,7 +116,7 @@ class TestTaking:
         assert clock.now() == START
 
     def test_nobody_waited_for_a_free_lock(self, store: FakeStore, clock: FakeClock) -> None:
-        """Acquire tells whether the lock had to be waited for."""
+        """Acquire returns whether this run had to wait."""
         ours = lock(store, clock)
         assert ours.acquire() is False
         ours.release()
@@ -143,7 +142,7 @@ class TestTaking:
         assert clock.now() == START
 
     def test_a_freed_lock_is_taken_while_waiting(self, store: FakeStore, clock: FakeClock) -> None:
-        """Who waits gets the lock soon after the holder frees it, and is told that it had to wait."""
+        """Who waits gets the lock soon after the holder frees it, and knows that it had to wait."""
         first = lock(store, clock)
         first.acquire()
 
@@ -159,7 +158,7 @@ class TestTaking:
         assert clock.now() < START + timedelta(seconds=8)
         second.release()
 
-    def test_a_lapsed_lease_is_taken_at_once(self, store: FakeStore, clock: FakeClock) -> None:
+    def test_an_expired_lease_is_taken_at_once(self, store: FakeStore, clock: FakeClock) -> None:
         """A holder that stopped renewing loses the lock when its lease has run out."""
         store.write_lock(held_by(GRACE), cas=0)
         clock.advance(seconds=31)
@@ -177,7 +176,7 @@ class TestTaking:
     def test_a_clock_that_is_ahead_does_not_hold_the_lock_for_ever(
         self, store: FakeStore, clock: FakeClock
     ) -> None:
-        """A lease that is not renewed for its whole length has lapsed, whatever date it says."""
+        """A lease that is not renewed for its whole length has expired, whatever date it says."""
         store.write_lock(held_by(GRACE, expires="2099-01-01T00:00:00Z"), cas=0)
         with lock(store, clock):
             assert store.fields(LOCK)["holder"] == "ada"
@@ -227,8 +226,8 @@ class TestKeeping:
             clock.advance(seconds=25)
             ours.renew()
             fields = store.fields(LOCK)
-            assert may_take(fields, GRACE, START + timedelta(seconds=54), always) is Verdict.HELD
-            assert may_take(fields, GRACE, START + timedelta(seconds=55), always) is Verdict.LAPSED
+            assert lock_state(fields, GRACE, START + timedelta(seconds=54), always) is LockState.HELD
+            assert lock_state(fields, GRACE, START + timedelta(seconds=55), always) is LockState.EXPIRED
             assert fields["since"] == START.isoformat().replace("+00:00", "Z")
 
     def test_a_thread_renews_the_lease(self, store: FakeStore, clock: FakeClock) -> None:
@@ -247,7 +246,7 @@ class TestKeeping:
         assert store.fields(LOCK) == {}
         assert not [thread for thread in threading.enumerate() if thread.name == "lock renewal"]
 
-    def test_losing_the_lock_is_told_once(self, store: FakeStore, clock: FakeClock) -> None:
+    def test_losing_the_lock_is_one_warning(self, store: FakeStore, clock: FakeClock) -> None:
         """When another run has taken the lock the holder is warned, goes on, and leaves the lock alone."""
         warnings: list[str] = []
         with lock(store, clock, warn=warnings.append) as ours:
@@ -258,7 +257,7 @@ class TestKeeping:
                 assert ours.lost
                 ours.release()
                 assert store.fields(LOCK)["holder"] == "grace"
-        assert warnings == ["another run has taken the lock over; this run goes on"]
+        assert warnings == ["another run has taken over the lock; this run continues"]
 
     def test_a_lock_that_was_removed_is_lost(self, store: FakeStore, clock: FakeClock) -> None:
         """Somebody who removes the lock document takes the lock away."""
@@ -297,7 +296,9 @@ class TestKeeping:
             clock.advance(seconds=20)
             ours.renew()
             assert not ours.lost
-            assert may_take(store.fields(LOCK), GRACE, START + timedelta(seconds=49), always) is Verdict.HELD
+            assert (
+                lock_state(store.fields(LOCK), GRACE, START + timedelta(seconds=49), always) is LockState.HELD
+            )
 
 
 class TestGivingBack:
@@ -337,7 +338,7 @@ class TestGivingBack:
             assert store.fields(LOCK)["holder"] == "grace"
 
     def test_a_store_that_fails_at_the_end_is_a_warning(self, store: FakeStore, clock: FakeClock) -> None:
-        """A lock that cannot be freed is told, not raised: it lapses by itself."""
+        """A lock that cannot be released is a warning, not an error: it expires by itself."""
         warnings: list[str] = []
 
         def be_silent(operation: str, _name: str) -> None:
@@ -345,11 +346,11 @@ class TestGivingBack:
 
         with lock(store, clock, warn=warnings.append):
             store.before = be_silent
-        assert warnings == ["the lock could not be freed and lapses by itself: Vault is not reachable"]
+        assert warnings == ["could not release the lock, which expires in 30 seconds: Vault is not reachable"]
 
 
 class TestThisProcess:
-    """What the kernel tells."""
+    """What the kernel reports."""
 
     def test_this_process_is_alive(self) -> None:
         """A holder made here is found alive, but not under another start time."""
