@@ -1,0 +1,373 @@
+"""Bugs of the protocol to seed, one at a time, and the pytest plugin that seeds one.
+
+A bug is a replacement in the syntax tree of one module (see `rewriting`). It survives new comments, new
+formatting and renames of whatever its pattern leaves open. `test_mutants.py` reports a pattern that no longer
+fits the code.
+
+As a plugin (`SEEDED_BUG=title pytest -p tests.crash.seeded_bugs …`) it changes modules as they are imported.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.crash.rewriting import NoMatchError, Pattern, named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import CodeType, ModuleType
+
+ROOT = Path(__file__).resolve().parents[2]
+VARIABLE = "SEEDED_BUG"
+CREATE, NEED, STATE = "plan.protocol.create", "plan.protocol.need", "plan.protocol.state"
+ADOPT, SWEEP = "plan.protocol.adopt", "plan.protocol.sweep"
+RUNNER, EXECUTOR = "apply.runner", "apply.executor"
+CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
+
+
+@dataclass(frozen=True)
+class Edit:
+    """`right` becomes `wrong` in `function` (None: anywhere) of `module`, which is below `reconciler`."""
+
+    module: str
+    function: str | None
+    right: str
+    wrong: str
+
+    def applied_to(self, source: str) -> ast.Module:
+        """Return the changed syntax tree of the module.
+
+        Raises:
+            AssertionError: the code does not fit; the message says where to look and what to update.
+        """
+        tree = ast.parse(source)
+        try:
+            Pattern(self.right, self.wrong).replace_in(tree, self.function)
+        except NoMatchError as error:
+            raise AssertionError(self._advice(tree, error)) from None
+        return tree
+
+    def _advice(self, tree: ast.Module, error: NoMatchError) -> str:
+        """Say what to update, with the code as it is now and where else the pattern matches."""
+        pattern = Pattern(self.right, self.wrong)
+        elsewhere = [
+            f"{path.relative_to(ROOT)}: {count} match(es)"
+            for path in sorted((ROOT / "reconciler").rglob("*.py"))
+            if (count := pattern.count_in(ast.parse(path.read_text("utf-8"))))
+        ]
+        now = (
+            "\n\n".join(ast.unparse(each) for each in named(tree, self.function or ""))
+            or "(no such function)"
+        )
+        return "\n".join((
+            f"the pattern of a seeded bug does not fit reconciler.{self.module}, {self.function}: {error}.",
+            "Update `module`, `function` or `right` of this bug in tests/crash/seeded_bugs.py:",
+            "it must match the code that does the same job now. Do not drop the bug.",
+            f"--- pattern\n{self.right}",
+            f"--- the function now\n{now}" if self.function else "--- anywhere in the module",
+            f"--- the pattern matches in\n{chr(10).join(elsewhere) or '(no module)'}",
+        ))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One seeded bug; of `tests` those `caught_by` (pytest's -k) must fail."""
+
+    title: str
+    edit: Edit
+    caught_by: str = CRASHES
+    tests: str = "test_simulation.py"
+    without: Edit | None = None
+    """A second guard that would hide the bug, and is taken out with it."""
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """All that is changed."""
+        return (self.edit, self.without) if self.without else (self.edit,)
+
+
+WRITE = "version = $store.write($name, $document, cas=$cas)"
+SECOND_LOOK = Edit(EXECUTOR, "_delete", "self._learn_owners()", "None")
+"""Before a leftover is deleted, a run checks once more whether another has recorded it."""
+BUGS = (
+    Bug(
+        "no write-ahead",
+        Edit(
+            EXECUTOR,
+            "_write",
+            WRITE,
+            "version = step.cas if step.begins_attempt else $store.write($name, $document, cas=$cas)",
+        ),
+    ),
+    Bug(
+        "a key without its generation",
+        Edit(
+            CREATE,
+            "begin",
+            "Pending($*rest, idempotency_key=$key)",
+            "Pending($*rest, idempotency_key=s.name)",
+        ),
+        caught_by=f"{CRASHES} and gap and one",
+    ),
+    Bug(
+        "a replay past the window",
+        Edit(CREATE, None, "REPLAY_WINDOW = $hours", "REPLAY_WINDOW = timedelta(9999)"),
+    ),
+    Bug("deletion before creation", Edit(CREATE, "_send", "if pending.gap: $*body", "if pending: $*body")),
+    Bug(
+        "the client's secret is assumed to be honoured",
+        Edit(
+            CREATE,
+            "_promote",
+            "replace(document, $*rest, signing_secret=$secret)",
+            "replace(document, $*rest, signing_secret=pending.client_secret)",
+        ),
+    ),
+    Bug(
+        "a new key on each retry",
+        Edit(
+            EXECUTOR,
+            None,
+            "$api.create($key, $body)",
+            "$api.create($key + self._world.fresh().key_suffix, $body)",
+        ),
+    ),
+    Bug(
+        "a hidden secret is kept",
+        Edit(
+            CREATE,
+            "resolve",
+            """
+            if $secret is not None:
+                return $promote($*before, $secret)
+            return $abandon($*arguments)
+            """,
+            """
+            if $secret is not None:
+                return $promote($*before, $secret)
+            return $promote($*before, pending.client_secret)
+            """,
+        ),
+    ),
+    Bug(
+        "a hidden secret's endpoint goes before the intent is given up",
+        Edit(
+            CREATE,
+            "resolve",
+            """
+            if $secret is not None:
+                return $promote($*before, $secret)
+            return $abandon($*arguments)
+            """,
+            """
+            if $secret is not None:
+                return $promote($*before, $secret)
+            if step := delete(s, answer.endpoint.id, ""):
+                return step
+            return $abandon($*arguments)
+            """,
+        ),
+        caught_by=f"{RIVALS} and hides and stranger",
+    ),
+    Bug(
+        "no sweep of abandoned attempts",
+        Edit(RUNNER, "_sweep", "failure = $sweep(swept)", "failure = None"),
+    ),
+    Bug(
+        "a sweep without the baseline",
+        Edit(
+            NEED,
+            "candidates",
+            "endpoint.id in attempt.baseline_ids or $spared or $recorded",
+            "$spared or $recorded",
+        ),
+        caught_by=f"{CRASHES} and stranger",
+    ),
+    Bug(
+        "a sweep before pendings are resolved",
+        Edit(
+            RUNNER,
+            "_sweep_all",
+            "any(s.document and s.document.ledger.pending for s in $documents)",
+            "False",
+        ),
+        caught_by="leftover",
+    ),
+    Bug(
+        "a sweep that takes what its own ledger records",
+        Edit(
+            NEED,
+            "candidates",
+            "$baseline or endpoint.id in spared or live.is_recorded(endpoint.id)",
+            "$baseline",
+        ),
+    ),
+    Bug(
+        "a sweep without an end in time",
+        Edit(NEED, "candidates", "$earliest <= endpoint.created <= $latest", "$earliest <= endpoint.created"),
+        caught_by="operator",
+    ),
+    Bug(
+        "the previous endpoint is forgotten",
+        Edit(
+            CREATE,
+            "_promote",
+            "$old is not None and $old.endpoint_id != $made.endpoint.id",
+            "$old is not None and $old.generation > 99",
+        ),
+    ),
+    Bug(
+        "a promotion without check-and-set",
+        Edit(
+            EXECUTOR,
+            "_write",
+            WRITE,
+            "version = $store.write($name, $document, cas=$store.read($name).version)",
+        ),
+        caught_by=RIVALS,
+    ),
+    Bug(
+        "acting on a listing older than the document",
+        Edit(
+            RUNNER,
+            None,
+            "$change($*rest, listing_current=$version == $known)",
+            "$change($*rest, listing_current=True)",
+        ),
+        caught_by=RIVALS,
+    ),
+    Bug(
+        "an endpoint goes before its URL is taken over",
+        Edit(STATE, None, "Hold($name, $url) if $name != s.name and $deletes else $step", "$step"),
+        caught_by=FAULTS,
+    ),
+    Bug(
+        "what an attempt made goes before the attempt is given up",
+        Edit(
+            CREATE,
+            "_give_up",
+            "$since = timedelta(seconds=s.stored.age) if $stuck else $window",
+            """
+            if not s.listing_current:
+                return ListAgain()
+            left = replace(document.ledger, abandoned=(pending.abandon(s.now),))
+            if step := clear_abandoned(s, left):
+                return step
+            $since = timedelta(seconds=s.stored.age) if $stuck else $window
+            """,
+        ),
+        caught_by="only_after_it_has_won",
+        tests="test_histories.py",
+        without=SECOND_LOOK,
+    ),
+    Bug(
+        "what an attempt made goes before the next intent is written",
+        Edit(
+            CREATE,
+            "begin",
+            "if $found := conflicting($*arguments): $*body",
+            """
+            if step := clear_abandoned(s, ledger):
+                return step
+            if $found := conflicting($*arguments):
+                $*body
+            """,
+        ),
+        caught_by="only_after_it_has_won",
+        tests="test_histories.py",
+        without=SECOND_LOOK,
+    ),
+    Bug(
+        "another run's intent is sent without a word",
+        Edit(CREATE, "_send", "not $is_ours(s, pending) and not pending.resent", "False"),
+        caught_by="says_that_it_sends",
+        tests="test_histories.py",
+    ),
+    Bug(
+        "a leftover goes by what was known when the listing began",
+        SECOND_LOOK,
+        caught_by="another_run_has_recorded",
+        tests="test_histories.py",
+    ),
+    Bug(
+        "no sweep for a webhook that waits to go",
+        Edit(
+            SWEEP,
+            "sweep_step",
+            "document is None or document.ledger.pending is not None",
+            "document is None or document.ledger.pending is not None or document.ledger.removing",
+        ),
+        caught_by="waits_to_go",
+        tests="test_histories.py",
+    ),
+    Bug(
+        "a secret is made up for an endpoint that has its own",
+        Edit(
+            ADOPT,
+            None,
+            "replace($document, $*rest, signing_secret=adoption.secret)",
+            "replace($document, $*rest, signing_secret=adoption.secret or s.fresh.secret)",
+        ),
+        tests="test_adoption_crashes.py",
+    ),
+    Bug(
+        "an adoption forgets what it has replaced",
+        Edit(ADOPT, "_is_done", "$is_as_asked or $is_replaced(ledger, adoption.endpoint_id)", "$is_as_asked"),
+        tests="test_adoption_crashes.py",
+    ),
+)
+
+
+def source_of(module: str) -> str:
+    """Return the source of a module below `reconciler`.
+
+    Raises:
+        AssertionError: there is none; the message says what to update.
+    """
+    path = ROOT.joinpath("reconciler", *module.split(".")).with_suffix(".py")
+    assert path.exists(), f"{path.relative_to(ROOT)} has moved: update its name in tests/crash/seeded_bugs.py"
+    return path.read_text("utf-8")
+
+
+# --- the plugin -------------------------------------------------------------------------------------------
+
+
+class _SeedingLoader(SourceFileLoader):
+    """Compiles a module with the bug in it, past the cache of compiled files."""
+
+    def __init__(self, name: str, path: str, edits: Sequence[Edit]) -> None:
+        super().__init__(name, path)
+        self._edits = edits
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = Path(self.path).read_text("utf-8")
+        for edit in self._edits:
+            source = ast.unparse(edit.applied_to(source))
+        return compile(source, f"{self.path} with a seeded bug", "exec")
+
+
+class _SeedingFinder(MetaPathFinder):
+    def __init__(self, bug: Bug) -> None:
+        self._bug = bug
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        edits = [edit for edit in self._bug.edits if f"reconciler.{edit.module}" == fullname]
+        spec = PathFinder.find_spec(fullname, path, target) if edits else None
+        if spec is not None and spec.origin is not None:
+            spec.loader = _SeedingLoader(fullname, spec.origin, edits)
+        return spec
+
+
+if title := os.environ.get(VARIABLE):
+    seeded = next(bug for bug in BUGS if bug.title == title)
+    assert not any(f"reconciler.{edit.module}" in sys.modules for edit in seeded.edits), "imported too early"
+    sys.meta_path.insert(0, _SeedingFinder(seeded))
