@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from reconciler.cli.output import wants_color, write_problems
-from reconciler.config.settings import Overrides, load_config
+from reconciler.config.resolve import Overrides, load_config
 from reconciler.errors import InvalidInput
 from reconciler.manifest.load import load_manifests
 from reconciler.report.diagnostics.text import diagnostics_text
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reconciler.cli.options import Settings
-    from reconciler.config.settings import Config, OrganizationConfig
+    from reconciler.config.settings import Config, OrganizationSettings
     from reconciler.diagnostics import Diagnostic
     from reconciler.manifest.load import Loaded
     from reconciler.model import Webhook
@@ -67,7 +67,7 @@ def load_desired(config: Config, settings: Settings) -> tuple[tuple[Webhook, ...
     return tuple(each.webhooks for each in loaded)
 
 
-def load_organization(config: Config, organization: OrganizationConfig, settings: Settings) -> Loaded:
+def load_organization(config: Config, organization: OrganizationSettings, settings: Settings) -> Loaded:
     """Return what the manifests of one organization say."""
     return load_manifests(
         organization.manifests,

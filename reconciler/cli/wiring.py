@@ -36,14 +36,14 @@ if TYPE_CHECKING:
     from reconciler.apply.lock import Lock
     from reconciler.cli.options import Settings
     from reconciler.cli.terminal import Terminal
-    from reconciler.config.settings import OrganizationConfig
+    from reconciler.config.settings import OrganizationSettings
     from reconciler.model import Run, Webhook
 
 
 class Place:
     """One organization's API and Vault: where they are, and how to open them."""
 
-    def __init__(self, config: OrganizationConfig, settings: Settings) -> None:
+    def __init__(self, config: OrganizationSettings, settings: Settings) -> None:
         """Remember where things are; nothing is opened or sent."""
         self._config = config
         self._environ = os.environ

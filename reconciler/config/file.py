@@ -1,4 +1,4 @@
-"""`reconciler.yaml`: read, validated with places, and turned into a `Config`."""
+"""Read and validate `reconciler.yaml`, and turn it into a `Config`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reconciler.config.settings import (
     AuthSettings,
     Config,
     NotificationSettings,
-    OrganizationConfig,
+    OrganizationSettings,
     VaultSettings,
     default_prefix,
 )
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 
 _DEFAULT_RULES = Selection()
 _MOST_CODES = 100
-"""As in the schema: more are not looked at, as suggestions for them would take seconds."""
+"""The schema's limit: further codes are ignored, since suggestions for them would take seconds."""
 
 
 class Salvage(Struct, frozen=True):
-    """What an invalid configuration says all the same: enough to check the manifests that it means."""
+    """The usable part of an invalid configuration: enough to check the manifests that it names."""
 
     manifests: tuple[tuple[str, ...], ...] = ()
-    """The paths of each organization that names some, or has some at the usual place."""
+    """The paths of each organization that names some, or has some in the default folder."""
     policy: Path | None = None
     rules: Selection = _DEFAULT_RULES
 
@@ -64,17 +64,17 @@ class ConfigInvalid(InvalidInput):
     """The configuration file is invalid."""
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...], salvage: Salvage = _NO_SALVAGE) -> None:
-        """Keep the `diagnostics`: at least one, sorted by place; and the `salvage`."""
+        """Keep the `diagnostics` (at least one, sorted by location) and the `salvage`."""
         super().__init__("the configuration is invalid", hint="`reconciler schema config` prints its schema")
         self.diagnostics = diagnostics
         self.salvage = salvage
 
 
 def read_config(path: Path) -> Config:
-    """Return what the file at `path` says.
+    """Return the configuration in the file at `path`.
 
     Raises:
-        ConfigInvalid: it cannot be read, or is invalid; every problem is among its diagnostics.
+        ConfigInvalid: it cannot be read or is invalid; its diagnostics list every problem.
     """
     name = display_path(str(path))
     content = read_file(str(path))
@@ -92,10 +92,10 @@ def read_config(path: Path) -> Config:
 
 @cache
 def form_of(definition: tuple[str, ...]) -> tuple[Callable[[str], bool], str]:
-    """Return whether a text has the form that the schema asks of a setting, and that form in words.
+    """Return a check for the form that the schema requires of a setting, and the form's description.
 
     Args:
-        definition: the name of a definition, and perhaps of a property of it.
+        definition: the name of a definition, optionally followed by one of its properties.
     """
     schema = json.loads(schema_text("config"))["$defs"][definition[0]]
     for name in definition[1:]:
@@ -104,7 +104,7 @@ def form_of(definition: tuple[str, ...]) -> tuple[Callable[[str], bool], str]:
 
 
 def _documents(source: Source, content: bytes) -> tuple[list[YamlDocument], list[Diagnostic]]:
-    """Return the documents of a file that must have exactly one, and what is wrong with it as YAML."""
+    """Return the documents of a file that must have exactly one, and its YAML problems."""
     documents: list[YamlDocument] = []
     found: list[Diagnostic] = []
     try:
@@ -121,13 +121,13 @@ def _documents(source: Source, content: bytes) -> tuple[list[YamlDocument], list
 
 
 def _problems(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-    """Yield everything that is wrong with what the document says."""
+    """Yield every problem of the document's content."""
     if document.problems:
         return
     schema = packaged_schema("config")
     violations = [] if schema.accepts(document.value) else schema.explain(document.value)
     yield from (source.violation(each, document) for each in violations)
-    # Fixing one error must not uncover the next: what has its form is looked at all the same.
+    # Fixing one error must not uncover the next: settings that have the right form are checked anyway.
     broken = {each.path for each in violations}
     yield from _service_urls(source, document, broken)
     yield from _repeated_names(source, document, broken)
@@ -144,33 +144,34 @@ def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) ->
 
 
 def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
-    """Yield the organizations that have another's name."""
+    """Yield the organizations whose name is taken."""
     first: dict[str, _Path] = {}
     for path, name in _settings(document.value, "name"):
         if path not in broken and first.setdefault(name, path) is not path:
-            message = f"another organization has the name `{name}` already"
+            message = f"duplicate organization name `{name}`"
             also = (source.related(document, first[name]),)
             yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=also)
 
 
 def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-    """Yield the keys that stand where the name of their variable belongs: that name is no secret to us."""
+    """Yield API keys in place of the variable's name, which we would print."""
     for path, name in _settings(document.value, "api", "keyEnv"):
         if looks_secret(name):
-            message = "`api.keyEnv` looks like a key, not like the name of a variable"
-            hint = "name the environment variable that holds the key, and revoke the key if it is one"
+            message = "`api.keyEnv` looks like a key, not like the name of an environment variable"
+            hint = "name the environment variable that holds the key; if this is a key, revoke it"
             yield source.finding(rules.WRONG_FORM, message, document, path, hint)
 
 
 def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-    """Yield the codes that no rule has, and those of rules that may not be ignored."""
+    """Yield unknown rule codes, and ignored rules that may not be ignored."""
     settings = document.value.get("rules") if isinstance(document.value, dict) else None
     for key in ("select", "ignore"):
         for index, code in enumerate(_list(settings, key)[:_MOST_CODES]):
             path = ("rules", key, index)
             rule = rules.RULES.get(code) if isinstance(code, str) else None
             if isinstance(code, str) and rule is None:
-                message = f"no rule has the code {shown(code, path) or 'that stands here'}"
+                quoted = shown(code, path)
+                message = f"no rule has the code {quoted}" if quoted else "no rule has this code"
                 yield source.finding(rules.UNKNOWN_RULE, message, document, path, unknown_code_hint(code))
             elif rule and key == "ignore" and not rule.ignorable:
                 message = f"{code} ({rule.title[0].lower()}{rule.title[1:]}) may not be ignored"
@@ -178,16 +179,16 @@ def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
 
 
 def _settings(value: Any, *keys: str) -> Iterator[tuple[_Path, str]]:
-    """Yield path and value of a setting of each organization that has it, in a document of whatever form."""
+    """Yield the path and value of a setting of each organization that has it, in a document of any form."""
     for index, found in enumerate(_list(value, "organizations")):
         for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None  # noqa: PLW2901 - the way down
+            found = found.get(key) if isinstance(found, dict) else None  # noqa: PLW2901 (descends into the document)
         if isinstance(found, str):
             yield ("organizations", index, *keys), found
 
 
 def _salvage(value: Any, folder: Path) -> Salvage:
-    """Return what can be made of a document of whatever form; its paths start at `folder`."""
+    """Return the usable part of a document of any form; its paths start at `folder`."""
     if not isinstance(value, dict):
         return Salvage()
     usual = [DEFAULT_MANIFESTS] if (folder / DEFAULT_MANIFESTS).is_dir() else []
@@ -206,7 +207,7 @@ def _salvage(value: Any, folder: Path) -> Salvage:
 
 
 def _selection(value: Mapping[str, Any]) -> Selection:
-    """Return which rules a document selects and ignores; what may not be ignored is held to."""
+    """Return which rules a document selects and ignores; rules that may not be ignored stay on."""
     settings = value.get("rules")
     select, ignore = _list(settings, "select"), _list(settings, "ignore")
     return Selection(
@@ -216,7 +217,7 @@ def _selection(value: Mapping[str, Any]) -> Selection:
 
 
 def _notifications(value: Mapping[str, Any]) -> NotificationSettings:
-    """Return who is told of what: nobody without the section."""
+    """Return who is notified of what: nobody without the section."""
     if "notifications" not in value:
         return NotificationSettings()
     settings = value["notifications"]
@@ -227,7 +228,7 @@ def _notifications(value: Mapping[str, Any]) -> NotificationSettings:
 
 
 def _list(value: Any, key: str) -> list[Any]:
-    """Return the list under a key of what should be a mapping; an empty one where there is none."""
+    """Return the list under a key of what should be a mapping; an empty list if there is none."""
     found = value.get(key) if isinstance(value, dict) else None
     return found if isinstance(found, list) else []
 
@@ -243,7 +244,7 @@ def _config(value: Mapping[str, Any], folder: Path) -> Config:
     )
 
 
-def _organization(value: Mapping[str, Any], folder: Path) -> OrganizationConfig:
+def _organization(value: Mapping[str, Any], folder: Path) -> OrganizationSettings:
     """Return one organization."""
     name = value["name"]
     api, vault, guards = value.get("api", {}), value.get("vault", {}), value.get("guards", {})
@@ -260,7 +261,7 @@ def _organization(value: Mapping[str, Any], folder: Path) -> OrganizationConfig:
         "max_delete_percent": _whole(guards.get("maxDeletePercent")),
         "approve": tuple(guards.get("approve", ())),
     }
-    return OrganizationConfig(
+    return OrganizationSettings(
         name,
         VaultSettings(
             vault.get("prefix", default_prefix(name)),
@@ -275,10 +276,10 @@ def _organization(value: Mapping[str, Any], folder: Path) -> OrganizationConfig:
 
 
 def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that were given: the others keep the defaults of their classes."""
+    """Return the settings that are set: the others keep their defaults."""
     return {name: value for name, value in settings.items() if value is not None}
 
 
 def _whole(number: float | None) -> int | None:
-    """Return a number that JSON Schema calls an integer, such as `10.0`, as one."""
+    """Return a number that JSON Schema accepts as an integer, such as `10.0`, as one."""
     return None if number is None else int(number)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from reconciler.cli.app import reconciler
-from reconciler.config.settings import load_config
+from reconciler.config.resolve import load_config
 from reconciler.manifest.export.emit import Export, manifest_text
 from reconciler.manifest.load import load_manifests
 from reconciler.model import Endpoint

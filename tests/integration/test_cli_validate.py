@@ -190,7 +190,7 @@ def test_a_configuration_that_was_named_must_exist() -> None:
     [
         (("--organization", "acme-prd"), {}, 3, "did you mean `acme-prod`?"),
         ((), {"ZOF_ORGANIZATION": "other"}, 3, "no organization 'other'"),
-        (("shared",), {}, 64, "choose one with --organization"),
+        (("shared",), {}, 64, "add --organization NAME"),
     ],
 )
 def test_what_flags_and_environment_ask_for_must_make_sense(

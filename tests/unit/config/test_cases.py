@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.config.file import ConfigInvalid
-from reconciler.config.settings import load_config
+from reconciler.config.resolve import load_config
 from reconciler.errors import ExitCode
 from reconciler.report.diagnostics.text import diagnostics_text
 from tests.fixtures.values import as_json

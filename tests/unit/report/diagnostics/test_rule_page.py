@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.config.file import ConfigInvalid
-from reconciler.config.settings import load_config
+from reconciler.config.resolve import load_config
 from reconciler.diagnostics import Severity
 from reconciler.manifest.lint.examples import EXAMPLES
 from reconciler.manifest.lint.rules import RULES

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.config.file import ConfigInvalid
-from reconciler.config.settings import Config, OrganizationConfig, Overrides, load_config
+from reconciler.config.resolve import Overrides, load_config
 from reconciler.errors import ExitCode, InvalidInput, ReconcilerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from reconciler.config.settings import Config, OrganizationSettings
 
 HEAD = "apiVersion: webhooks.zof.ai/v1\nkind: Config\n"
 FILE = (
@@ -49,7 +51,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Confi
     return one
 
 
-SETTINGS: dict[str, Callable[[OrganizationConfig], object]] = {
+SETTINGS: dict[str, Callable[[OrganizationSettings], object]] = {
     "organization": lambda each: each.name,
     "manifests": lambda each: each.manifests,
     "api url": lambda each: each.api.url,

@@ -1,0 +1,163 @@
+"""Resolve the settings of a run: from a flag, else the environment, else the file, else the default."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.config.settings import Config, OrganizationSettings, VaultSettings, default_prefix
+from reconciler.errors import InvalidInput, UsageError
+from reconciler.manifest.export.words import suggestion
+from reconciler.manifest.service_url import service_url_problem
+from reconciler.urls import normalize_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_FILE = Path("reconciler.yaml")
+_ORGANIZATION = "default"
+
+
+class Overrides(Struct, frozen=True):
+    """Settings from the command line."""
+
+    organizations: tuple[str, ...] = ()
+    manifests: tuple[str, ...] = ()
+    vault_mount: str | None = None
+    vault_prefix: str | None = None
+
+
+_NO_OVERRIDES = Overrides()
+
+
+def load_config(
+    path: str | os.PathLike[str] | None,
+    *,
+    environ: Mapping[str, str],
+    overrides: Overrides = _NO_OVERRIDES,
+) -> Config:
+    """Return the settings of this run.
+
+    Args:
+        path: the configuration file; None for `reconciler.yaml`, which need not exist.
+        environ: the environment; an empty variable counts as unset.
+        overrides: the flags.
+
+    Raises:
+        ConfigInvalid: the file is invalid or, if it was named, missing.
+        InvalidInput: a variable or flag is invalid, an organization is unknown, or two share a prefix.
+        UsageError: a flag needs one organization, and there are several.
+    """
+    wanted = tuple(dict.fromkeys(overrides.organizations)) or _nonempty(environ, "ZOF_ORGANIZATION")
+    # A broken symbolic link is not a missing file: reading it reports the problem.
+    if path is None and not os.path.lexists(_FILE):
+        config = Config((_without_file(wanted),))
+    else:
+        from reconciler.config.file import read_config  # noqa: PLC0415 (YAML is not needed without a file)
+
+        config = read_config(Path(path or _FILE))
+    every = [_apply_environment(each, environ) for each in config.organizations]
+    chosen = _choose(every, wanted)
+    if len(chosen) > 1 and (overrides.manifests or overrides.vault_prefix):
+        flag = "PATH" if overrides.manifests else "--vault-prefix"
+        raise UsageError(f"{flag} needs one organization", hint="add --organization NAME")
+    final = {each.name: _apply_flags(each, overrides) for each in chosen}
+    # The organizations that were not chosen still occupy their places.
+    _require_separate_places([final.get(each.name, each) for each in every])
+    return replace(config, organizations=tuple(final.values()))
+
+
+def _without_file(wanted: Sequence[str]) -> OrganizationSettings:
+    """Return the only organization of a run without a configuration file."""
+    if len(wanted) > 1:
+        raise UsageError(
+            "several organizations need a configuration file",
+            hint="declare each with its API key and its prefix in Vault in reconciler.yaml",
+        )
+    name = wanted[0] if wanted else _ORGANIZATION
+    _require_form("the organization's name", name, "organization", "name")
+    return OrganizationSettings(name, VaultSettings(default_prefix(name)))
+
+
+def _apply_environment(settings: OrganizationSettings, environ: Mapping[str, str]) -> OrganizationSettings:
+    """Return the settings with those of the environment."""
+    api, vault = settings.api, settings.vault
+    for url in _nonempty(environ, "ZOF_API_URL"):
+        api = replace(api, url=_service_url("ZOF_API_URL", url))
+    for address in _nonempty(environ, "VAULT_ADDR"):
+        vault = replace(vault, address=_service_url("VAULT_ADDR", address))
+    for namespace in _nonempty(environ, "VAULT_NAMESPACE"):
+        _require_form("VAULT_NAMESPACE", namespace, "vault", "namespace")
+        vault = replace(vault, namespace=namespace)
+    return replace(settings, api=api, vault=vault)
+
+
+def _apply_flags(settings: OrganizationSettings, overrides: Overrides) -> OrganizationSettings:
+    """Return the settings with those of the flags."""
+    vault = settings.vault
+    if overrides.vault_mount is not None:
+        _require_form("--vault-mount", overrides.vault_mount, "vaultPath")
+        vault = replace(vault, mount=overrides.vault_mount)
+    if overrides.vault_prefix is not None:
+        _require_form("--vault-prefix", overrides.vault_prefix, "vaultPath")
+        vault = replace(vault, prefix=overrides.vault_prefix)
+    return replace(settings, vault=vault, manifests=overrides.manifests or settings.manifests)
+
+
+def _choose(every: Sequence[OrganizationSettings], wanted: Sequence[str]) -> list[OrganizationSettings]:
+    """Return the wanted organizations in the file's order; all if none is named."""
+    names = [settings.name for settings in every]
+    for name in wanted:
+        if name not in names:
+            similar = suggestion(name, names)
+            hint = f"did you mean `{similar}`?" if similar else f"it has: {', '.join(names)}"
+            raise InvalidInput(f"the configuration has no organization {name!r}", hint=hint)
+    return [settings for settings in every if not wanted or settings.name in wanted]
+
+
+def _require_separate_places(every: Sequence[OrganizationSettings]) -> None:
+    """Refuse two organizations with one place in Vault: each would take the other's documents for its own."""
+    owners: dict[tuple[str | None, str, str, str], str] = {}
+    for settings in every:
+        vault = settings.vault
+        address = None if vault.address is None else normalize_url(vault.address)
+        place = (address, vault.namespace.strip("/"), vault.mount, vault.prefix)
+        first = owners.setdefault(place, settings.name)
+        if first != settings.name:
+            raise InvalidInput(
+                f"the organizations {first} and {settings.name} have the same place in Vault: "
+                f"{vault.mount}/{vault.prefix}",
+                hint="give each its own `prefix`",
+            )
+
+
+def _nonempty(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return the value of a variable as a tuple of one; an empty tuple if it is unset or empty."""
+    value = environ.get(name, "").strip()
+    return (value,) if value else ()
+
+
+def _service_url(setting: str, url: str) -> str:
+    """Return the URL of a service without a trailing slash.
+
+    Raises:
+        InvalidInput: a key or token must not be sent to it.
+    """
+    if problem := service_url_problem(url):
+        raise InvalidInput(
+            f"{setting} {problem}", hint="write an address such as `https://vault.example.com`"
+        )
+    return url.rstrip("/")
+
+
+def _require_form(what: str, value: str, *definition: str) -> None:
+    """Raise `InvalidInput` unless `value` has the form that the configuration's schema requires."""
+    from reconciler.config.file import form_of  # noqa: PLC0415 (reads the schema; most runs need no form)
+
+    accepts, description = form_of(definition)
+    if not accepts(value):
+        raise InvalidInput(f"{what} does not have the required form", hint=description)
