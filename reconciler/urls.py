@@ -1,19 +1,22 @@
-"""One spelling for one URL: what two manifests, or a manifest and the API, are compared by."""
+"""URLs: their normal form, for comparisons, and which ones may be sent a key or a token."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import idna
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-# The bulk of real fleets: already normal, so a match saves the parse.
-_PLAIN = re.compile(r"https://[a-z0-9-]+(?:\.[a-z0-9-]+)+/(?:[A-Za-z0-9_~-]+(?:/[A-Za-z0-9_~-]+)*/?)?")
+# Most URLs of real fleets are in normal form already; a match saves the parse.
+_NORMAL = re.compile(r"https://[a-z0-9-]+(?:\.[a-z0-9-]+)+/(?:[A-Za-z0-9_~-]+(?:/[A-Za-z0-9_~-]+)*/?)?")
+_SERVICE_CHARACTERS = re.compile(r"[!-~]+")
+# A name's last label is not a number; with one it is an IP address in an unusual spelling.
+_HOST_NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*(?![0-9]+\.?$|0x)[a-z0-9_-]{1,63}\.?")
 
 
 def normalize_url(url: str) -> str:
@@ -22,9 +25,9 @@ def normalize_url(url: str) -> str:
     Scheme and host are lower case, the default port and a trailing dot of the host go, the path is
     at least `/` and without dot segments, escapes of unreserved characters are resolved and the
     others are in upper case. The query is kept as it is but for its escapes; a fragment, which no
-    server ever sees, is dropped. What cannot be parsed comes back unchanged: the rules report it.
+    server ever sees, is dropped. A text that cannot be parsed is returned unchanged: the rules report it.
     """
-    return url if _PLAIN.fullmatch(url) else _normalize(url)
+    return url if _NORMAL.fullmatch(url) else _normalize(url)
 
 
 @lru_cache(maxsize=8192)
@@ -61,7 +64,7 @@ def _normalize_host(host: str) -> str:
 
 
 def _shortest(address: str) -> str:
-    """Return an IPv6 address in its one recommended form (RFC 5952); what is none stays as it is."""
+    """Return an IPv6 address in its one recommended form (RFC 5952); other texts stay as they are."""
     try:
         return ipaddress.IPv6Address(address).compressed
     except ValueError:
@@ -103,3 +106,45 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def service_url_problem(url: str, *, query: bool = False) -> str | None:
+    """Return why a key or token must not be sent to `url`; None if it may be: https, or http on loopback.
+
+    The text follows the name of a setting. It never quotes the URL, which may contain a password.
+
+    Args:
+        url: the URL of a service, or of a file that a service refers to.
+        query: whether it may have a query; a service's own URL may not, since paths are appended to it.
+    """
+    if not _SERVICE_CHARACTERS.fullmatch(url) or "\\" in url:
+        return "contains a space, a backslash or a character outside ASCII"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "is not a URL"
+    if "#" in url or ("?" in url and not query):
+        return "has a query or a fragment"
+    return _problem_of(parts)
+
+
+def _problem_of(parts: SplitResult) -> str | None:
+    if parts.scheme not in {"https", "http"}:
+        return "must begin with `https://`"
+    if "@" in parts.netloc:
+        return "contains a user name or password"
+    if not parts.hostname or not _is_host(parts.hostname, bracketed="[" in parts.netloc):
+        return "names no host"
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        return "uses plain http, which is accepted for loopback only"
+    return None
+
+
+def _is_host(host: str, *, bracketed: bool) -> bool:
+    """Whether `host`, in lower case, is a name or an IP address: HTTP clients raise for other texts."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return not bracketed and _HOST_NAME.fullmatch(host) is not None
+    return "%" not in host

@@ -1,7 +1,7 @@
-"""The token by which GitHub Actions vouches for a workflow run: what Vault's JWT login accepts.
+"""Get the identity token of a GitHub Actions job, for Vault's JWT login.
 
-See https://docs.github.com/en/actions/reference/security/oidc: a job with `id-token: write` finds a URL and
-a token in its environment, and asks the one with the other.
+A job with `id-token: write` has a URL and a token for this request in its environment, see
+https://docs.github.com/en/actions/reference/security/oidc.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ import json
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.model import Secret
-from reconciler.urls import is_loopback
+from reconciler.urls import service_url_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 _ANSWER_MAX = 64 * 1024
 _HINT = "give the job `permissions: id-token: write`, or use another Vault login"
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Follow nothing: the request's token is for this host alone."""
+    """Follows no redirects: the request's token is for this host only."""
 
     def redirect_request(self, *_: Any) -> None:
         """Refuse."""
@@ -35,11 +34,11 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def identity_token(
     environ: Mapping[str, str], *, opener: urllib.request.OpenerDirector | None = None
 ) -> Secret:
-    """Return a fresh identity token of this GitHub Actions job.
+    """Return a new identity token of this GitHub Actions job.
 
     Raises:
-        InvalidInput: this is no GitHub Actions job that may have one.
-        ReconcilerError: GitHub did not give one.
+        InvalidInput: this is not a GitHub Actions job with that permission.
+        ReconcilerError: GitHub did not return a token.
     """
     url = environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
     token = environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
@@ -48,27 +47,20 @@ def identity_token(
             "Vault's JWT login needs GitHub Actions: ACTIONS_ID_TOKEN_REQUEST_URL and _TOKEN are not set",
             hint=_HINT,
         )
-    if not _is_private(url):
-        raise InvalidInput("ACTIONS_ID_TOKEN_REQUEST_URL is no https URL; nothing was sent", hint=_HINT)
+    if problem := service_url_problem(url, query=True):
+        raise InvalidInput(f"ACTIONS_ID_TOKEN_REQUEST_URL {problem}; nothing was sent", hint=_HINT)
     try:
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 (checked above)
-        with (opener or urllib.request.build_opener(_NoRedirects)).open(request, timeout=_PATIENCE) as answer:
+        with (opener or urllib.request.build_opener(_NoRedirects)).open(request, timeout=_TIMEOUT) as answer:
             value = json.loads(answer.read(_ANSWER_MAX))["value"]
     except urllib.error.HTTPError as error:
         error.close()
-        raise ReconcilerError(f"GitHub refused an identity token: HTTP {error.code}", hint=_HINT) from None
+        raise ReconcilerError(
+            f"GitHub refused to issue an identity token: HTTP {error.code}", hint=_HINT
+        ) from None
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
-        # The cause may quote the answer, which holds the token.
-        raise ReconcilerError("GitHub gave no identity token", hint="run the job again") from None
+        # The cause may quote the answer, which contains the token.
+        raise ReconcilerError("GitHub returned no identity token", hint="run the job again") from None
     if not isinstance(value, str) or not value:
-        raise ReconcilerError("GitHub gave no identity token", hint="run the job again")
+        raise ReconcilerError("GitHub returned no identity token", hint="run the job again")
     return Secret(value)
-
-
-def _is_private(url: str) -> bool:
-    """Whether nobody between here and there sees the token: https, or http that stays on this machine."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))

@@ -25,13 +25,13 @@ from reconciler.manifest.lint import rules
 from reconciler.manifest.lint.selection import Selection, guarded_hint, unknown_code_hint
 from reconciler.manifest.load import place_and_rule, unreadable
 from reconciler.manifest.schema import Schema, packaged_schema
-from reconciler.manifest.service_url import service_url_problem
 from reconciler.manifest.source import Source
 from reconciler.manifest.yaml.loader import parse
 from reconciler.manifest.yaml.problem import YamlRefused
 from reconciler.model import Location
 from reconciler.plan.guards import GuardLimits
 from reconciler.schemas import schema_text
+from reconciler.urls import service_url_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

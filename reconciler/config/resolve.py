@@ -12,8 +12,7 @@ from msgspec.structs import replace
 from reconciler.config.settings import Config, OrganizationSettings, VaultSettings, default_prefix
 from reconciler.errors import InvalidInput, UsageError
 from reconciler.manifest.export.words import suggestion
-from reconciler.manifest.service_url import service_url_problem
-from reconciler.urls import normalize_url
+from reconciler.urls import normalize_url, service_url_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

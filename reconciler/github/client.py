@@ -12,7 +12,7 @@ import httpx
 
 from reconciler import __version__
 from reconciler.errors import InvalidInput, ReconcilerError
-from reconciler.urls import is_loopback
+from reconciler.urls import is_loopback, service_url_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,8 +59,8 @@ class GitHub:
         Raises:
             InvalidInput: the URL is none to send a token to, or the token cannot be sent.
         """
-        if not _is_private(url):
-            raise InvalidInput("GITHUB_API_URL is no https URL; nothing was sent")
+        if problem := service_url_problem(url):
+            raise InvalidInput(f"GITHUB_API_URL {problem}; nothing was sent")
         if not (token.reveal().isascii() and token.reveal().isprintable()):
             raise InvalidInput("GITHUB_TOKEN holds characters that no token has")
         self._base = f"{url.rstrip('/')}/repos/{repository}/"
@@ -132,7 +132,7 @@ class GitHub:
         """
         answer = self._send("GET", path)
         place = answer.headers.get("location", "")
-        if answer.status_code not in _REDIRECT or not _is_private(place):
+        if answer.status_code not in _REDIRECT or service_url_problem(place, query=True):
             raise ReconcilerError(f"GitHub answered GET {path} without the place of a file")
         content = bytearray()
         try:
@@ -231,12 +231,3 @@ def _json(answer: httpx.Response) -> Any:
 def _object(answer: httpx.Response) -> dict[str, Any]:
     value = _json(answer)
     return value if isinstance(value, dict) else {}
-
-
-def _is_private(url: str) -> bool:
-    """Whether nobody between here and there sees what is sent: https, or http that stays on this machine."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))

@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
-from reconciler.urls import is_loopback
+from reconciler.urls import is_loopback, service_url_problem
 from reconciler.vault.answers import interpret, json_object, read_body
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.failures import Denied, NoAnswer, NotFound, Purpose, Rejected, retry_delay, translate
@@ -60,7 +60,9 @@ class VaultSession:
         Raises:
             InvalidInput: the address, the token or the namespace cannot be used.
         """
-        self._on_loopback = _check_address(address)
+        if problem := service_url_problem(address):
+            raise InvalidInput(f"the Vault address {problem}", hint="use one like https://vault.example.com")
+        self._on_loopback = is_loopback(urlsplit(address).hostname or "")
         if namespace and not _HEADER_TEXT.fullmatch(namespace):
             raise InvalidInput("the Vault namespace holds characters that no namespace has")
         self.address = address.rstrip("/")
@@ -246,29 +248,3 @@ def _check_token(token: Secret) -> Secret:
             hint="set VAULT_TOKEN to the token alone: no quotes, spaces or line ends",
         )
     return token
-
-
-def _check_address(address: str) -> bool:
-    """Return whether `address` is on this machine.
-
-    Raises:
-        InvalidInput: it is no address that a token may be sent to. It is not quoted: it may hold a password.
-    """
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-        parts = urlsplit("")
-    plain_text = all(" " < char < "\x7f" for char in address)
-    if parts.scheme not in {"http", "https"} or not host or not plain_text:
-        raise InvalidInput("the Vault address is no http or https URL", hint="like https://vault.example.com")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise InvalidInput("the Vault address holds more than scheme, host, port and path")
-    on_loopback = is_loopback(host)
-    if parts.scheme == "http" and not on_loopback:
-        raise InvalidInput(
-            f"plain http to {host} would show the Vault token to the network",
-            hint="use https; http is for loopback addresses only",
-        )
-    return on_loopback

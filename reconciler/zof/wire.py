@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from reconciler import __version__
 from reconciler.errors import InvalidInput
-from reconciler.urls import is_loopback
+from reconciler.urls import service_url_problem
 from reconciler.zof.text import clean
 
 if TYPE_CHECKING:
@@ -108,15 +108,19 @@ class Wire:
         """Open the pool; nothing is sent yet.
 
         Raises:
-            InvalidInput: the URL is none to send a key to, or the key cannot be sent.
+            InvalidInput: the key must not be sent to the URL, or is not usable.
         """
-        self._base, loopback = check_url(base_url)
+        if problem := service_url_problem(base_url):
+            raise InvalidInput(f"the API's URL {problem}", hint="check ZOF_API_URL or `api.url`")
+        self._base = base_url.rstrip("/")
         self._key = check_key(key)
         self._clock = clock
         self._read_timeout = read_timeout
         self._mutex = threading.Lock()
         self._sent = 0
-        self._client = _open_client(key, read_timeout, transport, loopback=loopback)
+        self._client = _open_client(
+            key, read_timeout, transport, loopback=urlsplit(base_url).scheme == "http"
+        )
 
     @property
     def requests_sent(self) -> int:
@@ -238,27 +242,3 @@ def check_key(key: Secret) -> Secret:
             hint="check ZOF_API_KEY for spaces, quotes and line breaks",
         )
     return key
-
-
-def check_url(url: str) -> tuple[str, bool]:
-    """Return `url` without a slash at its end, and whether it is plain HTTP on this machine.
-
-    Raises:
-        InvalidInput: the key must not be sent there. The message quotes no URL that may hold a password.
-    """
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-        httpx.URL(url)
-    except (ValueError, httpx.InvalidURL):
-        host, parts = "", urlsplit("")
-    plain = parts.scheme == "http" and is_loopback(host)
-    if not host or not url.isprintable() or " " in url or not (plain or parts.scheme == "https"):
-        raise InvalidInput(
-            "the API's URL must be https (plain http: loopback only)", hint="check ZOF_API_URL or `api.url`"
-        )
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise InvalidInput(
-            "the API's URL must have no user, query or fragment", hint="check ZOF_API_URL or `api.url`"
-        )
-    return url.rstrip("/"), plain

@@ -153,7 +153,8 @@ def test_a_job_without_the_permission_is_told(ci: CommandLine, issuer: Issuer) -
     job = {**issuer.job(PLAN), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "wrong-canary"}
     result = ci("plan", VAULT_ROLE="reconciler-plan", **job)
     assert result.exit_code == 1
-    assert result.stderr.startswith("error: GitHub refused an identity token: HTTP 401\nhint: give the job")
+    message = "GitHub refused to issue an identity token: HTTP 401"
+    assert result.stderr.startswith(f"error: {message}\nhint: give the job")
     assert "canary" not in result.stderr
 
 

@@ -269,7 +269,7 @@ def test_a_list_without_an_end_is_told(hub: FakeGitHub, github: GitHub) -> None:
 @pytest.mark.parametrize("url", ["http://api.github.com", "ftp://x", "", "https://[::1"])
 def test_a_token_is_not_sent_in_the_open(url: str, clock: FakeClock) -> None:
     """Plain http is for loopback alone."""
-    with pytest.raises(InvalidInput, match="GITHUB_API_URL is no https URL; nothing was sent"):
+    with pytest.raises(InvalidInput, match=r"GITHUB_API_URL .*; nothing was sent"):
         GitHub(REPOSITORY, Secret(TOKEN), url=url, clock=clock)
 
 
@@ -459,7 +459,7 @@ def test_the_reviewed_plan_is_written(hub: FakeGitHub, tmp_path: Path) -> None:
         ({"GITHUB_REPOSITORY": "a/b/../../c"}, 3, "GITHUB_REPOSITORY is not like owner/name"),
         ({"GITHUB_EVENT_PATH": None}, 3, "GITHUB_EVENT_PATH is not set"),
         ({"GITHUB_EVENT_PATH": "/nowhere"}, 1, "cannot read /nowhere: No such file or directory"),
-        ({"GITHUB_API_URL": "http://api.github.com"}, 3, "GITHUB_API_URL is no https URL"),
+        ({"GITHUB_API_URL": "http://api.github.com"}, 3, "GITHUB_API_URL uses plain http"),
         ({"GITHUB_TOKEN": "wrong"}, 1, "GitHub refused GET issues/7/comments: HTTP 401: Bad credentials"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The domain's values: secrets stay hidden, URLs have one spelling, documents round-trip."""
+"""The domain's values: secrets stay hidden, documents round-trip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from reconciler.ledger.projection import Projection
 from reconciler.model import Endpoint, Location, Secret, Webhook
 from reconciler.plan.protocol.project import project
 from reconciler.ports import Metadata, VersionState
-from reconciler.urls import normalize_url
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TEXT = "whsec_0123456789abcdef"
@@ -83,27 +82,3 @@ def test_a_projection_round_trips_within_vaults_limits() -> None:
         3, "a", "b", 2, "active", url="u" * 600, previous_ids=tuple(f"we_{i}" for i in range(500))
     )
     assert all(len(value.encode()) <= 512 for value in many.to_metadata().values())
-
-
-@pytest.mark.parametrize(
-    ("spelt", "normal"),
-    [
-        ("https://Example.COM:443/a", "https://example.com/a"),
-        ("https://example.com", "https://example.com/"),
-        ("https://example.com./", "https://example.com/"),
-        ("https://example.com/a/../b/./c/..", "https://example.com/b/"),
-        ("https://example.com/%7eme%2fx", "https://example.com/~me%2Fx"),
-        ("https://example.com/a#frag", "https://example.com/a"),
-        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
-        ("https://example.com:8443/?q=%41", "https://example.com:8443/?q=A"),
-        ("https://[::1]/", "https://[::1]/"),
-        ("https://[2606:4700:0:0::0001]:443/", "https://[2606:4700::1]/"),
-        ("https://[fe80::1%25eth0]/", "https://[fe80::1%25eth0]/"),
-        ("https://example.com:port/", "https://example.com:port/"),
-        ("nonsense", "nonsense"),
-    ],
-)
-def test_one_url_has_one_spelling(spelt: str, normal: str) -> None:
-    """Different spellings of one URL compare equal, and the normal form is stable."""
-    assert normalize_url(spelt) == normal
-    assert normalize_url(normal) == normal

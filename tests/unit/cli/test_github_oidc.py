@@ -91,7 +91,7 @@ def test_without_a_jobs_environment_there_is_none(name: str) -> None:
 def test_a_url_that_is_not_https_gets_nothing(url: str) -> None:
     """The job's token goes over https only: any other URL is refused before anything is sent."""
     github = GitHub(_value(IDENTITY))
-    with pytest.raises(InvalidInput, match="no https URL; nothing was sent"):
+    with pytest.raises(InvalidInput, match=r"ACTIONS_ID_TOKEN_REQUEST_URL .*; nothing was sent"):
         identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": url}, opener=github.opener)
     assert github.requests == []
 
@@ -100,7 +100,7 @@ def test_a_url_that_is_not_https_gets_nothing(url: str) -> None:
 def test_a_refusal_tells_its_status(status: int) -> None:
     """An HTTP error is told by its number; its body is not quoted."""
     error = _refused(GitHub(_value(IDENTITY), status=status))
-    assert error.message == f"GitHub refused an identity token: HTTP {status}"
+    assert error.message == f"GitHub refused to issue an identity token: HTTP {status}"
     assert error.exit_code == 1
 
 
@@ -108,7 +108,7 @@ def test_a_refusal_tells_its_status(status: int) -> None:
 def test_a_redirect_is_not_followed(status: int) -> None:
     """Another host never sees the job's token: a redirect is a refusal."""
     github = GitHub(status=status, location="https://elsewhere.example.com/")
-    assert _refused(github).message == f"GitHub refused an identity token: HTTP {status}"
+    assert _refused(github).message == f"GitHub refused to issue an identity token: HTTP {status}"
     assert len(github.requests) == 1
 
 
@@ -132,7 +132,7 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 )
 def test_an_answer_without_a_token_is_told(body: bytes) -> None:
     """Nonsense of any kind, or an answer that is too long: no token, one sentence, nothing quoted."""
-    assert _refused(GitHub(body)).message == "GitHub gave no identity token"
+    assert _refused(GitHub(body)).message == "GitHub returned no identity token"
 
 
 @pytest.mark.parametrize(
@@ -150,11 +150,11 @@ def test_an_answer_without_a_token_is_told(body: bytes) -> None:
 )
 def test_a_connection_that_breaks_is_told(error: Exception) -> None:
     """However the exchange breaks, it is one sentence without the exception's text."""
-    assert _refused(GitHub(error=error)).message == "GitHub gave no identity token"
+    assert _refused(GitHub(error=error)).message == "GitHub returned no identity token"
 
 
 def test_without_an_opener_the_network_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real opener goes to the URL's host: where nobody listens there is no token."""
     monkeypatch.setenv("no_proxy", "*")
-    with pytest.raises(ReconcilerError, match="GitHub gave no identity token"):
+    with pytest.raises(ReconcilerError, match="GitHub returned no identity token"):
         identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": "https://127.0.0.1:9/"})

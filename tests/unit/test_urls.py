@@ -1,11 +1,11 @@
-"""Which addresses may be sent a key or a token."""
+"""URLs: their normal form, and which ones may be sent a key or a token."""
 
 from __future__ import annotations
 
 import httpx
 import pytest
 
-from reconciler.manifest.service_url import service_url_problem
+from reconciler.urls import normalize_url, service_url_problem
 
 GOOD = (
     "https://api.zof.ai/v1",
@@ -20,13 +20,13 @@ GOOD = (
     "http://127.255.255.254",
     "http://[::1]:8200",
 )
-CHARACTER = "holds a space, a backslash or a letter outside ASCII"
+CHARACTER = "contains a space, a backslash or a character outside ASCII"
 SCHEME = "must begin with `https://`"
-USER = "holds a user name or password"
+USER = "contains a user name or password"
 HOST = "names no host"
 TAIL = "has a query or a fragment"
 PLAIN = "uses plain http, which is accepted for loopback only"
-NO_URL = "is no URL"
+NO_URL = "is not a URL"
 BAD = {
     "": CHARACTER,
     " https://api.zof.ai": CHARACTER,
@@ -83,5 +83,36 @@ def test_https_and_plain_http_on_loopback_are_accepted(url: str) -> None:
 
 @pytest.mark.parametrize("url", BAD, ids=ascii)
 def test_any_other_address_is_refused_without_being_quoted(url: str) -> None:
-    """An address that is not safe, or no address, is refused with the reason and never quoted."""
+    """An unsafe address, or a text that is not one, is refused with the reason and never quoted."""
     assert service_url_problem(url) == BAD[url]
+
+
+def test_a_query_is_accepted_where_it_is_allowed() -> None:
+    """A URL with a query may be signed or carry an API version; a fragment is refused all the same."""
+    assert service_url_problem("https://api.zof.ai/v1?key=1", query=True) is None
+    assert service_url_problem("https://api.zof.ai/v1?key=1#x", query=True) == TAIL
+    assert service_url_problem("http://api.zof.ai/v1?key=1", query=True) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("spelt", "normal"),
+    [
+        ("https://Example.COM:443/a", "https://example.com/a"),
+        ("https://example.com", "https://example.com/"),
+        ("https://example.com./", "https://example.com/"),
+        ("https://example.com/a/../b/./c/..", "https://example.com/b/"),
+        ("https://example.com/%7eme%2fx", "https://example.com/~me%2Fx"),
+        ("https://example.com/a#frag", "https://example.com/a"),
+        ("https://bücher.example/", "https://xn--bcher-kva.example/"),
+        ("https://example.com:8443/?q=%41", "https://example.com:8443/?q=A"),
+        ("https://[::1]/", "https://[::1]/"),
+        ("https://[2606:4700:0:0::0001]:443/", "https://[2606:4700::1]/"),
+        ("https://[fe80::1%25eth0]/", "https://[fe80::1%25eth0]/"),
+        ("https://example.com:port/", "https://example.com:port/"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_one_url_has_one_spelling(spelt: str, normal: str) -> None:
+    """Different spellings of one URL compare equal, and the normal form is stable."""
+    assert normalize_url(spelt) == normal
+    assert normalize_url(normal) == normal
