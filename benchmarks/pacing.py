@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.sandbox.zof_state import LoggedRequest
+    from reconciler.sandbox.zof_gateway import LoggedRequest
 
 REFUSED = 429
 # What was under way when the answer came that said to wait, arrives within this.

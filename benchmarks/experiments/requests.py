@@ -24,7 +24,7 @@ from reconciler.sandbox.zof_server import ZofServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.sandbox.zof_state import LoggedRequest
+    from reconciler.sandbox.zof_gateway import LoggedRequest
 
 _PLANNED = (0, 100, 101, 10_000)
 _ON_VAULT = 50

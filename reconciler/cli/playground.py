@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.sandbox.openbao import OpenBaoServer
-    from reconciler.sandbox.receiver_server import Receiver
+    from reconciler.sandbox.receiver_server import ReceiverServer
     from reconciler.sandbox.zof_server import ZofServer
 
 _MOUNT = "secret"
@@ -36,7 +36,7 @@ class Playground(Struct, frozen=True):
 
     zof: ZofServer
     vault: OpenBaoServer
-    receiver: Receiver
+    receiver: ReceiverServer
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,13 +80,13 @@ def playground(folder: Path | None = None) -> Iterator[Playground]:
     require_extra()
     from reconciler.sandbox.behavior import Behavior  # noqa: PLC0415 (an extra)
     from reconciler.sandbox.openbao import OpenBaoServer  # noqa: PLC0415 (an extra)
-    from reconciler.sandbox.receiver_server import Receiver  # noqa: PLC0415 (an extra)
+    from reconciler.sandbox.receiver_server import ReceiverServer  # noqa: PLC0415 (an extra)
     from reconciler.sandbox.zof_server import ZofServer  # noqa: PLC0415 (an extra)
 
     port = _known_port(folder)
     with (
         OpenBaoServer(data_dir=folder and folder / "openbao") as vault,
-        Receiver(lambda url: secrets_for(vault, url)) as receiver,
+        ReceiverServer(lambda url: secrets_for(vault, url)) as receiver,
         ZofServer(
             Behavior(deliver_to=receiver.url), path=folder and folder / "zof.sqlite", port=port, controls=True
         ) as zof,

@@ -6,11 +6,11 @@
     if not verify(request_body, request_headers.get("X-Zof-Signature"), secrets):
         return 401
 
-A signature is the lower-case hex HMAC-SHA256 of the raw request body under the endpoint's signing
-secret in UTF-8. So verify the bytes as they came in, before any JSON is parsed. Answer within 10
-seconds with a 2xx, and remember the `id` of events: one can be delivered more than once.
+A signature is the lower-case hex HMAC-SHA256 of the raw request body; its key is the endpoint's signing
+secret in UTF-8. So verify the bytes as they were received, before you parse any JSON. Answer within 10
+seconds with a 2xx, and remember the `id` of events: an event can be delivered more than once.
 
-Only the standard library is used, so this file can also be copied into a service as it is.
+This file uses only the standard library, so you can also copy it into a service unchanged.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ SIGNATURE_HEADER = "X-Zof-Signature"
 
 
 def sign(body: bytes, secret: str) -> str:
-    """Return the signature that a delivery of `body` carries: lower-case hex HMAC-SHA256."""
+    """Return the signature of a delivery of `body`: lower-case hex HMAC-SHA256."""
     return hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
 
 
 def verify(body: bytes, signature: str | None, secrets: str | Iterable[str]) -> bool:
-    """Tell whether one of `secrets` signed `body`.
+    """Return whether `body` was signed with one of `secrets`.
 
-    The time that this takes depends on the length of the body and the number of secrets, not on how
-    much of the signature is right or which secret matched.
+    The run time depends on the length of the body and the number of secrets, not on how much of the
+    signature is correct or which secret matched.
 
     Args:
         body: the raw request body.
-        signature: the header `X-Zof-Signature`; None where there was none.
+        signature: the header `X-Zof-Signature`; None if it is missing.
         secrets: one signing secret or several: while a secret is being replaced, deliveries signed with
-            the one before still arrive. Empty ones are ignored, since anybody can sign with them.
+            the previous one still arrive. Empty ones are ignored, because anybody can sign with them.
 
     Returns:
-        False for anything but a right signature; a wrong one never raises.
+        False for anything but a correct signature; a wrong one never raises.
     """
     given = (signature or "").encode("utf-8", "surrogateescape")
     verified = False
@@ -55,15 +55,15 @@ def verify(body: bytes, signature: str | None, secrets: str | Iterable[str]) -> 
 
 
 def candidate_secrets(fields: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the secrets that a delivery may be signed with now, from the fields of a Vault document.
+    """Return the secrets that a delivery may currently be signed with, from the fields of a Vault document.
 
-    These are the current one; the pending one, since a new endpoint is live a moment before its secret
+    These are the current one; the pending one, because a new endpoint is live shortly before its secret
     becomes current; and the previous ones, until the replaced endpoints have expired.
 
     Args:
         fields: the document's data as Vault returns it (`signing_secret`, `pending_signing_secret`,
             `previous_signing_secret`, `previous_signing_secrets`). Fields that are absent or of
-            another type count as none.
+            another type are ignored.
     """
     found: dict[str, None] = {}
     for name in ("signing_secret", "pending_signing_secret", "previous_signing_secret"):
@@ -77,7 +77,7 @@ def _texts(values: Iterable[object]) -> Iterator[str]:
 
 
 def _values(text: object) -> Iterable[object]:
-    """Return the values of a JSON object; none for anything else."""
+    """Return the values of a JSON object; empty for anything else."""
     try:
         value = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

@@ -1,20 +1,24 @@
-"""Faults of the embedded Zof API on demand: what goes wrong, with which requests, and how often."""
+"""Faults of the embedded Zof API on demand: what goes wrong, for which requests, and how often."""
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qs
 
-from msgspec import Struct, field
-from msgspec.structs import asdict, force_setattr, replace
+from msgspec import Meta, field
+from msgspec.structs import force_setattr, replace
+from starlette.responses import JSONResponse, Response
 
-from reconciler.errors import InvalidInput
-from reconciler.sandbox.behavior import is_count, is_number
+from reconciler.sandbox.behavior import Count, HeaderText, JsonSettings, PositiveCount, Seconds
+from reconciler.sandbox.zof_requests import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
 
 class FaultKind(StrEnum):
@@ -25,26 +29,26 @@ class FaultKind(StrEnum):
     STATUS = "status"
     """An error answer, for example 500, 503, 429, 401 or 403."""
     HANG = "hang"
-    """The server waits, then carries the request out (even if the client has left), or answers."""
+    """The server waits, then carries the request out (even if the client has disconnected), and answers."""
     MALFORMED = "malformed"
-    """A 200 whose body is no JSON although its header says so."""
+    """A 200 with the content type of JSON and a body that is not JSON."""
     HTML = "html"
-    """A 200 with a web page, as a proxy or a sign-in wall sends it."""
+    """A 200 with a web page, as a proxy or a sign-in page sends it."""
     REDIRECT = "redirect"
     """A 302 to another host."""
     TRUNCATED = "truncated"
-    """The true answer, cut off in the middle of its body."""
+    """The correct answer, cut off in the middle of its body."""
     DATA_NOT_LIST = "data_not_list"
     """A listing whose `data` is an object."""
     NO_CURSOR = "no_cursor"
-    """A listing that has more, and does not say where."""
+    """A listing with `has_more` but without a cursor."""
     REPEATED_CURSOR = "repeated_cursor"
-    """A listing that has more at the cursor it was just asked for (skip the first page: it has none)."""
+    """A listing whose next cursor is the one in the request (skip the first page, which has none)."""
     REPEATED_ID = "repeated_id"
-    """A listing that names its first endpoint twice."""
+    """A listing that contains its first endpoint twice."""
 
 
-_OF_THE_TRUE_ANSWER = frozenset(
+_NEED_THE_ANSWER = frozenset(
     {
         FaultKind.TRUNCATED,
         FaultKind.DATA_NOT_LIST,
@@ -53,135 +57,130 @@ _OF_THE_TRUE_ANSWER = frozenset(
         FaultKind.REPEATED_ID,
     }
 )
-_ERRORS = range(400, 600)
 
 
-class Fault(Struct, frozen=True):
-    """One thing that goes wrong, before or after the request was carried out.
-
-    Raises:
-        InvalidInput: a part makes no sense.
-    """
+class Fault(JsonSettings, frozen=True):
+    """One thing that goes wrong, before or after the request was carried out."""
 
     kind: FaultKind
     after_commit: bool = False
-    """Whether the request was carried out. Faults of the true answer's shape always come after."""
-    status: int = 500
+    """Whether the request is carried out first. Always true for faults that alter the correct answer."""
+    status: Annotated[int, Meta(ge=400, le=599)] = 500
     """The status of `FaultKind.STATUS`."""
     body: str | None = None
-    """The body of a status, as it is; None for the API's usual error object."""
-    seconds: float = 0.0
-    """How long `FaultKind.HANG` takes."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers beyond the usual ones, for example `Retry-After`."""
+    """The exact body of `FaultKind.STATUS`; None for the API's usual error object."""
+    seconds: Seconds = 0.0
+    """The duration of `FaultKind.HANG`."""
+    headers: Mapping[HeaderText, HeaderText] = field(default_factory=dict)
+    """Additional headers, for example `Retry-After`."""
 
     def __post_init__(self) -> None:
-        if self.kind not in list(FaultKind):
-            raise InvalidInput(f"a fault's kind is one of {', '.join(FaultKind)}")
-        force_setattr(self, "kind", FaultKind(self.kind))
-        force_setattr(self, "after_commit", bool(self.after_commit) or self.kind in _OF_THE_TRUE_ANSWER)
-        if not is_count(self.status) or self.status not in _ERRORS:
-            raise InvalidInput("a fault's status is a whole number from 400 to 599")
-        if not is_number(self.seconds):
-            raise InvalidInput("a fault's seconds are a number, 0 or more")
-        if not (self.body is None or isinstance(self.body, str)):
-            raise InvalidInput("a fault's body is a text")
-        if not isinstance(self.headers, dict) or not all(
-            isinstance(part, str) and part.isascii() and part.isprintable()
-            for pair in self.headers.items()
-            for part in pair
-        ):
-            raise InvalidInput("a fault's headers are an object of printable ASCII texts")
+        force_setattr(self, "after_commit", self.after_commit or self.kind in _NEED_THE_ANSWER)
 
 
-class FaultRule(Struct):
-    """Which requests a fault strikes: `times` of those that match, after letting `skip` of them pass.
+class FaultRule(Fault, frozen=True, kw_only=True):
+    """A fault and the requests that get it: `times` of those that match, after the first `skip` of them."""
 
-    Raises:
-        InvalidInput: a part makes no sense.
-    """
-
-    method: str
+    method: str = "*"
     """The HTTP method, or `*` for any."""
-    path: str
+    path: str = "*"
     """The path as a shell pattern, for example `/v1/webhooks/*/test`."""
-    fault: Fault
-    times: int | None = 1
-    """None: always."""
-    skip: int = 0
-
-    def __post_init__(self) -> None:
-        if not all(isinstance(part, str) for part in (self.method, self.path)):
-            raise InvalidInput("a fault's method and path are texts")
-        if not (self.times is None or is_count(self.times, 1)) or not is_count(self.skip):
-            raise InvalidInput(
-                "a fault strikes 1 or more `times` (or null) and lets 0 or more requests `skip` it"
-            )
-
-    @classmethod
-    def from_json(cls, value: object) -> Self:
-        """Read a JSON object of `method`, `path`, `times`, `skip` and the parts of the fault.
-
-        Raises:
-            InvalidInput: no object, an unknown part, or a value that makes no sense.
-        """
-        if not isinstance(value, dict) or "kind" not in value:
-            raise InvalidInput("a fault is a JSON object with a `kind`")
-        of_fault = set(Fault.__struct_fields__)
-        of_rule = {"method", "path", "times", "skip"}
-        for name in value:
-            if name not in of_fault | of_rule:
-                raise InvalidInput(
-                    f"a fault has no `{name}`", hint=f"its parts are {', '.join(sorted(of_fault | of_rule))}"
-                )
-        rule = {name: part for name, part in value.items() if name in of_rule}
-        fault = Fault(**{name: part for name, part in value.items() if name in of_fault})
-        return cls(**{"method": "*", "path": "*", **rule}, fault=fault)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object that `from_json` reads."""
-        rule = {"method": self.method, "path": self.path, "times": self.times, "skip": self.skip}
-        return rule | asdict(self.fault)
+    times: PositiveCount | None = 1
+    """None: every time."""
+    skip: Count = 0
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether a request is one of those that this rule names."""
+        """Whether this rule applies to a request."""
         return self.method in {"*", method} and fnmatchcase(path, self.path)
 
 
 class Faults:
-    """The rules that are in force, in the order in which they were given. Thread-safe."""
+    """The active rules, in the order in which they were added. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rules: list[FaultRule] = []
 
     def add(self, rule: FaultRule) -> None:
-        """Put `rule` behind the others."""
+        """Add `rule` at the end."""
         with self._lock:
             self._rules.append(rule)
 
     def clear(self) -> None:
-        """Forget every rule."""
+        """Remove every rule."""
         with self._lock:
             self._rules.clear()
 
     def rules(self) -> tuple[FaultRule, ...]:
-        """Return copies of the rules that still have something to do."""
+        """Return the rules that are not used up, with what remains of `times` and `skip`."""
         with self._lock:
-            return tuple(replace(rule) for rule in self._rules)
+            return tuple(self._rules)
 
     def take(self, method: str, path: str) -> Fault | None:
-        """Return the fault that strikes this request, if one does, and count it."""
+        """Return the fault for this request, if there is one, and count it."""
         with self._lock:
-            for rule in self._rules:
+            for number, rule in enumerate(self._rules):
                 if not rule.matches(method, path):
                     continue
                 if rule.skip:
-                    rule.skip -= 1
+                    self._rules[number] = replace(rule, skip=rule.skip - 1)
                     continue
-                if rule.times is not None:
-                    rule.times -= 1
-                    if not rule.times:
-                        self._rules.remove(rule)
-                return rule.fault
+                if rule.times == 1:
+                    del self._rules[number]
+                elif rule.times is not None:
+                    self._rules[number] = replace(rule, times=rule.times - 1)
+                return rule
         return None
+
+
+# --- wrong answers ------------------------------------------------------------------------------------
+
+_STATUS_PROBLEMS = {
+    400: ("invalid_request", "The request is invalid."),
+    401: ("unauthorized", "The API key is missing, expired or invalid."),
+    403: ("forbidden", "The API key lacks a permission."),
+    404: ("not_found", "The endpoint does not exist in this organization."),
+    409: ("conflict", "The request conflicts with the current state."),
+    429: ("rate_limit_exceeded", "Too many requests."),
+    503: ("unavailable", "The service is unavailable."),
+}
+
+
+def wrong_answer(fault: Fault, query: bytes, correct: Response | None) -> Response:
+    """Return the answer that `fault` produces.
+
+    Args:
+        fault: any kind but `close`, `hang` and `truncated`, which do not produce an answer of their own.
+        query: the request's query string.
+        correct: the API's answer; required for faults that alter it.
+    """
+    match fault.kind:
+        case FaultKind.MALFORMED:
+            return Response(b'{"data": [{"id": ', media_type="application/json")
+        case FaultKind.HTML:
+            return Response(b"<!doctype html><title>Sign in</title>", media_type="text/html")
+        case FaultKind.REDIRECT:
+            return Response(status_code=302, headers={"location": "https://elsewhere.example.com/"})
+        case FaultKind.STATUS if fault.body is not None:
+            return Response(fault.body, fault.status, media_type="application/json")
+        case FaultKind.STATUS:
+            code, message = _STATUS_PROBLEMS.get(fault.status, ("internal_error", "Something went wrong."))
+            return Problem(fault.status, code, message).response()
+        case shape:
+            assert correct is not None  # noqa: S101 (`after_commit` is true for these kinds)
+            return _alter_listing(shape, query, correct)
+
+
+def _alter_listing(shape: FaultKind, query: bytes, answer: Response) -> Response:
+    """Return a listing of the wrong shape; other answers are returned unchanged."""
+    value = json.loads(bytes(answer.body) or b"null")
+    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
+        return answer
+    cursor = parse_qs(query.decode("latin-1")).get("starting_after", [None])[0]
+    changes: dict[FaultKind, Callable[[], dict[str, Any]]] = {
+        FaultKind.DATA_NOT_LIST: lambda: {"data": {"items": value["data"]}},
+        FaultKind.NO_CURSOR: lambda: {"has_more": True, "next_cursor": None},
+        FaultKind.REPEATED_CURSOR: lambda: {"has_more": True, "next_cursor": cursor},
+        FaultKind.REPEATED_ID: lambda: {"data": value["data"] + value["data"][:1]},
+    }
+    return JSONResponse(value | changes[shape](), answer.status_code)

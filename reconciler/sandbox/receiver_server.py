@@ -1,4 +1,4 @@
-"""A small webhook receiver for the demo and the tests: it verifies deliveries and remembers the outcomes."""
+"""A small webhook receiver for the demo and the tests: it verifies deliveries and records the outcomes."""
 
 from __future__ import annotations
 
@@ -17,67 +17,68 @@ from msgspec import Struct
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
 from reconciler.receiver.signature import SIGNATURE_HEADER, verify
-from reconciler.sandbox.loopback import require_loopback
-from reconciler.sandbox.zof_delivery import ORIGINAL_URL_HEADER
+from reconciler.sandbox import require_loopback
+from reconciler.sandbox.zof_api import ORIGINAL_URL_HEADER
 
 if TYPE_CHECKING:
     from types import TracebackType
 
 SecretsFor = Callable[[str], Sequence[Secret]]
-"""Gives the secrets that a delivery to this URL may be signed with."""
+"""Returns the secrets that a delivery to this URL may be signed with."""
 
 _BODY_MAX = 1024 * 1024
 _REMEMBERED = 10_000
+"""Events that are recognized when they are delivered again."""
 
 
-class Outcome(StrEnum):
-    """What came of a delivery."""
+class DeliveryOutcome(StrEnum):
+    """How the receiver answered a delivery, and why."""
 
     VERIFIED = "verified"
     DUPLICATE = "duplicate"
-    """Verified, and an event that had been here before."""
+    """Verified, but the same event had been delivered before."""
     REJECTED = "rejected"
-    """No known secret signed it."""
+    """Not signed with any of the secrets."""
     UNAVAILABLE = "unavailable"
-    """The secrets could not be read, so the sender is asked to come again."""
+    """The secrets could not be read, so the sender should retry."""
     UNREADABLE = "unreadable"
-    """Signed rightly, and no event."""
+    """Correctly signed, but not an event."""
 
 
 _STATUS = {
-    Outcome.VERIFIED: HTTPStatus.NO_CONTENT,
-    Outcome.DUPLICATE: HTTPStatus.NO_CONTENT,
-    Outcome.REJECTED: HTTPStatus.UNAUTHORIZED,
-    Outcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
-    Outcome.UNREADABLE: HTTPStatus.BAD_REQUEST,
+    DeliveryOutcome.VERIFIED: HTTPStatus.NO_CONTENT,
+    DeliveryOutcome.DUPLICATE: HTTPStatus.NO_CONTENT,
+    DeliveryOutcome.REJECTED: HTTPStatus.UNAUTHORIZED,
+    DeliveryOutcome.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    DeliveryOutcome.UNREADABLE: HTTPStatus.BAD_REQUEST,
 }
 
 
 class Received(Struct, frozen=True):
-    """One delivery as it went. Of an unverified one nothing but the URL is kept: it may say anything."""
+    """One delivery. Of an unverified one only the URL is kept, because its content is not trustworthy."""
 
-    outcome: Outcome
+    outcome: DeliveryOutcome
     url: str
-    """The endpoint's URL: the original one where the sandbox sent the delivery here instead."""
+    """The endpoint's URL; the original one if the sandbox redirected the delivery to this receiver."""
     event_id: str | None = None
     event_type: str | None = None
 
 
-class Receiver:
-    """A webhook consumer on a loopback port, in threads of this process."""
+class ReceiverServer:
+    """A webhook receiver on a loopback port, in threads of this process."""
 
     def __init__(self, secrets_for: SecretsFor, *, host: str = "127.0.0.1", port: int = 0) -> None:
         """Bind the port.
 
         Args:
-            secrets_for: asked at each delivery, from several threads; a `ReconcilerError` of its own
-                becomes a 503.
+            secrets_for: called for each delivery, from several threads; if it raises a `ReconcilerError`, the
+                answer is 503.
             host: a loopback address.
-            port: 0: a free one.
+            port: 0 for a free one.
 
         Raises:
             UsageError: the host is not loopback.
-            ReconcilerError: the port is taken.
+            ReconcilerError: the port is in use.
         """
         require_loopback(host)
         self._secrets_for = secrets_for
@@ -87,15 +88,18 @@ class Receiver:
         try:
             self._server = _Server((host, port), self)
         except (OSError, OverflowError) as error:
-            raise ReconcilerError(f"the receiver cannot listen on {host}:{port}: {error}") from error
+            raise ReconcilerError(
+                f"the receiver cannot listen on {host}:{port}: {error}",
+                hint="choose another port, or 0 for a free one",
+            ) from error
         self.url = f"http://{host}:{self._server.server_port}"
-        """Its base URL: it takes deliveries on every path."""
+        """Its base URL; it accepts deliveries on every path."""
         self._thread: threading.Thread | None = None
 
     def start(self) -> Self:
-        """Serve."""
+        """Serve in a thread."""
         self._thread = threading.Thread(
-            # The poll is what `shutdown` waits for.
+            # `shutdown` waits for up to one interval.
             target=self._server.serve_forever,
             kwargs={"poll_interval": 0.02},
             name="receiver",
@@ -105,7 +109,7 @@ class Receiver:
         return self
 
     def stop(self) -> None:
-        """Finish the deliveries in hand and close the port. Safe to repeat."""
+        """Finish the open deliveries and close the port. Safe to repeat."""
         if self._thread is not None:
             self._server.shutdown()
             self._thread.join()
@@ -129,36 +133,36 @@ class Receiver:
             return tuple(self._received)
 
     def wait_for(self, count: int, timeout: float = 10.0) -> tuple[Received, ...]:
-        """Wait for `count` deliveries, `timeout` seconds at most; return those there are."""
+        """Wait for `count` deliveries, at most `timeout` seconds; return all that have arrived."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._received) >= count, timeout)
             return tuple(self._received)
 
-    def take(self, url: str, body: bytes, signature: str | None) -> Outcome:
-        """Judge one delivery, and remember it."""
-        received = self._judge(url, body, signature)
+    def take(self, url: str, body: bytes, signature: str | None) -> DeliveryOutcome:
+        """Check one delivery and record it."""
+        received = self._check(url, body, signature)
         with self._changed:
-            if received.outcome is Outcome.VERIFIED and self._is_known(received):
-                received = Received(Outcome.DUPLICATE, url, received.event_id, received.event_type)
+            if received.outcome is DeliveryOutcome.VERIFIED and self._is_known(received):
+                received = Received(DeliveryOutcome.DUPLICATE, url, received.event_id, received.event_type)
             self._received.append(received)
             self._changed.notify_all()
         return received.outcome
 
-    def _judge(self, url: str, body: bytes, signature: str | None) -> Received:
+    def _check(self, url: str, body: bytes, signature: str | None) -> Received:
         try:
             secrets = [secret.reveal() for secret in self._secrets_for(url)]
         except ReconcilerError:
-            return Received(Outcome.UNAVAILABLE, url)
+            return Received(DeliveryOutcome.UNAVAILABLE, url)
         if not verify(body, signature, secrets):
-            return Received(Outcome.REJECTED, url)
+            return Received(DeliveryOutcome.REJECTED, url)
         event = _parse(body)
         event_id, event_type = event.get("id"), event.get("type")
         if not isinstance(event_id, str) or not isinstance(event_type, str):
-            return Received(Outcome.UNREADABLE, url)
-        return Received(Outcome.VERIFIED, url, event_id, event_type)
+            return Received(DeliveryOutcome.UNREADABLE, url)
+        return Received(DeliveryOutcome.VERIFIED, url, event_id, event_type)
 
     def _is_known(self, received: Received) -> bool:
-        """Whether this endpoint had this event before; remember it."""
+        """Whether this event was delivered to this endpoint before; remember it."""
         key = (received.url, received.event_id or "")
         known = key in self._seen
         self._seen[key] = None
@@ -176,28 +180,28 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 class _Server(ThreadingHTTPServer):
-    # Joined by `server_close`: no thread outlives the receiver.
+    # `server_close` joins the threads, so none is left when the receiver has stopped.
     daemon_threads = False
 
-    def __init__(self, address: tuple[str, int], receiver: Receiver) -> None:
+    def __init__(self, address: tuple[str, int], receiver: ReceiverServer) -> None:
         self.receiver = receiver
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Overlook a sender that has gone; show anything else."""
+        """Ignore a sender that has disconnected; report any other error."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    # A sender that stalls holds its thread no longer than this.
+    # Seconds after which a sender that stalls loses its connection.
     timeout = 5
     server_version = "webhook-receiver"
     sys_version = ""
 
     def do_POST(self) -> None:
-        """Take a delivery."""
+        """Receive a delivery."""
         length = self.headers.get("Content-Length", "")
         if not (length.isascii() and length.isdigit()):
             self._answer(HTTPStatus.LENGTH_REQUIRED)
@@ -212,10 +216,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _original_url(self) -> str:
         """Return the URL that the delivery was meant for; http.server reads headers as Latin-1."""
-        told = self.headers.get(ORIGINAL_URL_HEADER)
-        if told is None:
+        original = self.headers.get(ORIGINAL_URL_HEADER)
+        if original is None:
             return f"{self.server.receiver.url}{self.path}"
-        return told.encode("latin-1").decode("utf-8", "replace")
+        return original.encode("latin-1").decode("utf-8", "replace")
 
     def _answer(self, status: HTTPStatus) -> None:
         self.send_response(status)
@@ -223,4 +227,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it)
-        """Say nothing: the outcomes are kept instead."""
+        """Log nothing: `received` has the outcomes."""

@@ -1,32 +1,31 @@
-"""The operations of the embedded Zof Webhooks API, as `schemas/zof-webhooks.openapi.yaml` describes them.
+"""The operations of the embedded Zof API (`schemas/zof-webhooks.openapi.yaml`), and its test deliveries.
 
-What stands around each request (key, quota, request id, faults, log) is in `zof_gateway`.
+`zof_gateway` does what every request needs: key, quota, request id, faults and log.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import http.client
 import json
+import secrets
+import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.model import Secret
-from reconciler.sandbox.zof_delivery import deliver_test
+from reconciler.receiver.signature import SIGNATURE_HEADER, sign
 from reconciler.sandbox.zof_gateway import ORGANIZATION, REQUEST_NUMBER, Gateway
-from reconciler.sandbox.zof_records import KeyReused, StoredEndpoint, UrlTaken
-from reconciler.sandbox.zof_requests import (
-    BODY_MAX,
-    EVENT_TYPES,
-    Problem,
-    encode_cursor,
-    parse_draft,
-    parse_page,
-)
+from reconciler.sandbox.zof_requests import EVENT_TYPES, Problem, encode_cursor, parse_draft, parse_page
+from reconciler.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +34,18 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from reconciler.sandbox.behavior import Behavior
-    from reconciler.sandbox.zof_delivery import Delivery
-    from reconciler.sandbox.zof_state import ZofState
+    from reconciler.sandbox.zof_gateway import ZofState
+    from reconciler.sandbox.zof_store import StoredEndpoint
 
+ORIGINAL_URL_HEADER = "X-Zof-Original-Url"
 _NO_LAG = 2**62
+# The characters of a path and a query in RFC 3986; `%` is one of them, so escapes are not escaped again.
+_TARGET_SAFE = "/?:@!$&'()*+,;=%-._~"
+_OK = range(200, 300)
 
 
 def make_app(state: ZofState, more_routes: Sequence[BaseRoute] = ()) -> Gateway:
-    """Return the ASGI application; `more_routes` are the sandbox's own controls, where they are wanted."""
+    """Return the ASGI application; `more_routes` are for the sandbox's controls."""
     operations = _Operations(state)
     routes: list[BaseRoute] = [
         Route("/v1/webhooks", operations.list_or_create, methods=["GET", "POST"]),
@@ -64,32 +67,25 @@ class _Operations:
         self._state = state
 
     async def list_or_create(self, request: Request) -> Response:
-        """GET is a page of the listing, POST a creation."""
+        """GET returns a page of the listing, POST creates an endpoint."""
         return await self._create(request) if request.method == "POST" else self._list(request)
 
     async def _create(self, request: Request) -> Response:
         behavior = self._state.behavior
         draft = parse_draft(
-            await read_body(request),
+            await request.body(),
             request.headers.get("content-type", ""),
             request.headers.getlist("idempotency-key"),
             EVENT_TYPES + behavior.extra_event_types,
         )
-        try:
-            answer = self._state.store.create(
-                request.scope[ORGANIZATION],
-                draft,
-                behavior=behavior,
-                render=lambda endpoint: _render_created(endpoint, behavior),
-                now=self._state.clock(),
-                request_number=request.scope[REQUEST_NUMBER],
-            )
-        except KeyReused:
-            raise Problem(
-                409, "idempotency_key_reuse", "This key belongs to another request.", param="Idempotency-Key"
-            ) from None
-        except UrlTaken:
-            raise Problem(409, "url_conflict", "Another endpoint has this URL.", param="url") from None
+        answer = self._state.store.create(
+            request.scope[ORGANIZATION],
+            draft,
+            behavior=behavior,
+            render=lambda endpoint: _render_created(endpoint, behavior),
+            now=self._state.clock(),
+            request_number=request.scope[REQUEST_NUMBER],
+        )
         body = answer.body.reveal()
         if answer.replayed and not behavior.replay_shows_secret:
             body = _without_secret(body)
@@ -98,13 +94,13 @@ class _Operations:
 
     def _list(self, request: Request) -> Response:
         behavior = self._state.behavior
-        page = parse_page(request.query_params.multi_items())
+        size, after = parse_page(request.query_params.multi_items())
         number = request.scope[REQUEST_NUMBER]
         lag = behavior.listing_lag_requests
         endpoints, has_more = self._state.store.page(
             request.scope[ORGANIZATION],
-            after=page.after,
-            size=min(page.size, behavior.max_page_size or page.size),
+            after=after,
+            size=min(size, behavior.max_page_size or size),
             created_until=self._state.clock() - behavior.listing_lag_seconds
             if behavior.listing_lag_seconds
             else _NO_LAG,
@@ -121,7 +117,7 @@ class _Operations:
         )
 
     async def test(self, request: Request) -> Response:
-        """Send a test delivery and tell what came of it."""
+        """Send a test delivery and report its result."""
         behavior = self._state.behavior
         endpoint = self._state.store.find(request.path_params["endpoint_id"], request.scope[ORGANIZATION])
         if endpoint is None:
@@ -141,20 +137,6 @@ class _Operations:
         if not self._state.store.delete(request.path_params["endpoint_id"], request.scope[ORGANIZATION]):
             raise _no_such_endpoint()
         return Response(status_code=204)
-
-
-async def read_body(request: Request) -> bytes:
-    """Read a request's body.
-
-    Raises:
-        Problem: 413; it is larger than any honest one.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_MAX:
-            raise Problem(413, "body_too_large", f"The body is larger than {BODY_MAX} bytes.")
-    return bytes(body)
 
 
 def _to_json(endpoint: StoredEndpoint, behavior: Behavior) -> dict[str, Any]:
@@ -181,33 +163,133 @@ def _without_secret(body: str) -> str:
     )
 
 
-def _render_delivery(delivery: Delivery, behavior: Behavior) -> Response:
+def _render_delivery(delivery: DeliveryResult, behavior: Behavior) -> Response:
     match behavior.test_answer:
         case "empty":
             return Response(status_code=204)
         case "status_code":
             return JSONResponse({"status_code": delivery.status_code})
         case field:
-            told = {field: delivery.delivered, "status_code": delivery.status_code}
-            return JSONResponse(told if delivery.error is None else told | {"error": delivery.error})
+            result = {field: delivery.delivered, "status_code": delivery.status_code}
+            return JSONResponse(result if delivery.error is None else result | {"error": delivery.error})
 
 
 def _no_such_endpoint() -> Problem:
-    return Problem(404, "not_found", "There is no such endpoint in this organization.")
+    return Problem(404, "not_found", "The endpoint does not exist in this organization.")
 
 
 async def _answer_problem(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, Problem)  # noqa: S101 (it is registered for this class)
-    return JSONResponse(problem.body(), problem.status, problem.headers)
+    return problem.response()
 
 
 async def _answer_routing_problem(_request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)  # noqa: S101 (it is registered for this class)
     codes = {404: "not_found", 405: "method_not_allowed"}
-    answer = Problem(
-        problem.status_code,
-        codes.get(problem.status_code, "invalid_request"),
-        f"{problem.detail}.",
-        headers=problem.headers,
-    )
-    return JSONResponse(answer.body(), answer.status, answer.headers)
+    code = codes.get(problem.status_code, "invalid_request")
+    return Problem(problem.status_code, code, f"{problem.detail}.", headers=problem.headers).response()
+
+
+# --- test deliveries ----------------------------------------------------------------------------------
+
+
+class DeliveryResult(Struct, frozen=True):
+    """The result of one delivery."""
+
+    delivered: bool
+    status_code: int | None = None
+    """The receiver's answer; None if it did not answer."""
+    error: str | None = None
+    """Why it was not delivered, without any text from the receiver."""
+
+
+def deliver_test(endpoint: StoredEndpoint, behavior: Behavior, now: float) -> DeliveryResult:
+    """Send a signed test event to the endpoint's URL, or to the address in `behavior.deliver_to`.
+
+    Each step of the exchange blocks for up to `behavior.delivery_timeout` seconds. Redirects
+    are not followed: only a 2xx of the receiver itself is a success.
+    """
+    if behavior.test_result == "fail":
+        return DeliveryResult(delivered=False, error="`test_result` of the sandbox is `fail`")
+    try:
+        base, target = _destination(endpoint.url, behavior), _target(endpoint.url)
+    except ValueError:
+        # Only the console can create such an endpoint.
+        return DeliveryResult(delivered=False, error="the endpoint's URL is invalid")
+    if base is None:
+        assumed = behavior.public_deliveries == "assume"
+        return DeliveryResult(
+            delivered=assumed, error=None if assumed else "deliveries to public hosts are disabled"
+        )
+    body = _envelope(endpoint, now)
+    headers: dict[str, str | bytes] = {
+        "Content-Type": "application/json",
+        "User-Agent": "Zof-Webhooks-Sandbox",
+        SIGNATURE_HEADER: sign(body, endpoint.secret.reveal()),
+        # As UTF-8 bytes: an endpoint's URL may contain Unicode.
+        ORIGINAL_URL_HEADER: endpoint.url.encode(),
+    }
+    return _post(base, target, body, headers, behavior.delivery_timeout)
+
+
+def _envelope(endpoint: StoredEndpoint, now: float) -> bytes:
+    """Return the JSON of a test event of the first type that `endpoint` subscribes to."""
+    organization = hashlib.sha256(endpoint.organization.encode()).hexdigest()[:16]
+    return json.dumps(
+        {
+            "id": "evt_" + secrets.token_hex(12),
+            "type": endpoint.events[0] if endpoint.events else "run.completed",
+            "created": datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z"),
+            "data": {
+                "object": {
+                    "id": "test_" + secrets.token_hex(8),
+                    "organization_id": f"org_{organization}",
+                    "run_id": "run_" + secrets.token_hex(8),
+                }
+            },
+        }
+    ).encode()
+
+
+def _destination(url: str, behavior: Behavior) -> str | None:
+    """Return the base URL of the receiver; None if nothing is sent."""
+    host = urlsplit(url).hostname or ""
+    if isinstance(behavior.deliver_to, str):
+        return behavior.deliver_to
+    if behavior.deliver_to is not None and host in behavior.deliver_to:
+        return behavior.deliver_to[host]
+    return url if is_loopback(host) or behavior.public_deliveries == "send" else None
+
+
+def _target(url: str) -> str:
+    parts = urlsplit(url)
+    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_TARGET_SAFE)
+
+
+def _post(
+    base: str, target: str, body: bytes, headers: dict[str, str | bytes], timeout: float
+) -> DeliveryResult:
+    connection = None
+    try:
+        connection = _connect(base, timeout)
+        connection.request("POST", target, body, headers)
+        status = connection.getresponse().status
+    except TimeoutError:
+        return DeliveryResult(delivered=False, error=f"no answer within {timeout:g} seconds")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        # ValueError: an impossible host name or port.
+        return DeliveryResult(delivered=False, error=f"the delivery failed: {type(error).__name__}")
+    finally:
+        if connection is not None:
+            connection.close()
+    refused = None if status in _OK else f"the receiver answered {status}"
+    return DeliveryResult(delivered=refused is None, status_code=status, error=refused)
+
+
+def _connect(base: str, timeout: float) -> http.client.HTTPConnection:
+    parts = urlsplit(base)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
+    return http.client.HTTPConnection(host, parts.port, timeout=timeout)

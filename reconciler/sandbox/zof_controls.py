@@ -1,7 +1,8 @@
-"""The sandbox's own controls over HTTP, under `/_sandbox`: knobs, faults, the console and the request log.
+"""Control of the embedded Zof API: the console, and everything under `/_sandbox` over HTTP.
 
-They exist only when the server is started with them, need no key, and never show a secret. A page in a
-browser on the same machine cannot use them: the host must be loopback by name, and a body must be JSON.
+The HTTP controls exist only if the server is started with them. They need no key and never show a secret.
+A web page in a browser on the same machine cannot use them: the host name must be loopback, and a body must
+be JSON.
 """
 
 from __future__ import annotations
@@ -12,30 +13,78 @@ from msgspec.structs import asdict
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from reconciler.errors import InvalidInput
+from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultRule
-from reconciler.sandbox.zof_api import read_body
 from reconciler.sandbox.zof_requests import Problem, is_text, parse_object, refuse
 from reconciler.urls import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from starlette.requests import Request
 
-    from reconciler.sandbox.zof_records import StoredEndpoint
-    from reconciler.sandbox.zof_state import ZofState
+    from reconciler.model import Secret
+    from reconciler.sandbox.zof_gateway import ZofState
+    from reconciler.sandbox.zof_store import StoredEndpoint
 
     Handler = Callable[[Request], Awaitable[Response]]
 
 
-def control_routes(state: ZofState, organization: str) -> Sequence[Route]:
-    """Return the routes. `organization` gets the endpoints that are created without naming one."""
-    controls = _Controls(state, organization)
+class Console:
+    """What people do by hand in the vendor's Admin Center, outside the API."""
+
+    def __init__(self, state: ZofState, organization: str) -> None:
+        """`organization` is the default owner of new endpoints."""
+        self._state = state
+        self._organization = organization
+
+    def list(self) -> tuple[StoredEndpoint, ...]:
+        """Return every endpoint of every organization, in the order of creation."""
+        return self._state.store.all()
+
+    def create(
+        self,
+        url: str,
+        events: Iterable[str],
+        *,
+        organization: str | None = None,
+        secret: Secret | None = None,
+    ) -> StoredEndpoint:
+        """Create an endpoint without any checks, so its events may be unknown."""
+        return self._state.store.insert(
+            organization or self._organization, url, events, secret=secret, now=self._state.clock()
+        )
+
+    def edit(
+        self, endpoint_id: str, *, url: str | None = None, events: Iterable[str] | None = None
+    ) -> StoredEndpoint:
+        """Change an endpoint, which the API cannot do.
+
+        Raises:
+            ReconcilerError: the endpoint does not exist.
+        """
+        endpoint = self._state.store.edit(endpoint_id, url=url, events=events)
+        if endpoint is None:
+            raise ReconcilerError(f"the endpoint {endpoint_id} does not exist in the sandbox")
+        return endpoint
+
+    def delete(self, endpoint_id: str) -> None:
+        """Delete an endpoint.
+
+        Raises:
+            ReconcilerError: the endpoint does not exist.
+        """
+        if not self._state.store.delete(endpoint_id, by_console=True):
+            raise ReconcilerError(f"the endpoint {endpoint_id} does not exist in the sandbox")
+
+
+def control_routes(state: ZofState, console: Console) -> Sequence[Route]:
+    """Return the routes under `/_sandbox`."""
+    controls = _Controls(state, console)
 
     def route(path: str, handler: Handler, *methods: str) -> Route:
-        return Route(f"/_sandbox/{path}", _guarded(handler), methods=methods)
+        return Route(f"/_sandbox/{path}", _guard(handler), methods=methods)
 
     return (
         route("behavior", controls.behavior, "GET", "PUT", "PATCH"),
@@ -46,37 +95,37 @@ def control_routes(state: ZofState, organization: str) -> Sequence[Route]:
     )
 
 
-def _guarded(handler: Handler) -> Handler:
-    """Let only this machine's own tools through, and turn our errors into answers."""
+def _guard(handler: Handler) -> Handler:
+    """Refuse requests to other host names, and turn our errors into answers."""
 
     async def guarded(request: Request) -> Response:
         if not is_loopback(request.url.hostname or ""):
-            raise Problem(403, "forbidden", "The controls answer to a loopback host name only.")
+            raise Problem(403, "forbidden", "The controls accept only a loopback host name.")
         try:
             return await handler(request)
         except InvalidInput as error:
-            raise Problem(
-                400, "invalid_parameter", ". ".join(filter(None, (error.message, error.hint)))
-            ) from None
+            message = ". ".join(filter(None, (error.message, error.hint)))
+            raise Problem(400, "invalid_parameter", message) from None
+        except ReconcilerError as error:
+            raise Problem(404, "not_found", error.message) from None
 
     return guarded
 
 
 class _Controls:
-    def __init__(self, state: ZofState, organization: str) -> None:
+    def __init__(self, state: ZofState, console: Console) -> None:
         self._state = state
-        self._organization = organization
+        self._console = console
 
     async def behavior(self, request: Request) -> Response:
-        """GET shows the knobs, PUT sets all of them (left out: the default), PATCH some."""
-        if request.method == "PUT":
-            self._state.behavior = Behavior.from_json(await _read_object(request))
-        elif request.method == "PATCH":
-            self._state.behavior = self._state.behavior.with_json(await _read_object(request))
+        """GET returns the settings, PUT sets all of them (default if left out), PATCH changes some."""
+        if request.method != "GET":
+            kept = self._state.behavior.to_json() if request.method == "PATCH" else {}
+            self._state.behavior = Behavior.from_json(kept | await _read_object(request))
         return JSONResponse(self._state.behavior.to_json())
 
     async def faults(self, request: Request) -> Response:
-        """GET shows the rules in force, POST adds one, DELETE forgets them."""
+        """GET returns the active rules, POST adds one, DELETE removes all."""
         faults = self._state.faults
         if request.method == "POST":
             faults.add(FaultRule.from_json(await _read_object(request)))
@@ -85,47 +134,44 @@ class _Controls:
         return JSONResponse({"data": [rule.to_json() for rule in faults.rules()]})
 
     async def endpoints(self, request: Request) -> Response:
-        """GET lists the endpoints of every organization, POST creates one by hand."""
+        """GET returns the endpoints of every organization, POST creates one as the console does."""
         if request.method == "GET":
-            return JSONResponse({"data": [_to_json(endpoint) for endpoint in self._state.store.all()]})
+            return JSONResponse({"data": [_to_json(endpoint) for endpoint in self._console.list()]})
         value = await _read_object(request)
         url, events = _check_edit(value)
-        organization = value.get("organization", self._organization)
-        if url is None or events is None or not is_text(organization):
-            refuse("url" if url is None else "events" if events is None else "organization", "It is needed.")
-        endpoint = self._state.store.insert(organization, url, events, secret=None, now=self._state.clock())
-        return JSONResponse(_to_json(endpoint), 201)
+        organization = value.get("organization")
+        if url is None or events is None:
+            refuse("url" if url is None else "events", "This field is required.")
+        if "organization" in value and not is_text(organization):
+            refuse("organization", "It must be a string.")
+        return JSONResponse(_to_json(self._console.create(url, events, organization=organization)), 201)
 
     async def endpoint(self, request: Request) -> Response:
-        """PATCH changes an endpoint's URL or events by hand, DELETE deletes it."""
+        """PATCH changes an endpoint's URL or events, DELETE deletes it, both as the console does."""
         endpoint_id = request.path_params["endpoint_id"]
         if request.method == "DELETE":
-            if not self._state.store.delete(endpoint_id, by_console=True):
-                raise Problem(404, "not_found", "There is no such endpoint.")
+            self._console.delete(endpoint_id)
             return Response(status_code=204)
         url, events = _check_edit(await _read_object(request))
-        endpoint = self._state.store.edit(endpoint_id, url=url, events=events)
-        if endpoint is None:
-            raise Problem(404, "not_found", "There is no such endpoint.")
-        return JSONResponse(_to_json(endpoint))
+        return JSONResponse(_to_json(self._console.edit(endpoint_id, url=url, events=events)))
 
     async def requests(self, _request: Request) -> Response:
-        """GET shows the log of requests to the API, oldest first."""
+        """GET returns the log of requests to the API, oldest first."""
         return JSONResponse({"data": [asdict(entry) for entry in self._state.log.entries()]})
 
 
 async def _read_object(request: Request) -> dict[str, Any]:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Problem(415, "unsupported_media_type", "The body must be sent as application/json.")
-    return parse_object(await read_body(request))
+    return parse_object(await request.body())
 
 
 def _check_edit(value: dict[str, Any]) -> tuple[str | None, list[str] | None]:
     url, events = value.get("url"), value.get("events")
     if url is not None and not is_text(url):
-        refuse("url", "It must be a text.")
+        refuse("url", "It must be a string.")
     if events is not None and not (isinstance(events, list) and all(is_text(name) for name in events)):
-        refuse("events", "It must be an array of texts.")
+        refuse("events", "It must be an array of strings.")
     return url, events
 
 

@@ -1,4 +1,4 @@
-"""What the embedded Zof API accepts: the shape of its requests, and what it says about the others."""
+"""What the embedded Zof API accepts: the format of its requests, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec import Struct
+from starlette.responses import JSONResponse
 
 from reconciler.model import Secret
-from reconciler.sandbox.zof_records import EndpointDraft
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -25,11 +25,11 @@ EVENT_TYPES = (
     "agent.offline",
     "release.gate_blocked",
     "integration.error",
-    # Named by an older page of the vendor's documentation only.
+    # Only an older page of the vendor's documentation has these.
     "agent.completed",
     "issue.detected",
 )
-# The same expressions stand in the OpenAPI description; a test compares them.
+# The OpenAPI description contains the same expressions; a test compares them.
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\.?"
 _PORT = r"(?::(?:6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}))?"
 _REST = r"(?:[/?](?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-Fa-f]{2})*)?"
@@ -44,7 +44,7 @@ BODY_MAX = 64 * 1024
 
 
 class Problem(Exception):
-    """A request that is answered with an error object."""
+    """A request whose answer is an error object."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Problem(Exception):
         param: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Keep the parts of the answer; `headers` are those beyond the usual ones."""
+        """Keep the parts of the answer; `headers` are additional ones."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -63,19 +63,23 @@ class Problem(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, Any]:
-        """Return the error object."""
+    def response(self) -> JSONResponse:
+        """Return the answer with the error object."""
         error = {"code": self.code, "message": self.message}
-        return {"error": error if self.param is None else error | {"param": self.param}}
+        if self.param is not None:
+            error["param"] = self.param
+        return JSONResponse({"error": error}, self.status, self.headers)
 
 
-class PageRequest(Struct, frozen=True):
-    """Which page is asked for."""
+class EndpointDraft(Struct, frozen=True):
+    """A valid creation request."""
 
-    size: int
-    after: int
-    """The number of the last endpoint of the page before; 0 for the first page."""
-    cursor: str | None
+    url: str
+    events: tuple[str, ...]
+    secret: Secret | None
+    body_hash: str
+    """SHA-256 (hex) of the raw body: an idempotency key is valid only with the same body."""
+    idempotency_key: str | None = None
 
 
 def parse_draft(
@@ -84,7 +88,7 @@ def parse_draft(
     """Check a creation request.
 
     Raises:
-        Problem: 400 or 415, and which part is wrong.
+        Problem: 400 or 415; it names the invalid part.
     """
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "unsupported_media_type", "The body must be sent as application/json.")
@@ -105,27 +109,29 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     """Read a JSON object (RFC 8259: UTF-8, no NaN).
 
     Raises:
-        Problem: 400; it is something else.
+        Problem: 400 for anything else, 413 for a body that is too large.
     """
+    if len(raw) > BODY_MAX:
+        raise Problem(413, "body_too_large", f"The body is larger than {BODY_MAX} bytes.")
     try:
         value = json.loads(raw.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        # The cause would quote the body, which may hold a signing secret.
+        # The cause would quote the body, which may contain a signing secret.
         raise Problem(400, "invalid_json", "The body is not valid JSON in UTF-8.") from None
     if not isinstance(value, dict):
         raise Problem(400, "invalid_json", "The body must be a JSON object.")
     return value
 
 
-def parse_page(query: Sequence[tuple[str, str]]) -> PageRequest:
-    """Check the parameters of a listing.
+def parse_page(query: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """Check the parameters of a listing; return the page size and the number of the endpoint before the page.
 
     Raises:
-        Problem: 400, and which parameter is wrong.
+        Problem: 400; it names the invalid parameter.
     """
     for name, _ in query:
         if name not in {"limit", "starting_after"}:
-            refuse(name, "A listing has no such parameter.")
+            refuse(name, "This parameter is unknown.")
     limits = [value for name, value in query if name == "limit"]
     cursors = [value for name, value in query if name == "starting_after"]
     if len(limits) > 1 or any(not re.fullmatch("[0-9]{1,3}", value) for value in limits):
@@ -134,33 +140,32 @@ def parse_page(query: Sequence[tuple[str, str]]) -> PageRequest:
     if not 1 <= size <= PAGE_MAX:
         refuse("limit", f"It must be from 1 to {PAGE_MAX}.")
     if len(cursors) > 1 or any(not matches(CURSOR_PATTERN, value) for value in cursors):
-        refuse("starting_after", "It must be one cursor, as the page before gave it.")
-    cursor = cursors[0] if cursors else None
-    return PageRequest(size, _decode_cursor(cursor) if cursor else 0, cursor)
+        refuse("starting_after", "It must be one cursor, the `next_cursor` of the previous page.")
+    return size, _decode_cursor(cursors[0]) if cursors else 0
 
 
 def encode_cursor(number: int) -> str:
-    """Return the opaque cursor that goes on after the endpoint with this number."""
+    """Return the opaque cursor of the page after the endpoint with this number."""
     return "wc_" + base64.urlsafe_b64encode(number.to_bytes(8)).rstrip(b"=").decode()
 
 
 def _decode_cursor(cursor: str) -> int:
-    # More than SQLite's largest integer is past the end all the same.
+    # SQLite's largest integer; a larger number is past the end of every listing, too.
     return min(int.from_bytes(base64.urlsafe_b64decode(cursor.removeprefix("wc_") + "=")), 2**63 - 1)
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether all of `text` matches an anchored pattern; a final line break is not overlooked."""
+    """Whether all of `text` matches an anchored pattern, which includes a final line break."""
     return re.fullmatch(pattern.removeprefix("^").removesuffix("$"), text) is not None
 
 
 def refuse(param: str, message: str) -> NoReturn:
-    """Raise the 400 that names a wrong parameter."""
+    """Raise the 400 that names an invalid parameter."""
     raise Problem(400, "invalid_parameter", message, param=param)
 
 
 def is_text(value: object) -> bool:
-    """Whether `value` is a text that can be written as UTF-8: JSON can escape half a surrogate pair."""
+    """Whether `value` is a string with a UTF-8 form: JSON can escape half of a surrogate pair."""
     if not isinstance(value, str):
         return False
     try:
@@ -183,7 +188,7 @@ def _check_events(value: Any, known: Collection[str]) -> tuple[str, ...]:
         refuse("events", "It must be an array of at least one event type.")
     for name in value:
         if name not in known:
-            refuse("events", f"It names an unknown event type; the known ones are: {', '.join(known)}.")
+            refuse("events", f"It contains an unknown event type; the known ones are: {', '.join(known)}.")
     return tuple(dict.fromkeys(value))
 
 
@@ -198,7 +203,7 @@ def _check_key(values: Sequence[str]) -> str | None:
         return None
     if len(values) > 1 or not matches(IDEMPOTENCY_KEY_PATTERN, values[0]):
         refuse(
-            "Idempotency-Key", "It must be one text of 1 to 255 printable ASCII characters without spaces."
+            "Idempotency-Key", "It must be one string of 1 to 255 printable ASCII characters without spaces."
         )
     return values[0]
 

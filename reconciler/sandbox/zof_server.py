@@ -1,22 +1,27 @@
-"""The embedded Zof API as a server: a thread, a loopback port, and a handle on everything inside."""
+"""The embedded Zof API as a server: a thread, a loopback port, and access to everything inside."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
+import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
+
+import uvicorn
+from msgspec.structs import asdict
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
+from reconciler.sandbox import require_loopback
 from reconciler.sandbox.behavior import Behavior
-from reconciler.sandbox.faults import Fault, FaultRule
-from reconciler.sandbox.loopback import require_loopback
+from reconciler.sandbox.faults import FaultRule
 from reconciler.sandbox.zof_api import make_app
-from reconciler.sandbox.zof_controls import control_routes
-from reconciler.sandbox.zof_gateway import PERMISSION
-from reconciler.sandbox.zof_listener import GatewayServer, bind
-from reconciler.sandbox.zof_state import LoggedRequest, RequestLog, ZofState
+from reconciler.sandbox.zof_controls import Console, control_routes
+from reconciler.sandbox.zof_gateway import ABORT, CLOSE, PERMISSION, RequestLog, ZofState
 from reconciler.sandbox.zof_store import ZofStore
 
 if TYPE_CHECKING:
@@ -24,62 +29,21 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from reconciler.sandbox.zof_records import EndpointChange, StoredEndpoint
+    from starlette.types import Receive, Scope, Send
 
+    from reconciler.sandbox.faults import Fault
+    from reconciler.sandbox.zof_gateway import Gateway, LoggedRequest
+    from reconciler.sandbox.zof_store import EndpointChange
 
-class Console:
-    """What somebody does by hand in the vendor's Admin Center, behind our back."""
-
-    def __init__(self, state: ZofState, organization: str) -> None:
-        """Act on `state`; `organization` is meant where none is named."""
-        self._state = state
-        self._organization = organization
-
-    def list(self) -> tuple[StoredEndpoint, ...]:
-        """Return every endpoint of every organization, in the order of creation."""
-        return self._state.store.all()
-
-    def create(
-        self,
-        url: str,
-        events: Iterable[str],
-        *,
-        organization: str | None = None,
-        secret: Secret | None = None,
-    ) -> StoredEndpoint:
-        """Create an endpoint; nothing is checked, so its events may be ones that nobody knows."""
-        return self._state.store.insert(
-            organization or self._organization, url, events, secret=secret, now=self._state.clock()
-        )
-
-    def edit(
-        self, endpoint_id: str, *, url: str | None = None, events: Iterable[str] | None = None
-    ) -> StoredEndpoint:
-        """Change an endpoint, which the API cannot do.
-
-        Raises:
-            ReconcilerError: there is no such endpoint.
-        """
-        endpoint = self._state.store.edit(endpoint_id, url=url, events=events)
-        if endpoint is None:
-            raise ReconcilerError(f"the sandbox has no endpoint {endpoint_id}")
-        return endpoint
-
-    def delete(self, endpoint_id: str) -> None:
-        """Delete an endpoint.
-
-        Raises:
-            ReconcilerError: there is no such endpoint.
-        """
-        if not self._state.store.delete(endpoint_id, by_console=True):
-            raise ReconcilerError(f"the sandbox has no endpoint {endpoint_id}")
+_STOP_PATIENCE = 2.0
+"""Seconds that open requests have to finish when the server is stopped."""
 
 
 class ZofServer:
     """The embedded Zof Webhooks API, served from a thread of this process on a loopback port.
 
-    Use it as a context manager, or call `start` and `stop`. The store is there before the start and is
-    closed by the stop; a new server with the same `path` goes on where it ended.
+    Use it as a context manager, or call `start` and `stop`. The store is open before `start`, and `stop`
+    closes it; a new server with the same `path` continues with the same data.
     """
 
     def __init__(
@@ -97,13 +61,13 @@ class ZofServer:
         """Open the store and bind the port.
 
         Args:
-            behavior: the knobs; they can be changed at any time.
+            behavior: the settings; they can be changed at any time.
             path: the SQLite file; None: memory.
             controls: whether `/_sandbox` exists.
             host: a loopback address.
-            port: 0: a free one.
-            organization: whose `key` is.
-            key: an API key with permission to manage webhooks; None: a new one.
+            port: 0 for a free one.
+            organization: the owner of `key`.
+            key: an API key with permission to manage webhooks; None for a new one.
             clock: Unix time.
 
         Raises:
@@ -112,7 +76,7 @@ class ZofServer:
         """
         require_loopback(host)
         self.organization = organization
-        self._socket = bind(host, port)
+        self._socket = _bind(host, port)
         bound_host, bound_port, *_ = self._socket.getsockname()
         self.origin = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
         """The server's URL without a path."""
@@ -124,8 +88,8 @@ class ZofServer:
         self._state = ZofState(store, behavior or Behavior(), clock, RequestLog(store.last_request()))
         self.console = Console(self._state, organization)
         self.key = self.add_key(organization, key=key)
-        routes = control_routes(self._state, organization) if controls else ()
-        self._server = GatewayServer(make_app(self._state, routes))
+        routes = control_routes(self._state, self.console) if controls else ()
+        self._server = _GatewayServer(make_app(self._state, routes))
         self._thread: threading.Thread | None = None
 
     # --- running ----------------------------------------------------------------------------------
@@ -136,7 +100,7 @@ class ZofServer:
         return f"{self.origin}/v1"
 
     def start(self) -> Self:
-        """Serve. Returns when requests are answered."""
+        """Serve in a thread. Returns when the server answers requests."""
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="zof-sandbox", daemon=True
         )
@@ -147,7 +111,7 @@ class ZofServer:
         return self
 
     def stop(self) -> None:
-        """Finish what is being answered, close every connection and the store. Safe to repeat."""
+        """Finish the open requests, close every connection and the store. Safe to repeat."""
         if self._thread is not None:
             self._server.request_stop()
             self._thread.join()
@@ -165,11 +129,11 @@ class ZofServer:
         """Stop it."""
         self.stop()
 
-    # --- the handle -------------------------------------------------------------------------------
+    # --- access -----------------------------------------------------------------------------------
 
     @property
     def behavior(self) -> Behavior:
-        """The knobs in force; assign a changed copy (`msgspec.structs.replace`) to turn some."""
+        """The current settings; to change some, assign a changed copy (`msgspec.structs.replace`)."""
         return self._state.behavior
 
     @behavior.setter
@@ -179,29 +143,30 @@ class ZofServer:
     def add_key(
         self, organization: str, *, permissions: Iterable[str] = (PERMISSION,), key: Secret | None = None
     ) -> Secret:
-        """Make an API key (or take `key`) for `organization`, and return it."""
+        """Add an API key for `organization` (`key` or a new one), and return it."""
         key = key or Secret("zof_sandbox_" + secrets.token_hex(20))
         self._state.store.add_key(key, organization, permissions)
         return key
 
     def revoke_key(self, key: Secret) -> None:
-        """Make an API key invalid."""
+        """Invalidate an API key."""
         self._state.store.revoke_key(key)
 
     def fail(self, method: str, path: str, fault: Fault, *, times: int | None = 1, skip: int = 0) -> None:
-        """Let `fault` strike `times` (None: all) of the requests that match, after `skip` of them.
+        """Apply `fault` to `times` (None: all) of the requests that match, after the first `skip` of them.
 
-        `method` may be `*`; `path` is a shell pattern such as `/v1/webhooks/*/test`. The rules are asked in
-        the order in which they were added, and only for requests with a valid key and quota left.
+        `method` may be `*`; `path` is a shell pattern such as `/v1/webhooks/*/test`. The first rule that
+        matches applies, and only to requests with a valid key and quota left.
         """
-        self._state.faults.add(FaultRule(method, path, fault, times, skip))
+        rule = FaultRule(**asdict(fault), method=method, path=path, times=times, skip=skip)
+        self._state.faults.add(rule)
 
     def clear_faults(self) -> None:
-        """Forget every fault that has not struck yet."""
+        """Remove every fault that is not used up."""
         self._state.faults.clear()
 
     def pending_faults(self) -> tuple[FaultRule, ...]:
-        """Return the faults that have not struck yet."""
+        """Return the faults that are not used up."""
         return self._state.faults.rules()
 
     @property
@@ -211,20 +176,130 @@ class ZofServer:
 
     @property
     def changes(self) -> tuple[EndpointChange, ...]:
-        """What happened to the endpoints since the start, oldest first."""
+        """The changes of endpoints since the start, oldest first."""
         return self._state.store.changes()
 
     def secret_of(self, endpoint_id: str) -> Secret:
-        """Return the secret that deliveries to an endpoint are signed with: what no API ever tells.
+        """Return the signing secret of an endpoint, which no API operation returns later.
 
         Raises:
-            ReconcilerError: there is no such endpoint.
+            ReconcilerError: the endpoint does not exist.
         """
         endpoint = self._state.store.find(endpoint_id)
         if endpoint is None:
-            raise ReconcilerError(f"the sandbox has no endpoint {endpoint_id}")
+            raise ReconcilerError(f"the endpoint {endpoint_id} does not exist in the sandbox")
         return endpoint.secret
 
     def signing_secrets(self) -> dict[str, Secret]:
         """Return the signing secret of every live endpoint, by id."""
         return {endpoint.id: endpoint.secret for endpoint in self._state.store.all()}
+
+
+# --- uvicorn ------------------------------------------------------------------------------------------
+
+
+class _Protocol(H11Protocol):
+    """HTTP/1.1 with functions to break the connection, which no ASGI message can do."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        app = self.app
+
+        async def with_connection(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[ABORT] = self.transport.abort
+            scope[CLOSE] = self.transport.close
+            await app(scope, receive, send)
+
+        self.app = with_connection
+
+
+class _GatewayServer(uvicorn.Server):
+    """uvicorn without its pauses of 0.1 seconds, which would delay the start and the end of each test."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(
+            uvicorn.Config(
+                gateway,
+                http=_Protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="error",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                # Longer than a rate limit window, so that a client that waits keeps its connection.
+                timeout_keep_alive=75,
+            )
+        )
+        self.ready = threading.Event()
+        self._gateway = gateway
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until `request_stop`."""
+        try:
+            asyncio.run(self.serve(sockets))
+        finally:
+            # Also after an error, because `ZofServer.start` waits for this.
+            self.ready.set()
+
+    def request_stop(self) -> None:
+        """End `run`, from another thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def main_loop(self) -> None:
+        """Update the `Date` header once a second until the stop."""
+        self._loop = asyncio.get_running_loop()
+        await self.on_tick(0)
+        self.ready.set()
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1)
+            await self.on_tick(0)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the open requests finish, then close every connection."""
+        for server in self.servers:
+            server.close()
+        for bound in sockets or []:
+            bound.close()
+        # uvicorn registers a new connection in the next turns of the loop: without this wait it stays open.
+        accepting = asyncio.all_tasks() - self.server_state.tasks - {asyncio.current_task()}
+        if accepting:
+            await asyncio.wait(accepting, timeout=_STOP_PATIENCE)
+        self._gateway.stop()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks), timeout=_STOP_PATIENCE)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        # Callbacks close the sockets in the next turn of the loop.
+        await asyncio.sleep(0)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 selects a free one.
+
+    Raises:
+        ReconcilerError: the port is in use, or the address does not exist.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the explicit protocol, asyncio disables Nagle's algorithm, which would delay each answer by 40 ms.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        # Listen now, so that clients can connect before the server accepts.
+        bound.listen(128)
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise ReconcilerError(
+            f"the sandbox cannot listen on {host}:{port}: {error}",
+            hint="choose another port, or 0 for a free one",
+        ) from error
+    return bound

@@ -1,4 +1,4 @@
-"""What the embedded Zof API knows, in SQLite: endpoints and their secrets, API keys, idempotency keys."""
+"""The data of the embedded Zof API, in SQLite: endpoints and their secrets, API keys, idempotency keys."""
 
 from __future__ import annotations
 
@@ -7,26 +7,21 @@ import json
 import secrets
 import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from base64 import b64encode
+from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
-from reconciler.sandbox.zof_records import (
-    ApiKey,
-    CreateAnswer,
-    EndpointChange,
-    EndpointDraft,
-    KeyReused,
-    StoredEndpoint,
-    UrlTaken,
-    new_signing_secret,
-)
+from reconciler.sandbox.zof_requests import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from reconciler.sandbox.behavior import Behavior
+    from reconciler.sandbox.zof_requests import EndpointDraft
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS endpoints (
@@ -56,17 +51,59 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     PRIMARY KEY (organization, key)
 ) STRICT;
 """
-_COLUMNS = "number, id, organization, url, events, secret, created_at"
+_SELECT = "SELECT number, id, organization, url, events, secret, created_at FROM endpoints "
+
+
+class StoredEndpoint(Struct, frozen=True):
+    """An endpoint in the store, with its signing secret."""
+
+    number: int
+    """Its position in the order of creation, across all organizations."""
+    id: str
+    organization: str
+    url: str
+    events: tuple[str, ...]
+    secret: Secret
+    created_at: float
+    """Unix time."""
+
+
+class ApiKey(Struct, frozen=True):
+    """The organization and the permissions of an API key."""
+
+    organization: str
+    permissions: frozenset[str]
+
+
+class CreateAnswer(Struct, frozen=True):
+    """The answer to a creation, or its replay."""
+
+    status: int
+    body: Secret
+    """JSON, which may contain the signing secret."""
+    replayed: bool
+
+
+class EndpointChange(Struct, frozen=True):
+    """One change of an endpoint, for tests that check which endpoints were live at a time."""
+
+    action: Literal["created", "edited", "deleted"]
+    endpoint: StoredEndpoint
+    """As it is after the change; for a deletion, as it was before."""
+    by_console: bool
 
 
 class ZofStore:
-    """The server's memory. Thread-safe; each method is one transaction."""
+    """The server's database. Thread-safe; each method is one transaction."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Open the file `path`, which holds secrets and is made readable for its owner only; None: memory.
+        """Open the database.
+
+        Args:
+            path: the file. It contains secrets, so only its owner gets access to it. None: memory.
 
         Raises:
-            ReconcilerError: the file cannot be opened, or is something else.
+            ReconcilerError: the file cannot be opened, or is not a database of a sandbox.
         """
         self._lock = threading.RLock()
         self._changes: list[EndpointChange] = []
@@ -75,43 +112,42 @@ class ZofStore:
                 path.touch(mode=0o600)
             self._db = sqlite3.connect(path or ":memory:", check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
-            raise ReconcilerError(f"the sandbox's file {path} cannot be opened: {error}") from error
+            raise ReconcilerError(f"cannot open the sandbox's file {path}: {error}") from error
         try:
-            # A crash of this process loses nothing; one of the whole machine may, and a sandbox can bear it.
+            # Without fsync: only a crash of the whole machine loses data, which is acceptable in a sandbox.
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as error:
             self._db.close()
             raise ReconcilerError(
-                f"the sandbox's file {path} is no database of this sandbox: {error}", hint="name another file"
+                f"the file {path} is not a database of a sandbox: {error}", hint="choose another file"
             ) from error
 
     def close(self) -> None:
-        """Close the database; the store is of no use afterwards."""
+        """Close the database. The store cannot be used afterwards."""
         with self._lock:
             self._db.close()
 
     # --- API keys ---------------------------------------------------------------------------------
 
     def add_key(self, key: Secret, organization: str, permissions: Iterable[str]) -> None:
-        """Let `key` act for `organization`. Only the key's hash is kept."""
+        """Add an API key of `organization`. Only its hash is stored."""
         with self._lock, self._db:
             self._db.execute(
                 "INSERT OR REPLACE INTO api_keys VALUES (?, ?, ?)",
-                (_hash(key.reveal().encode()), organization, json.dumps(sorted(permissions))),
+                (_hash(key), organization, json.dumps(sorted(permissions))),
             )
 
     def revoke_key(self, key: Secret) -> None:
-        """Make `key` unknown."""
+        """Remove an API key."""
         with self._lock, self._db:
-            self._db.execute("DELETE FROM api_keys WHERE hash = ?", (_hash(key.reveal().encode()),))
+            self._db.execute("DELETE FROM api_keys WHERE hash = ?", (_hash(key),))
 
     def find_key(self, key: Secret) -> ApiKey | None:
-        """Return what `key` stands for; None for an unknown one."""
+        """Return the organization and the permissions of a key; None for an unknown one."""
         with self._lock:
             row = self._db.execute(
-                "SELECT organization, permissions FROM api_keys WHERE hash = ?",
-                (_hash(key.reveal().encode()),),
+                "SELECT organization, permissions FROM api_keys WHERE hash = ?", (_hash(key),)
             ).fetchone()
         return row and ApiKey(row[0], frozenset(json.loads(row[1])))
 
@@ -127,79 +163,70 @@ class ZofStore:
         now: float,
         request_number: int,
     ) -> CreateAnswer:
-        """Create an endpoint, or give the answer again that the idempotency key had.
+        """Create an endpoint, or replay the answer that its idempotency key had.
 
         Args:
-            organization: whose endpoint it is.
-            draft: what the request asks for.
-            behavior: the knobs that decide about secrets, keys and URLs.
+            organization: the owner of the endpoint.
+            draft: the request.
+            behavior: the settings for secrets, keys and URLs.
             render: makes the answer's JSON, with the signing secret.
             now: Unix time.
             request_number: the request's number in the log.
 
         Raises:
-            KeyReused: the key was used with another body.
-            UrlTaken: the URL is in use and must be unique.
+            Problem: 409; the key was used with another body, or the URL is in use and must be unique.
         """
         with self._lock, self._db:
-            if draft.idempotency_key is not None:
-                known = self._replay(organization, draft, behavior, now)
-                if known is not None:
-                    return known
-            if behavior.unique_urls and self._has_url(organization, draft.url):
-                raise UrlTaken
-            honoured = draft.secret if behavior.honour_client_secret else None
-            endpoint = self._insert(
-                organization, draft.url, draft.events, honoured or new_signing_secret(), now, request_number
-            )
-            self._changes.append(EndpointChange("created", endpoint, by_console=False))
+            known = self._replay(organization, draft, behavior, now)
+            if known is not None:
+                return known
+            if behavior.unique_urls and self._select("organization = ? AND url = ?", organization, draft.url):
+                raise Problem(409, "url_conflict", "Another endpoint has this URL.", param="url")
+            secret = (draft.secret if behavior.honour_client_secret else None) or _new_signing_secret()
+            endpoint = self._insert(organization, draft.url, draft.events, secret, now, request_number)
             answer = CreateAnswer(201, render(endpoint), replayed=False)
             if draft.idempotency_key is not None:
                 self._remember(organization, draft.idempotency_key, draft.body_hash, answer, now)
             return answer
 
     def remember_error(self, organization: str, key: str, status: int, body: str, now: float) -> None:
-        """Answer `key` with this error from now on, whatever the request was before."""
+        """Answer every request with the idempotency key `key` with this error from now on."""
         with self._lock, self._db:
             self._remember(organization, key, None, CreateAnswer(status, Secret(body), replayed=False), now)
 
     def page(
         self, organization: str, *, after: int, size: int, created_until: float, created_before_request: int
     ) -> tuple[tuple[StoredEndpoint, ...], bool]:
-        """Return the next endpoints in the order of creation, and whether there are more.
+        """Return a page of endpoints in the order of creation, and whether there are more.
 
         Args:
-            organization: whose endpoints.
-            after: the number of the last endpoint of the page before.
-            size: the most that one page holds.
-            created_until: younger ones (Unix time) are left out.
-            created_before_request: so are those of this request (its number in the log) and later ones.
+            organization: the owner of the endpoints.
+            after: the number of the last endpoint on the previous page.
+            size: the most endpoints on a page.
+            created_until: endpoints created later (Unix time) are omitted.
+            created_before_request: endpoints created by this request (its number) or later are omitted.
         """
         with self._lock:
-            rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM endpoints WHERE organization = ? AND number > ? AND created_at <= ?"  # noqa: S608 (a constant)
-                " AND created_in < ? ORDER BY number LIMIT ?",
-                (organization, after, created_until, created_before_request, size + 1),
-            ).fetchall()
-        return tuple(StoredEndpoint.from_row(row) for row in rows[:size]), len(rows) > size
+            found = self._select(
+                "organization = ? AND number > ? AND created_at <= ? AND created_in < ?"
+                " ORDER BY number LIMIT ?",
+                *(organization, after, created_until, created_before_request, size + 1),
+            )
+        return found[:size], len(found) > size
 
     def find(self, endpoint_id: str, organization: str | None = None) -> StoredEndpoint | None:
-        """Return one endpoint, of any organization if none is given; None where there is none."""
+        """Return one endpoint, of any organization if none is given; None if it does not exist."""
         with self._lock:
-            row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM endpoints WHERE id = ?1 AND ?2 IN (organization, '*')",  # noqa: S608 (a constant)
-                (endpoint_id, organization or "*"),
-            ).fetchone()
-        return row and StoredEndpoint.from_row(row)
+            found = self._select("id = ?1 AND ?2 IN (organization, '*')", endpoint_id, organization or "*")
+        return found[0] if found else None
 
     def all(self) -> tuple[StoredEndpoint, ...]:
         """Return every endpoint of every organization, in the order of creation."""
         with self._lock:
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY number").fetchall()  # noqa: S608 (a constant)
-        return tuple(StoredEndpoint.from_row(row) for row in rows)
+            return self._select("true ORDER BY number")
 
     def delete(self, endpoint_id: str, organization: str | None = None, *, by_console: bool = False) -> bool:
-        """Delete an endpoint; return whether there was one."""
+        """Delete an endpoint; return whether it existed."""
         with self._lock, self._db:
             endpoint = self.find(endpoint_id, organization)
             if endpoint is None:
@@ -208,21 +235,19 @@ class ZofStore:
             self._changes.append(EndpointChange("deleted", endpoint, by_console=by_console))
             return True
 
-    # --- what only the console does ---------------------------------------------------------------
-
     def insert(
         self, organization: str, url: str, events: Iterable[str], *, secret: Secret | None, now: float
     ) -> StoredEndpoint:
-        """Create an endpoint by hand; nothing is checked."""
+        """Create an endpoint as the console does, without checks."""
         with self._lock, self._db:
-            endpoint = self._insert(organization, url, tuple(events), secret or new_signing_secret(), now, 0)
-            self._changes.append(EndpointChange("created", endpoint, by_console=True))
-            return endpoint
+            return self._insert(
+                organization, url, tuple(events), secret or _new_signing_secret(), now, by_console=True
+            )
 
     def edit(
         self, endpoint_id: str, *, url: str | None, events: Iterable[str] | None
     ) -> StoredEndpoint | None:
-        """Change an endpoint by hand, which the API cannot do; None where there is no such endpoint."""
+        """Change an endpoint as the console does; return None if it does not exist."""
         with self._lock, self._db:
             self._db.execute(
                 "UPDATE endpoints SET url = coalesce(?, url), events = coalesce(?, events) WHERE id = ?",
@@ -234,17 +259,28 @@ class ZofStore:
             return endpoint
 
     def last_request(self) -> int:
-        """Return the number of the newest request that created something: the log goes on from there."""
+        """Return the number of the newest request that created an endpoint; a new log continues there."""
         with self._lock:
             (number,) = self._db.execute("SELECT coalesce(max(created_in), 0) FROM endpoints").fetchone()
         return int(number)
 
     def changes(self) -> tuple[EndpointChange, ...]:
-        """Return what happened to the endpoints since the store was opened, oldest first."""
+        """Return the changes of endpoints since the store was opened, oldest first."""
         with self._lock:
             return tuple(self._changes)
 
     # --- inside a transaction ---------------------------------------------------------------------
+
+    def _select(self, condition: str, *values: object) -> tuple[StoredEndpoint, ...]:
+        return tuple(
+            StoredEndpoint(
+                number, endpoint_id, owner, url, tuple(json.loads(events)), Secret(secret), created_at
+            )
+            for number, endpoint_id, owner, url, events, secret, created_at in self._db.execute(
+                f"{_SELECT} WHERE {condition}",
+                values,
+            )
+        )
 
     def _replay(
         self, organization: str, draft: EndpointDraft, behavior: Behavior, now: float
@@ -258,14 +294,10 @@ class ZofStore:
             return None
         body_hash, status, answer = row
         if body_hash not in {None, draft.body_hash} and behavior.key_mismatch == "refuse":
-            raise KeyReused
+            raise Problem(
+                409, "idempotency_key_reuse", "This key belongs to another request.", param="Idempotency-Key"
+            )
         return CreateAnswer(status, Secret(answer), replayed=True)
-
-    def _has_url(self, organization: str, url: str) -> bool:
-        found = self._db.execute(
-            "SELECT 1 FROM endpoints WHERE organization = ? AND url = ?", (organization, url)
-        ).fetchone()
-        return found is not None
 
     def _insert(
         self,
@@ -274,7 +306,9 @@ class ZofStore:
         events: tuple[str, ...],
         secret: Secret,
         now: float,
-        request_number: int,
+        request_number: int = 0,
+        *,
+        by_console: bool = False,
     ) -> StoredEndpoint:
         endpoint_id = "we_" + secrets.token_hex(12)
         number = self._db.execute(
@@ -282,8 +316,10 @@ class ZofStore:
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (endpoint_id, organization, url, json.dumps(events), secret.reveal(), now, request_number),
         ).lastrowid
-        assert number is not None  # noqa: S101 (an INSERT always has one)
-        return StoredEndpoint(number, endpoint_id, organization, url, events, secret, now)
+        assert number is not None  # noqa: S101 (an INSERT always sets it)
+        endpoint = StoredEndpoint(number, endpoint_id, organization, url, events, secret, now)
+        self._changes.append(EndpointChange("created", endpoint, by_console=by_console))
+        return endpoint
 
     def _remember(
         self, organization: str, key: str, body_hash: str | None, answer: CreateAnswer, now: float
@@ -294,5 +330,9 @@ class ZofStore:
         )
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
+def _new_signing_secret() -> Secret:
+    return Secret("whsec_" + b64encode(secrets.token_bytes(32)).decode())
+
+
+def _hash(key: Secret) -> str:
+    return hashlib.sha256(key.reveal().encode()).hexdigest()

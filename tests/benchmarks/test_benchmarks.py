@@ -13,7 +13,7 @@ from benchmarks.report.document import BEGIN, END, renew
 from benchmarks.report.plot import draw
 from benchmarks.report.table import describe, render_table
 from benchmarks.rows import Limit, Quantity, Row, exact, ratio
-from reconciler.sandbox.zof_state import LoggedRequest
+from reconciler.sandbox.zof_gateway import LoggedRequest
 
 SVG = "{http://www.w3.org/2000/svg}"
 

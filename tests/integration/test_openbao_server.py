@@ -90,7 +90,7 @@ def test_data_outlives_a_server_with_a_directory(tmp_path: Path) -> None:
         keys.unlink()
         if content is not None:
             keys.write_text(content)
-        with pytest.raises(ReconcilerError, match="does not hold the key") as refused:
+        with pytest.raises(ReconcilerError, match="does not contain the unseal key") as refused:
             OpenBaoServer(data_dir=data).start()
         assert str(keys) in refused.value.message
         assert "canary" not in refused.value.message

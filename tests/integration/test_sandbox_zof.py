@@ -20,7 +20,7 @@ from reconciler.model import Secret
 from reconciler.receiver.signature import sign
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import Fault, FaultKind, FaultRule
-from reconciler.sandbox.receiver_server import Outcome, Receiver
+from reconciler.sandbox.receiver_server import DeliveryOutcome, ReceiverServer
 from reconciler.sandbox.zof_server import ZofServer
 from tests.fixtures.zof import UNLIMITED
 
@@ -523,12 +523,12 @@ def test_a_senseless_knob_is_refused(knob: str, value: Any) -> None:
 
 def test_a_test_delivery_is_really_sent(api: httpx.Client, zof: ZofServer) -> None:
     """The receiver gets a signed event at the endpoint's own path, and the answer tells what it said."""
-    with Receiver(lambda _url: list(zof.signing_secrets().values())) as receiver:
+    with ReceiverServer(lambda _url: list(zof.signing_secrets().values())) as receiver:
         endpoint = create(api, url=f"{receiver.url}/hooks/a?b=%20c").json()
         answer = api.post(f"/webhooks/{endpoint['id']}/test")
         assert answer.json() == {"delivered": True, "status_code": 204}
         (received,) = receiver.wait_for(1)
-    assert (received.outcome, received.url) == (Outcome.VERIFIED, f"{receiver.url}/hooks/a?b=%20c")
+    assert (received.outcome, received.url) == (DeliveryOutcome.VERIFIED, f"{receiver.url}/hooks/a?b=%20c")
     assert received.event_type == DRAFT["events"][0]
     assert (received.event_id or "").startswith("evt_")
 
@@ -536,7 +536,7 @@ def test_a_test_delivery_is_really_sent(api: httpx.Client, zof: ZofServer) -> No
 @pytest.mark.parametrize("by_host", [True, False])
 def test_deliveries_can_be_sent_elsewhere(api: httpx.Client, zof: ZofServer, by_host: bool) -> None:
     """Deliveries to a public host reach the receiver that stands in for it, with the original URL told."""
-    with Receiver(lambda _url: list(zof.signing_secrets().values())) as receiver:
+    with ReceiverServer(lambda _url: list(zof.signing_secrets().values())) as receiver:
         zof.behavior = replace(
             zof.behavior, deliver_to={"hooks.example.com": receiver.url} if by_host else receiver.url
         )
@@ -547,11 +547,11 @@ def test_deliveries_can_be_sent_elsewhere(api: httpx.Client, zof: ZofServer, by_
 
 def test_a_wrong_secret_fails_the_delivery(api: httpx.Client, zof: ZofServer) -> None:
     """A receiver that knows another secret answers 401, and the API says that it was not delivered."""
-    with Receiver(lambda _url: [Secret("whsec_another")]) as receiver:
+    with ReceiverServer(lambda _url: [Secret("whsec_another")]) as receiver:
         endpoint_id = create(api, url=receiver.url).json()["id"]
         told = api.post(f"/webhooks/{endpoint_id}/test").json()
         assert (told["delivered"], told["status_code"]) == (False, 401)
-        assert [received.outcome for received in receiver.received] == [Outcome.REJECTED]
+        assert [received.outcome for received in receiver.received] == [DeliveryOutcome.REJECTED]
 
 
 def test_public_hosts_are_left_alone(api: httpx.Client, zof: ZofServer) -> None:
@@ -641,11 +641,11 @@ def announce(url: str, length: str) -> int:
 def test_a_repeated_event_is_known() -> None:
     """The same event delivered twice is verified once and a duplicate afterwards, for each endpoint."""
     body = b'{"id": "evt_1", "type": "run.failed"}'
-    with Receiver(lambda _url: [Secret("whsec_a"), Secret("whsec_b")]) as receiver:
+    with ReceiverServer(lambda _url: [Secret("whsec_a"), Secret("whsec_b")]) as receiver:
         statuses = [deliver(f"{receiver.url}/{path}", body, sign(body, "whsec_b")) for path in "aab"]
         outcomes = [received.outcome for received in receiver.received]
     assert statuses == [204, 204, 204]
-    assert outcomes == [Outcome.VERIFIED, Outcome.DUPLICATE, Outcome.VERIFIED]
+    assert outcomes == [DeliveryOutcome.VERIFIED, DeliveryOutcome.DUPLICATE, DeliveryOutcome.VERIFIED]
 
 
 def test_the_receiver_survives_anything() -> None:
@@ -656,7 +656,7 @@ def test_the_receiver_survives_anything() -> None:
             raise ReconcilerError("Vault is sealed")
         return [Secret("whsec_a")]
 
-    with Receiver(secrets_for) as receiver:
+    with ReceiverServer(secrets_for) as receiver:
         signed = b"[1]"
         assert deliver(receiver.url, b"{}") == 401
         assert deliver(receiver.url, b"{}", "\u00e9") == 401
@@ -667,11 +667,11 @@ def test_the_receiver_survives_anything() -> None:
         assert announce(receiver.url, "-1") == 411
         outcomes = [received.outcome for received in receiver.received]
     assert outcomes == [
-        Outcome.REJECTED,
-        Outcome.REJECTED,
-        Outcome.UNREADABLE,
-        Outcome.UNREADABLE,
-        Outcome.UNAVAILABLE,
+        DeliveryOutcome.REJECTED,
+        DeliveryOutcome.REJECTED,
+        DeliveryOutcome.UNREADABLE,
+        DeliveryOutcome.UNREADABLE,
+        DeliveryOutcome.UNAVAILABLE,
     ]
 
 
@@ -963,7 +963,7 @@ def test_only_loopback_is_served(host: str) -> None:
     with pytest.raises(UsageError, match="this machine only"):
         ZofServer(host=host)
     with pytest.raises(UsageError, match="this machine only"):
-        Receiver(lambda _url: [], host=host)
+        ReceiverServer(lambda _url: [], host=host)
 
 
 def test_a_taken_port_is_said(zof: ZofServer) -> None:
@@ -972,7 +972,7 @@ def test_a_taken_port_is_said(zof: ZofServer) -> None:
     with pytest.raises(ReconcilerError, match=str(port)):
         ZofServer(port=port)
     with pytest.raises(ReconcilerError, match=str(port)):
-        Receiver(lambda _url: [], port=port)
+        ReceiverServer(lambda _url: [], port=port)
 
 
 def test_a_stopped_server_leaves_nothing_behind() -> None:

@@ -1,4 +1,4 @@
-"""One fault at a time on the fakes: what is recorded, what is told, and that later runs converge."""
+"""`apply` on the fakes with one fault at a time: it records and reports it, and later runs converge."""
 
 from __future__ import annotations
 
