@@ -18,7 +18,8 @@ from reconciler.config.settings import (
     VaultSettings,
     default_prefix,
 )
-from reconciler.credentials.redaction import looks_secret, shown
+from reconciler.credentials.detector import looks_secret
+from reconciler.credentials.redaction import shown
 from reconciler.errors import InvalidInput
 from reconciler.manifest.files import Unreadable, display_path, read_file
 from reconciler.manifest.lint import rules

@@ -1,18 +1,23 @@
-"""Secrets that were pasted into a text: what certainly is one, and what looks like one.
+"""Find credentials in texts and URLs, by shape, by name and by randomness.
 
-Known shapes come from the vendors' own descriptions of their tokens. The guess is careful: digests, commits,
-UUIDs, dates and ordinary names are normal in manifests, so only a run that no person would write counts.
+`known_secret` and `likely_secret` decide what a rule reports: they must not be wrong about digests, commits,
+UUIDs, dates and ordinary names, which are normal in manifests. `looks_secret` decides what may be shown: when
+in doubt, nothing. It hides everything that the other two report.
 
-Every pattern takes time in proportion to the text: a run of word characters is tried once, at its beginning.
-They are kept as texts, which `re` compiles when it first needs them: that takes 4 ms, and few runs do.
+Every pattern takes time in proportion to the text. Those for reports are kept as texts, which `re` compiles
+when it first needs them: that takes 4 ms, and few runs do.
 """
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from reconciler.patterns import matcher
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SHAPES: tuple[tuple[str, str], ...] = (
     (r"whsec_[A-Za-z0-9+/_-]{16,}", "a webhook's signing secret"),
@@ -46,7 +51,7 @@ _SHAPES: tuple[tuple[str, str], ...] = (
 _PRIVATE_KEY = r"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY"
 _KNOWN = rf"(?<![A-Za-z0-9_-])(?:{'|'.join(f'({pattern})' for pattern, _ in _SHAPES)})|({_PRIVATE_KEY})"
 _KINDS = (*(kind for _, kind in _SHAPES), "a private key")
-# A user name and a password before a host; a placeholder in brackets or with a dollar sign is none.
+# A user name and a password before a host; not a placeholder in brackets or with a dollar sign.
 _PASSWORD = r"://[^\s/?#@:<{$*]{0,100}:[^\s/?#@<{$*]{3,100}@"
 _URL = r"(?i)https?://[^\s\"'<>]+"
 # A parameter that is named for a secret, with a value that is not just a word.
@@ -58,7 +63,7 @@ _PARAMETER = (
 _CAPABILITY = (
     r"(?i)https://(?:hooks\.slack\.com/(?:services|workflows)/T|discord(?:app)?\.com/api/webhooks/[0-9])"
 )
-# `password: x` and `token=x`, where x is no plain word, no name with hyphens, no path and no reference.
+# `password: x` and `token=x`, where x is not a plain word, a name with hyphens, a path or a reference.
 _NAMES = (
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|(?:access|private|signing|client)[_-]?key"
     r"|authorization|credentials?)"
@@ -81,14 +86,35 @@ _LEAST_DIFFERENT = 0.62
 _ALPHABET = 32
 """Of twenty random letters and digits 17 are different, of 32 there are 25; words repeat their letters."""
 
-# For the fast search, what each secret has and few manifests do: sixteen letters and digits in a row, forty
-# with the signs of base64, what may hide it in an escape or stands before a host, or a known beginning.
+# The fast search looks for what each secret has and few manifests do: sixteen letters and digits in a row,
+# forty with the signs of base64, what may hide it in an escape or precede a host, or a known beginning.
 _TRACE = (
     r"[A-Za-z0-9]{16}|[A-Za-z0-9+/]{40}|[=@\\]|PRIVATE KEY|(?:whsec|zof|github_pat|dckr_pat|glsa|glc)_"
     r"|hv[sbr]\.|gl(?:p|rt-|dt-)|xox|xapp-|AIza|SG\.|:AA|eyJ|sk-|pypi-|(?i:slack\.com/|/webhooks/)"
 )
 _NAME_PART = "passw|passphrase|pwd|secret|token|key|authorization|credential"
 """A part of each of `_NAMES`, in small letters."""
+
+# What may be shown: the patterns are looser, and bounded, because a file may have 8 MiB of anything.
+_SENSITIVE = (
+    r"secret|token|passw|passphrase|pwd|(?:api|access|private|signing|client).?key|key.?env"
+    r"|credential|authoriz|bearer"
+)
+_SENSITIVE_KEY = re.compile(_SENSITIVE, re.IGNORECASE)
+_ASSIGNMENT = re.compile(rf"(?:{_SENSITIVE})[\w.-]{{0,40}}[\"']?\s{{0,9}}[:=]", re.IGNORECASE)
+_ANY_PARAMETER = re.compile(
+    rf"[?&;][\w.%-]{{0,40}}?(?:{_SENSITIVE}|key|sig|auth|code)[\w.%-]{{0,40}}=", re.IGNORECASE
+)
+# The settings of the signing secret that our own format has: times, not secrets.
+_HARMLESS = frozenset({("secret", "createdAfter"), ("secret", "overlap")})
+_ANY_SHAPE = re.compile(
+    r"whsec_|eyJ[\w-]{10}|AKIA[0-9A-Z]{12}|PRIVATE KEY|://[^/@\n]*@|:[^\s:@]*@"
+    r"|\b(?:hv[sbr]\.|s\.[A-Za-z0-9]{20}|gh[opsu]_|github_pat_|xox[abp]-|[sr]k_|zof_)"
+)
+_ANY_RUN = re.compile(_RUN)
+_PART = re.compile(r"[A-Za-z0-9+/_=-]{12,}")
+"""What may be the rest of a secret in a file that ends in the middle of it."""
+_HEX = re.compile(r"[0-9a-fA-F]{32,}")
 
 
 def may_hold_secret(data: bytes) -> bool:
@@ -102,35 +128,35 @@ def may_hold_secret(data: bytes) -> bool:
     return matcher(_NAME_PART)(text.lower()) and re.search(_NAMED, text) is not None
 
 
-def known_secret(text: str, *, target: bool = False) -> str | None:
+def known_secret(text: str, *, endpoint: bool = False) -> str | None:
     """Return what kind of secret `text` certainly holds, or None.
 
     Args:
         text: a value, a key or a line.
-        target: whether it is the URL of an endpoint, for which another rule forbids user names.
+        endpoint: whether it is the URL of an endpoint, for which another rule forbids user names.
     """
     if found := re.search(_KNOWN, text):
         return _KINDS[(found.lastindex or 1) - 1]
-    return "a password in a URL" if not target and re.search(_PASSWORD, text) else None
+    return "a password in a URL" if not endpoint and re.search(_PASSWORD, text) else None
 
 
-def likely_secret(text: str, *, target: bool = False) -> str | None:
+def likely_secret(text: str, *, endpoint: bool = False) -> str | None:
     """Return what in `text` looks like a secret, or None.
 
     Args:
         text: a value or a key.
-        target: whether it is the URL of an endpoint. In other URLs, such as those of documents, a path with
-            an id that nobody can guess is normal.
+        endpoint: whether it is the URL of an endpoint, where a random path is a token. In other URLs, such
+            as those of documents, a path with a random id is normal.
     """
     if re.search(_CAPABILITY, text):
-        return "an address that lets whoever knows it post messages"
+        return "an address that allows anybody who knows it to post messages"
     if re.search(_PARAMETER, text):
         return "a secret in a parameter of a URL"
     if re.search(_NAMED, text):
         return "a secret, going by its name"
     if any(map(_has_both_cases, re.findall(_FORTY, text))):
         return "a secret access key"
-    rest = text if target else re.sub(_URL, " ", text)
+    rest = text if endpoint else re.sub(_URL, " ", text)
     if any(_is_random(piece) for run in re.findall(_RUN, rest) for piece in re.findall(_PIECE, run)):
         return "a random text, as keys and tokens are"
     return None
@@ -156,3 +182,46 @@ def _is_random(piece: str) -> bool:
     # A capital and the small letters after it are one word.
     changes = sum(one != other and (one, other) != ("A", "a") for one, other in pairwise(kinds))
     return changes >= _LEAST_CHANGES * (len(kinds) - 1)
+
+
+def can_hold_secret(key: str, below: str | int | None) -> bool:
+    """Return whether the value under `key`, at its own key or index `below`, can be a secret."""
+    return _SENSITIVE_KEY.search(key) is not None and (key, below) not in _HARMLESS
+
+
+def is_sensitive(path: Sequence[str | int]) -> bool:
+    """Return whether the value at `path` can hold a secret, judged by the keys on the way."""
+    return any(isinstance(key, str) and can_hold_secret(key, below) for key, below in pairwise((*path, None)))
+
+
+def looks_secret(text: str) -> bool:
+    """Return whether `text` contains something like a key, a token, a digest or a password in a URL."""
+    if _ANY_SHAPE.search(text) or _HEX.search(text) or _ANY_PARAMETER.search(text):
+        return True
+    if any(map(_mixes_kinds, _ANY_RUN.findall(text))):
+        return True
+    return known_secret(text) is not None or likely_secret(text, endpoint=True) is not None
+
+
+def value_looks_secret(value: str) -> bool:
+    """Return whether a scalar's text looks like a secret, or assigns a value to the name of one."""
+    return looks_secret(value) or _ASSIGNMENT.search(value) is not None
+
+
+def names_any_secret(text: str) -> bool:
+    """Return whether a text, such as a comment, has the name of a secret anywhere."""
+    return _SENSITIVE_KEY.search(text) is not None
+
+
+def mentions_secrets(text: str) -> bool:
+    """Return whether a text that could not be parsed has the name or a part of a secret anywhere."""
+    return names_any_secret(text) or any(map(_mixes_kinds, _PART.findall(text)))
+
+
+def _mixes_kinds(run: str) -> bool:
+    """Return whether a run mixes digits and both cases, as base64 does and words do not."""
+    return (
+        any("0" <= char <= "9" for char in run)
+        and any("a" <= char <= "z" for char in run)
+        and any("A" <= char <= "Z" for char in run)
+    )

@@ -1,81 +1,48 @@
-"""What of a file may be shown: never a value that is, or looks like, a secret.
+"""Mask credentials in everything that is shown: values, keys, source lines, URLs and servers' texts.
 
-Diagnostics quote values and source lines. A secret pasted into the wrong place must not reach a
-terminal or a CI log that way, so each quotation asks here first. When in doubt, nothing is shown.
+Diagnostics quote values and source lines. A secret that was pasted into the wrong place must not reach a
+terminal or a CI log that way, so each quotation asks here first.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from reconciler.credentials.detector import known_secret, likely_secret
+from reconciler.credentials.detector import (
+    is_sensitive,
+    looks_secret,
+    names_any_secret,
+    value_looks_secret,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-_SENSITIVE = r"secret|token|passw|pwd|api.?key|key.?env|private.?key|credential|authoriz|bearer"
-_SENSITIVE_KEY = re.compile(_SENSITIVE, re.IGNORECASE)
-# `password: x` or `token=x` within a text. Bounded, as all patterns here: a file may have 8 MiB of anything.
-_ASSIGNMENT = re.compile(rf"(?:{_SENSITIVE})[\w.-]{{0,40}}[\"']?\s{{0,9}}[:=]", re.IGNORECASE)
-_PARAMETER = re.compile(
-    rf"[?&;][\w.%-]{{0,40}}?(?:{_SENSITIVE}|key|sig|auth|code)[\w.%-]{{0,40}}=", re.IGNORECASE
-)
-# The settings of the signing secret that our own format has: times, not secrets.
-_HARMLESS = frozenset({("secret", "createdAfter"), ("secret", "overlap")})
-_KNOWN_SECRET = re.compile(
-    r"whsec_|eyJ[\w-]{10}|AKIA[0-9A-Z]{12}|PRIVATE KEY|://[^/@\n]*@|:[^\s:@]*@"
-    r"|\b(?:hv[sbr]\.|s\.[A-Za-z0-9]{20}|gh[opsu]_|github_pat_|xox[abp]-|[sr]k_|zof_)"
-)
-_RUN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
-_PART = re.compile(r"[A-Za-z0-9+/_=-]{12,}")
-"""What may be the rest of a secret, where a file breaks off in the middle of it."""
-_HEX = re.compile(r"[0-9a-fA-F]{32,}")
+    from reconciler.model import Secret
+
+MASK = "***"
 _LONGEST_SHOWN = 120
 _LONGEST_LINE = 400
-
-
-def is_sensitive(path: Sequence[str | int]) -> bool:
-    """Return whether the value at `path` can hold a secret, judged by the keys on the way."""
-    return any(isinstance(key, str) and can_hold_secret(key, below) for key, below in pairwise((*path, None)))
-
-
-def can_hold_secret(key: str, below: str | int | None) -> bool:
-    """Return whether what stands under `key`, at its own key or index `below`, can be a secret."""
-    return _SENSITIVE_KEY.search(key) is not None and (key, below) not in _HARMLESS
-
-
-def looks_secret(text: str) -> bool:
-    """Return whether `text` contains something made like a key, token, digest or password in a URL."""
-    if _KNOWN_SECRET.search(text) or _HEX.search(text) or _PARAMETER.search(text):
-        return True
-    if any(_is_random(run) for run in _RUN.findall(text)):
-        return True
-    # What the rules report is never shown.
-    return known_secret(text) is not None or likely_secret(text, target=True) is not None
-
-
-def value_looks_secret(value: str) -> bool:
-    """Return whether a scalar's text is made like a secret, or names one and says it."""
-    return looks_secret(value) or _ASSIGNMENT.search(value) is not None
-
-
-def _is_random(run: str) -> bool:
-    """Return whether a long run mixes digits and both cases, as base64 does and words do not."""
-    return (
-        any("0" <= char <= "9" for char in run)
-        and any("a" <= char <= "z" for char in run)
-        and any("A" <= char <= "Z" for char in run)
-    )
+_ORIGIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
+_PARAMETER_VALUE = re.compile(r"=[^&;#]*")
+_PART = re.compile(r"[^/?#&;=]+")
+_IDENTIFIER = re.compile(
+    r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+)
+"""A long run of letters and digits, or a UUID: an identifier that nobody is meant to guess."""
+_COMMON = 8
+"""A run of this many characters that a text has in common with a secret is masked."""
 
 
 def shown(value: Any, path: Sequence[str | int] = ()) -> str | None:
-    """Return `value` as a message may quote it, or None where it must stay unsaid.
+    """Return `value` as a message may quote it, or None where it must not be quoted.
 
     Args:
         value: a scalar of a document.
-        path: where it stands.
+        path: where it is in the document.
     """
     text = value if isinstance(value, str) else "null" if value is None else str(value).lower()
     if len(text) > _LONGEST_SHOWN or is_sensitive(path) or value_looks_secret(text):
@@ -96,7 +63,7 @@ def shown_path(path: Sequence[str | int]) -> str:
 
 def key_text(key: str) -> str:
     """Return a key as a message may quote it, without quotation marks."""
-    return "***" if len(key) > _LONGEST_SHOWN or looks_secret(key) else printable(key)
+    return MASK if len(key) > _LONGEST_SHOWN or looks_secret(key) else printable(key)
 
 
 def printable(text: str) -> str:
@@ -109,19 +76,60 @@ def printable(text: str) -> str:
 def showable_line(line: str) -> str | None:
     """Return a source line, or None where it must not be shown or is too long to be of use.
 
-    The loader knows nothing of comments, so one that as much as names a secret hides its line.
+    The parser does not see comments, so a comment that only names a secret hides its line.
     """
-    # A null character is no text: in UTF-16 it stands between the letters of whatever must not be shown.
+    # A null character means UTF-16, where it separates the letters of a secret.
     if (
         "\0" in line
         or len(line) > _LONGEST_LINE
         or looks_secret(line)
-        or _SENSITIVE_KEY.search(line.partition("#")[2])
+        or names_any_secret(line.partition("#")[2])
     ):
         return None
     return line
 
 
-def mentions_secrets(text: str) -> bool:
-    """Return whether a text that could not be parsed has the name or a part of a secret anywhere."""
-    return _SENSITIVE_KEY.search(text) is not None or any(map(_is_random, _PART.findall(text)))
+def mask_url(url: str) -> str:
+    """Return `url` with a mask for user names and passwords, query values, and parts that look like tokens.
+
+    This is for URLs that nobody reviewed, such as those of unmanaged endpoints. A manifest's URL is in git,
+    and the rules keep secrets out of it.
+    """
+    found = _ORIGIN.match(url)
+    origin = found[0] if found else ""
+    path, mark, query = url[len(origin) :].partition("?")
+    if "@" in origin:
+        origin = f"{origin.partition('//')[0]}//{MASK}@{origin.rpartition('@')[2]}"
+    return origin + _PART.sub(_mask_part, path + mark + _PARAMETER_VALUE.sub(f"={MASK}", query))
+
+
+def _mask_part(part: re.Match[str]) -> str:
+    is_token = _IDENTIFIER.search(part[0]) or looks_secret(part[0])
+    return MASK if is_token else part[0]
+
+
+def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
+    """Return `text` with a mask for every run of eight characters that it shares with one of `secrets`.
+
+    A secret is found as it is, in JSON and in a URL: servers quote what they were sent, and cut it anywhere.
+    """
+    spellings = {
+        spelling
+        for secret in secrets
+        if (raw := secret.reveal())
+        for spelling in (raw, quote(raw, safe="", errors="replace"), json.dumps(raw)[1:-1])
+    }
+    hidden = [False] * len(text)
+    for spelling in spellings:
+        size = min(_COMMON, len(spelling))
+        runs = {spelling[i : i + size] for i in range(len(spelling) - size + 1)}
+        for start in range(len(text) - size + 1):
+            if text[start : start + size] in runs:
+                hidden[start : start + size] = [True] * size
+    parts: list[str] = []
+    for char, is_hidden in zip(text, hidden, strict=True):
+        if not is_hidden:
+            parts.append(char)
+        elif not parts or parts[-1] != MASK:
+            parts.append(MASK)
+    return "".join(parts)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 from msgspec import Struct
 
-from reconciler.credentials.redaction import looks_secret
+from reconciler.credentials.detector import looks_secret
 from reconciler.errors import InvalidInput
 from reconciler.schemas import SchemaName, schema_text
 

@@ -6,7 +6,8 @@ from bisect import bisect_left
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from reconciler.credentials.redaction import is_sensitive, mentions_secrets, showable_line
+from reconciler.credentials.detector import is_sensitive, mentions_secrets
+from reconciler.credentials.redaction import showable_line
 from reconciler.diagnostics import Diagnostic, Extent, Related
 from reconciler.manifest.yaml.problem import source_lines
 from reconciler.model import Location

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from msgspec import Struct
 
-from reconciler.credentials.detector import known_secret, likely_secret
-from reconciler.credentials.redaction import looks_secret, printable
+from reconciler.credentials.detector import known_secret, likely_secret, looks_secret
+from reconciler.credentials.redaction import printable
 from reconciler.manifest.lint import rules
 from reconciler.manifest.lint.endpoint_url import check_endpoint_url
 from reconciler.manifest.schema import packaged_schema
@@ -96,10 +96,10 @@ def _problems(manifest: dict[str, Any]) -> Iterator[str]:
         yield "`reconciler validate` refuses it: it holds half a surrogate pair, which is no text."
         return
     found: list[tuple[Rule, str]] = [(rule, message) for rule, message, _ in check_endpoint_url(url)]
-    if known := known_secret(url, target=True):
+    if known := known_secret(url, endpoint=True):
         message = f"`spec.url` holds what has the form of {known}; give the receiver an address without it"
         found.append((rules.KNOWN_SECRET, message))
-    elif likely := likely_secret(url, target=True):
+    elif likely := likely_secret(url, endpoint=True):
         message = f"`spec.url` holds what looks like {likely}"
         silence = "if it is none, end the line of the URL with `# reconciler: ignore[WH031] why`"
         found.append((rules.LIKELY_SECRET, f"{message}; {silence}"))

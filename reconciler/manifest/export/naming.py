@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconciler.credentials.redaction import looks_secret
+from reconciler.credentials.detector import looks_secret
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:

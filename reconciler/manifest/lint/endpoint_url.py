@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import idna
 
-from reconciler.credentials.redaction import looks_secret, shown
+from reconciler.credentials.detector import looks_secret
+from reconciler.credentials.redaction import shown
 from reconciler.manifest.export.words import foreign
 from reconciler.manifest.lint import rules
 from reconciler.urls import normalize_url

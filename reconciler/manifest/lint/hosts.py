@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import idna
 
-from reconciler.credentials.redaction import looks_secret, printable
+from reconciler.credentials.detector import looks_secret
+from reconciler.credentials.redaction import printable
 from reconciler.patterns import matcher
 from reconciler.urls import normalize_url
 

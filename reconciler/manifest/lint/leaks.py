@@ -46,8 +46,8 @@ class Leaks:
                 self._seen.update(document.lines(path, key=is_key))
             if is_target and known:
                 # A password before the host has a rule of its own.
-                known = known_secret(text, target=True)
-                likely = None if known else likely_secret(text, target=True)
+                known = known_secret(text, endpoint=True)
+                likely = None if known else likely_secret(text, endpoint=True)
             where = "a key of " + shown_path(path[:-1]) if is_key else shown_path(path)
             if known:
                 message = f"{where} holds what has the form of {known}"
@@ -75,7 +75,7 @@ class Leaks:
 
 def _likely(path: _Path, text: str, *, is_key: bool) -> str | None:
     """Return what the text at `path` looks like; a value is judged by the name of its key, too."""
-    if likely := likely_secret(text, target=path == _URL and not is_key):
+    if likely := likely_secret(text, endpoint=path == _URL and not is_key):
         return likely
     name = next((step for step in reversed(path) if isinstance(step, str)), "")
     return likely_secret(f"{name}: {text}") if not is_key and names_secret(name) else None

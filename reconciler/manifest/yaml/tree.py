@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from reconciler.credentials.redaction import can_hold_secret, value_looks_secret
+from reconciler.credentials.detector import can_hold_secret, value_looks_secret
 from reconciler.manifest.yaml.composer import compose, span_of
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from reconciler.credentials.redaction import mask_url
 from reconciler.plan.unmanaged import is_new
-from reconciler.report.format.outside_url import without_credentials
 from reconciler.report.format.style import age, count
 from reconciler.report.receivers import Trouble
 
@@ -110,7 +110,7 @@ def risks_of(
 def _of_appearance(line: StatusLine, now: datetime) -> Iterator[Risk]:
     endpoint = line.endpoint
     if endpoint is not None and endpoint.created is not None and is_new(endpoint, now):
-        shown = without_credentials(endpoint.url)
+        shown = mask_url(endpoint.url)
         yield Risk(Kind.APPEARED, f"made {age(endpoint.created, now)} ago, {shown}")
 
 

@@ -8,8 +8,8 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.credentials.redaction import mask_url
 from reconciler.report.format.escape import visible
-from reconciler.report.format.outside_url import without_credentials
 from reconciler.report.format.style import age
 from reconciler.report.pages.links import commit_url, is_link, key_of, source_url
 from reconciler.texts import to_timestamp
@@ -63,7 +63,7 @@ def environment() -> Environment:
         "seconds": lambda moment: int(moment.timestamp()),
         "short": lambda commit: commit[:_SHORT],
         "commands": commands,
-        "outside": without_credentials,
+        "outside": mask_url,
     }
     return templates
 

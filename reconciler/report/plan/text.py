@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from reconciler.credentials.redaction import mask_url
 from reconciler.plan.plan import Action
 from reconciler.plan.unmanaged import LATE, newest_first
 from reconciler.report.format.escape import visible
-from reconciler.report.format.outside_url import without_credentials
 from reconciler.report.format.style import Ink, Style, age, count, duration
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def stranger(endpoint: Endpoint, now: datetime | None) -> str:
     """Return an unmanaged endpoint on one line, with its age where that is known and asked for."""
     events = ", ".join(visible(event) for event in endpoint.events)
     since = f"  made {age(endpoint.created, now)} ago" if now and endpoint.created else ""
-    return f"{visible(endpoint.id)}  {visible(without_credentials(endpoint.url))}  {events}{since}"
+    return f"{visible(endpoint.id)}  {visible(mask_url(endpoint.url))}  {events}{since}"
 
 
 def _refusal(verdicts: Sequence[Verdict], digest: str, style: Style) -> Iterator[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from reconciler.credentials.redaction import mask_url
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, table
-from reconciler.report.format.outside_url import without_credentials
 from reconciler.report.format.style import Ink, Style, age, count, pad, width
 from reconciler.texts import to_timestamp
 
@@ -173,7 +173,7 @@ def _cells(row: StatusLine, now: datetime) -> tuple[str, ...]:
         f"{age(row.verified_at, now)} ago" if row.verified_at else "-",
         visible(row.owner or "-"),
         visible(row.endpoint_id or "-"),
-        visible((without_credentials(row.url) if row.unmanaged else row.url) if row.url else "-"),
+        visible((mask_url(row.url) if row.unmanaged else row.url) if row.url else "-"),
     )
 
 

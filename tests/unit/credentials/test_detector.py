@@ -7,8 +7,7 @@ import string
 
 import pytest
 
-from reconciler.credentials.detector import known_secret, likely_secret, may_hold_secret
-from reconciler.credentials.redaction import looks_secret
+from reconciler.credentials.detector import known_secret, likely_secret, looks_secret, may_hold_secret
 
 # Made up, and put together here so that no scanner of the repository takes them for real.
 LETTERS = "Ab3dEf6hIj9lMn2pQr5tUv8xYz1BcD4eFgH7iJkL0mNoP"
@@ -122,14 +121,14 @@ def test_the_path_of_an_endpoint_is_judged_that_of_a_document_is_not() -> None:
     """A random path is a token in the URL of an endpoint, and an ordinary id in a link to a document."""
     url = f"https://hooks.example.com/in/{LETTERS[:24]}"
     assert likely_secret(url) is None
-    assert likely_secret(url, target=True) == "a random text, as keys and tokens are"
+    assert likely_secret(url, endpoint=True) == "a random text, as keys and tokens are"
 
 
 def test_a_password_before_the_host_of_an_endpoint_has_a_rule_of_its_own() -> None:
     """Only elsewhere is it a known secret: WH025 reports it for endpoints."""
     url = "https://user:hunter2@hooks.example.com/"
     assert known_secret(url) == "a password in a URL"
-    assert known_secret(url, target=True) is None
+    assert known_secret(url, endpoint=True) is None
 
 
 def test_random_texts_are_mostly_found_and_random_names_are_not() -> None:
@@ -178,7 +177,7 @@ def test_a_long_text_is_judged_in_bearable_time(unit: str) -> None:
     text = unit * 500_000
     known_secret(text)
     likely_secret(text)
-    likely_secret(text, target=True)
+    likely_secret(text, endpoint=True)
     unmarked = {"password:", "token: a-", "://", "://a:", "s.", "xox", "-----BEGIN "}
     assert may_hold_secret(text.encode()) or unit in unmarked
 

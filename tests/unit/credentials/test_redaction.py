@@ -6,16 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.credentials.redaction import (
-    is_sensitive,
-    key_text,
-    looks_secret,
-    mentions_secrets,
-    printable,
-    showable_line,
-    shown,
-    shown_path,
-)
+from reconciler.credentials.detector import is_sensitive, looks_secret, mentions_secrets
+from reconciler.credentials.redaction import key_text, printable, showable_line, shown, shown_path
 from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.load import load_manifests
 from reconciler.report.diagnostics.github import diagnostics_github

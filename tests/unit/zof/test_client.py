@@ -293,7 +293,7 @@ def test_a_creation_is_repeated_with_its_key(first: Any, uncertain: bool) -> Non
 @pytest.mark.parametrize(
     ("last", "stored", "words"),
     [
-        (error(503, "down"), True, "HTTP 503 down: words for <secret>"),
+        (error(503, "down"), True, "HTTP 503 down: words for ***"),
         (error(429, "rate_limit_exceeded"), False, "rate_limit_exceeded"),
         (httpx.ReadTimeout, False, "no answer within 30 s"),
         (ok(HTML), False, "makes no sense: it is a web page"),

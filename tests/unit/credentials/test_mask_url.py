@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from reconciler.credentials.redaction import mask_url
 from reconciler.model import Endpoint, Run
 from reconciler.plan.plan import Plan
-from reconciler.report.format.outside_url import without_credentials
 from reconciler.report.pages.fleet import Fleet, fleet_html
 from reconciler.report.pages.occasion import Occasion
 from reconciler.report.plan.html import Sheet, plan_html
@@ -34,13 +34,15 @@ NOW = datetime(2026, 11, 12, 12, tzinfo=UTC)
         ("https://x.example.com/in/0a1b2c3d-0000-4000-8000-0123456789ab/z", "https://x.example.com/in/***/z"),
         ("https://x.example.com/integrations-of-all-teams", "https://x.example.com/integrations-of-all-teams"),
         ("https://x.example.com/?abcdefgh12345678", "https://x.example.com/?***"),
+        ("https://x.example.com/in/whsec_hunter2", "https://x.example.com/in/***"),
+        ("https://x.example.com/?hvs.hunter2", "https://x.example.com/?***"),
         ("nonsense", "nonsense"),
         ("", ""),
     ],
 )  # fmt: skip
 def test_credentials_are_not_shown(url: str, shown: str) -> None:
     """Names, passwords, values and parts like tokens are hidden; host and path are not."""
-    assert without_credentials(url) == shown
+    assert mask_url(url) == shown
 
 
 def test_no_report_shows_an_unmanaged_endpoints_credentials() -> None:
