@@ -1,15 +1,19 @@
-"""Fixtures that several folders share: the real servers. And how many cases the proof went through."""
+"""What all tests share: Hypothesis' profiles, the real servers, and the count of crash cases."""
 
 from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING
 
+from tests.fixtures.examples import register_profiles
+
 if TYPE_CHECKING:
     import pytest
 
+register_profiles()
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Whoever runs the tests in the background has it ignored, and so would the commands that they interrupt.
+    # A shell starts background jobs with SIGINT ignored; the commands that tests interrupt would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [
@@ -23,7 +27,7 @@ pytest_plugins = [
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell how many crashes, faults and races were survived: one test goes through many."""
+    """Report how many crashes, faults and races were survived: one test goes through many."""
     ended = {result: terminalreporter.stats.get(result, []) for result in ("passed", "failed")}
     cases = sum(
         count

@@ -15,6 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from reconciler.model import Secret
 from reconciler.sandbox import zof_requests
 from reconciler.sandbox.zof_server import ZofServer
+from tests.fixtures.examples import examples
 from tests.fixtures.zof import UNLIMITED
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ class _Authorization:
 
 
 _BOUNDED = settings(
-    max_examples=25,
-    deadline=None,
-    database=None,
-    derandomize=True,
+    examples(25),
     # Some generated parts are rare by their nature; the server itself is shared on purpose.
     suppress_health_check=list(HealthCheck),
 )

@@ -4,13 +4,12 @@ Hypothesis makes up what people, servers and runs do, in a simulated world with 
 are edited, runs die or meet faults, two runs interleave, the console and Vault are used by hand. An oracle
 that sees the API's own store looks at each request. In the end all is calm, and a few runs must converge.
 
-`HISTORIES=5000 pytest tests/crash/test_histories.py` looks longer, and elsewhere each time.
+`script/fuzz` tries many more of them, at random.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +33,7 @@ from reconciler.usecases.apply import apply
 from reconciler.usecases.plan import only, plan, rotation
 from tests.fakes.api import ApiBehavior
 from tests.fakes.world import NO_LIMITS, Org, SilentReporter, webhook
+from tests.fixtures.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from reconciler.model import Endpoint, Webhook
     from reconciler.ports import CreateAnswer, DeleteAnswer, TestAnswer
 
-LONGER = os.environ.get("HISTORIES")
 PATIENCE = 60.0
 """Seconds after which two runs that wait for each other count as deadlocked; no test ever waits."""
 
@@ -730,13 +729,7 @@ class Histories(RuleBasedStateMachine):
 
 
 Histories.TestCase.settings = settings(
-    max_examples=int(LONGER or 1000),
-    stateful_step_count=25,
-    derandomize=not LONGER,
-    database=None,
-    print_blob=True,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+    examples(1000), stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 TestHistories = Histories.TestCase
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.manifest.files import Unreadable
@@ -17,6 +16,7 @@ from reconciler.manifest.yaml import composer
 from reconciler.manifest.yaml.loader import parse
 from reconciler.manifest.yaml.nodes import parse_nodes
 from reconciler.manifest.yaml.problem import YamlRefused, source_lines
+from tests.fixtures.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -124,7 +124,6 @@ def structured(draw: st.DrawFn) -> bytes:
 
 
 HOSTILE = st.one_of(mutated(), structured())
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "300"))
 
 
 def outcome(documents: Iterable[YamlDocument]) -> tuple[list[Any], str | None]:
@@ -137,7 +136,7 @@ def outcome(documents: Iterable[YamlDocument]) -> tuple[list[Any], str | None]:
     return found, None
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(300)
 @given(HOSTILE)
 @example(b"a: 1\n---\n--- \nb: 2\n")
 def test_the_fast_way_and_the_reference_agree(data: bytes) -> None:
@@ -145,7 +144,7 @@ def test_the_fast_way_and_the_reference_agree(data: bytes) -> None:
     assert outcome(parse(data)) == outcome(parse_nodes(data.removeprefix(b"\xef\xbb\xbf")))
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@examples(300)
 @given(HOSTILE)
 def test_nothing_gets_past_the_loader_as_an_exception(data: bytes) -> None:
     """Every file gives webhooks, or diagnostics with a place in it."""
@@ -181,7 +180,7 @@ def nodes_of(data: bytes) -> int:
     return made
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(
     st.sampled_from([b"[", b"{a: ", b"- ", b"? ", b"- a\n", b"a: [b, c]\n", b"[a, b],"]), st.integers(1, 18)
 )

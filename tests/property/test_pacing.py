@@ -10,13 +10,14 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.zof.pacing import FARTHEST_RESET, MARGIN, Gate, Pacer, Signals, read_date, read_signals
 from reconciler.zof.retry import LONGEST_WAIT
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import SilentReporter
+from tests.fixtures.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +96,7 @@ def simulate(server: QuotaServer, requests: int, workers: int, latency: float = 
     skew=st.sampled_from([0.0, 0.4, -7.3, 3600.0, -86_400.5]),
     date=st.booleans(),
 )
-@settings(max_examples=80, deadline=None)
+@examples(80)
 def test_a_truthful_quota_is_never_overrun(
     limit: int, window: float, aligned: bool, workers: int, skew: float, date: bool
 ) -> None:
@@ -193,7 +194,7 @@ HEADER = st.text(max_size=30) | st.sampled_from(
         | st.sampled_from(["Mon, 99 Foo 2026 00:00:00 GMT", "Sun, 01 Nov 2026 12:00:00 GMT", ",", "0 0"]),
     )
 )
-@settings(max_examples=300)
+@examples(300)
 def test_nonsense_in_headers_is_survived(headers: dict[str, str]) -> None:
     """No header stops the run: every wait that comes of them is finite and bounded."""
     signals = read_signals(headers, EPOCH)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import ApiError, InvalidInput, ReconcilerError
@@ -497,7 +497,6 @@ HEADER_VALUES = st.text(st.characters(max_codepoint=255), max_size=30) | st.samp
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([200, 201, 204, 302, 400, 401, 404, 405, 408, 409, 410, 429, 500, 501, 503]),
     st.sampled_from(GOOD_BODIES).flatmap(damaged).map(json.dumps).map(str.encode) | st.binary(max_size=20),
