@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 register_profiles()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts background jobs with SIGINT ignored; the commands that tests interrupt would inherit that.
+    # A shell starts background jobs with SIGINT ignored, which commands that tests interrupt would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [

@@ -339,7 +339,7 @@ class Stage:
                 return self._failure(fault)
             # A try whose answer was lost; the client tries again by itself.
             key, body = arguments
-            self.org.api._create(str(key), str(body))
+            self.org.api.perform_create(str(key), str(body))
             self._is_retried = True
         if request == "delete":
             self._see_deletion(str(arguments[0]))

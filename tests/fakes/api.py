@@ -41,6 +41,8 @@ class ApiBehavior(Struct, frozen=True):
     replay_shows_secret: bool = True
     key_lifetime: float = 24 * 3600.0
     unique_urls: bool = False
+    adds_slash: bool = False
+    """Each URL is kept with a slash at its end."""
     refuses_other_body: bool = True
     """What a known key with another body gets: a 409, or the original result."""
     stores_server_errors: bool = False
@@ -131,12 +133,13 @@ class FakeApi:
         """Create an endpoint, or return what this key made before."""
         text = body.reveal()
         answer = self._arrives("create", idempotency_key, text)
-        answer = self._answered("create", answer or self._create(idempotency_key, text))
+        answer = self._answered("create", answer or self.perform_create(idempotency_key, text))
         if self.behavior.stores_server_errors and isinstance(answer, Unanswered) and answer.stored_error:
             self._keys[idempotency_key] = (text, self.clock.now(), answer)
         return answer  # type: ignore[no-any-return]
 
-    def _create(self, key: str, text: str) -> CreateAnswer:
+    def perform_create(self, key: str, text: str) -> CreateAnswer:
+        """Carry a creation out, past `before` and `after`."""
         known = self._keys.get(key)
         if known and (self.clock.now() - known[1]).total_seconds() < self.behavior.key_lifetime:
             if known[0] != text and self.behavior.refuses_other_body:
@@ -150,7 +153,8 @@ class FakeApi:
             return Refused(400, "invalid_parameter", "at least one event is needed", "events")
         if self.behavior.unique_urls and self._at_url(normalize_url(wanted["url"])):
             return Refused(409, "conflict", "an endpoint with this URL exists", "url")
-        endpoint = self.console_create(wanted["url"], wanted["events"])
+        url = wanted["url"] + "/" if self.behavior.adds_slash else wanted["url"]
+        endpoint = self.console_create(url, wanted["events"])
         if self.behavior.honours_client_secret and "secret" in wanted:
             self.secrets[endpoint.id] = wanted["secret"]
         shown = None if self.behavior.hides_secret else Secret(self.secrets[endpoint.id])

@@ -264,14 +264,7 @@ def test_an_interrupted_change_is_no_way_around_a_guard() -> None:
 
 def test_an_api_that_writes_a_url_in_its_own_way_is_no_drift() -> None:
     """What the API makes of a URL is remembered: only a change of that is drift."""
-    org = Org()
-    create = org.api._create
-
-    def canonical(key: str, text: str) -> object:
-        asked = json.loads(text)
-        return create(key, json.dumps({**asked, "url": asked["url"] + "/"}))
-
-    org.api._create = canonical  # type: ignore[method-assign, assignment]
+    org = Org(ApiBehavior(adds_slash=True))
     org.apply(A)
     assert not org.plan(A).plan.changes
     (endpoint_id,) = org.api.endpoints
