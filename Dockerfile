@@ -1,17 +1,17 @@
-# The command line alone, without the sandbox. Pin both bases by digest in your copy:
+# Only the command line, without the sandbox. In your copy, pin both base images by digest:
 # `docker buildx imagetools inspect python:3.13-slim-bookworm`.
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY schemas schemas
 COPY reconciler reconciler
-# pip stays behind: what runs installs nothing.
+# The final image contains no pip.
 RUN python -m venv --without-pip /opt/reconciler && \
     python -m pip --python /opt/reconciler/bin/python install --no-cache-dir --no-compile .
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/reconciler /opt/reconciler
-# A number, so that Kubernetes can see that it is not root.
+# A number, because Kubernetes cannot verify `runAsNonRoot` for a name.
 USER 10001:10001
 WORKDIR /hooks
 ENV PATH=/opt/reconciler/bin:$PATH \

@@ -31,7 +31,8 @@ _SIZES = (10, 1_000, 10_000)
 _ALL_SIZES = (*_SIZES, 100_000)
 _DESCRIPTION = """\
 Times whole commands on generated fleets, against baselines in the same run, and checks the budgets of
-docs/performance.md. Prints a table; progress goes to stderr. Without options it takes a few minutes."""
+docs/reference/performance.md. Prints a table; progress goes to stderr.
+Without options it takes a few minutes."""
 _DOCUMENT = Path(__file__).with_name("README.md")
 _PLOT = "growth.svg"
 

@@ -1,5 +1,5 @@
-# For `apply`: everything that `plan.hcl` allows, and the documents themselves.
-# Replace `secret` by your mount and `acme-prod` by your organization.
+# For `apply`, `rotate` and `adopt`: everything that `plan.hcl` allows, and access to the documents.
+# Replace `secret` with your mount and `acme-prod` with your organization.
 path "secret/metadata/webhooks/acme-prod" {
   capabilities = ["list"]
 }

@@ -38,8 +38,8 @@ Next:
      what would be done.
   3. On GitHub make the environments webhooks-plan and webhooks-apply, each with the variable VAULT_ADDR and
      the secret ZOF_API_KEY; let webhooks-apply ask for a reviewer, and only main use it. The jobs log in to
-     Vault by GitHub's identity, with the roles reconciler-plan and reconciler-apply: docs/ci.md of
-     webhook-reconciler sets all this up, step by step.
+     Vault by GitHub's identity, with the roles reconciler-plan and reconciler-apply:
+     docs/howto/set-up-github.md of webhook-reconciler describes each step.
 """
 
 

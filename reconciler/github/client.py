@@ -35,8 +35,8 @@ _SERVER_ERROR = 500
 _REFUSED = frozenset({403, 429})
 _HINTS = {
     401: "give the step GITHUB_TOKEN: ${{ github.token }}",
-    403: "give the job the permissions that docs/ci.md of webhook-reconciler names for it",
-    404: "give the job the permissions that docs/ci.md of webhook-reconciler names for it",
+    403: "give the job the permissions that docs/reference/workflows.md of webhook-reconciler lists",
+    404: "give the job the permissions that docs/reference/workflows.md of webhook-reconciler lists",
 }
 
 

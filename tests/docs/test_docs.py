@@ -1,10 +1,10 @@
-"""The documentation says what the program does: what can be held against it is."""
+"""The documentation is compared with what the program does: outputs, files, links and commands."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import re
+import subprocess
 import textwrap
 from pathlib import Path
 
@@ -21,65 +21,54 @@ from reconciler.report.diagnostics.text import diagnostics_text
 from reconciler.report.plan.text import plan_text
 from reconciler.usecases.plan import plan
 from tests.fakes.world import Org
+from tests.fixtures.pages import DOCS, ROOT, Page
 
-ROOT = Path(__file__).resolve().parents[2]
+README = Page("README")
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 GUIDES = [page for page in PAGES if page.parent.name != "rules"]
-"""The rules' own pages show what is wrong, too."""
-_PLAN = re.compile(r"(?<=\$ reconciler plan\n).*?(?=```)", re.DOTALL)
+"""The pages of the rules also show invalid files."""
+_NAMING = {".py", ".md", ".yml", ".yaml", ".toml", ".hcl", ""}
+_NAMED = re.compile(r"\bdocs/[a-z/-]+\.md\b")
 _MANIFEST = re.compile(r"(?<=```yaml\n)apiVersion: [^\n]*\nkind: Webhook\n.*?(?=```)", re.DOTALL)
 _CONFIG = re.compile(r"(?<=```yaml\n)apiVersion: [^\n]*\nkind: Config\n.*?(?=```)", re.DOTALL)
-_PROBLEMS = re.compile(r"(?<=\$ reconciler validate\n).*?(?=```)", re.DOTALL)
 _YAML = re.compile(r"^( *)```yaml\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _FENCED = re.compile(r"^( *)(`{3,}).*?^\1\2$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)")
 
 
-def test_the_readme_shows_a_real_plan() -> None:
-    """The recorded look at a plan is what `reconciler plan` says about the examples."""
+def test_the_readme_shows_a_real_plan(tmp_path: Path) -> None:
+    """The plan in the README is the real plan of its manifest."""
     org = Org(organization="default")
-    with contextlib.chdir(ROOT / "examples"):
+    with contextlib.chdir(tmp_path):
+        Path("manifests").mkdir()
+        Path("manifests/ci.yaml").write_text(_first(_MANIFEST, README), encoding="utf-8")
         webhooks = load_manifests(["manifests"]).webhooks
-    actual = plan_text(plan(org.wanting(webhooks)).plan)
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    if os.environ.get("UPDATE_GOLDEN"):
-        text = _PLAN.sub(lambda _: actual, text, count=1)
-        readme.write_text(text, encoding="utf-8")
-    shown = _PLAN.search(text)
-    assert shown is not None
-    assert shown[0] == actual
+    README.hold("plan", "$ reconciler plan\n" + plan_text(plan(org.wanting(webhooks)).plan))
 
 
-def test_the_manual_shows_real_problems(tmp_path: Path) -> None:
-    """The recorded problems are what `reconciler validate` says about such a manifest."""
-    text = (ROOT / "docs" / "manifests.md").read_text(encoding="utf-8")
-    shown = _PROBLEMS.search(text)
-    assert shown is not None
-    manifest = _MANIFEST.search((ROOT / "README.md").read_text(encoding="utf-8").replace("\n   ", "\n"))
-    assert manifest is not None
+def test_the_reference_shows_real_problems(tmp_path: Path) -> None:
+    """The problems on the page are what `reconciler validate` reports for such a manifest."""
     broken = (
-        manifest[0]
+        _first(_MANIFEST, README)
         .replace("[run.completed, run.failed]", "[run.complete]")
         .replace("  labels: {team: platform}\n", "")
     )
     with contextlib.chdir(tmp_path):
         Path("manifests").mkdir()
         Path("manifests/ci.yaml").write_text(broken, encoding="utf-8")
-        assert diagnostics_text(load_manifests(["manifests"]).diagnostics) == shown[0]
+        diagnostics = load_manifests(["manifests"]).diagnostics
+    Page("docs/reference/validation").hold("problems", diagnostics_text(diagnostics))
 
 
-def test_the_manual_shows_valid_files(tmp_path: Path) -> None:
-    """The manifest and the configuration of the manual have no problem."""
-    text = (ROOT / "docs" / "manifests.md").read_text(encoding="utf-8")
-    for pattern, name in (_MANIFEST, "m.yaml"), (_CONFIG, "c.yaml"):
-        shown = pattern.search(text)
-        assert shown is not None
-        (tmp_path / name).write_text(shown[0], encoding="utf-8")
-    loaded = load_manifests([tmp_path / "m.yaml"])
+def test_the_reference_shows_valid_files(tmp_path: Path) -> None:
+    """The manifest and the configuration of the reference have no problem."""
+    manifest, config = tmp_path / "m.yaml", tmp_path / "c.yaml"
+    manifest.write_text(_first(_MANIFEST, Page("docs/reference/manifest")), encoding="utf-8")
+    config.write_text(_first(_CONFIG, Page("docs/reference/configuration")), encoding="utf-8")
+    loaded = load_manifests([manifest])
     assert (loaded.diagnostics, len(loaded.webhooks)) == ((), 1)
-    assert load_config(tmp_path / "c.yaml", environ={}).rules.select == {"WH034"}
+    assert load_config(config, environ={}).rules.select == {"WH034"}
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
@@ -113,16 +102,50 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
 
-def test_the_readme_has_every_command() -> None:
-    """The README's table names each command."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
+def test_the_index_lists_every_page(page: Path) -> None:
+    """Each page below docs/ is linked from docs/README.md."""
+    if page.parent.parent == DOCS:
+        assert f"({page.relative_to(DOCS)})" in (DOCS / "README.md").read_text(encoding="utf-8")
+
+
+def test_files_that_name_a_page_name_one_that_exists() -> None:
+    """Each `docs/….md` in the code, the examples and the workflows is a page."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        file = ROOT / name
+        if file.suffix in _NAMING and file.is_file() and not name.startswith("tests/"):
+            for page in _NAMED.findall(file.read_text(encoding="utf-8")):
+                assert (ROOT / page).is_file(), f"{name}: {page}"
+
+
+def test_contributing_names_files_that_exist() -> None:
+    """Each path in the map of CONTRIBUTING.md exists; words in capitals are placeholders."""
+    text = Page("CONTRIBUTING").text
+    for path in re.findall(r"`((?:reconciler|tests|docs|script)/[a-z_/.]*)", text):
+        assert (ROOT / path).exists(), path
+    folders = re.findall(r"^\| (`[^|]*`) \| [^|]* \|$", text, re.MULTILINE)
+    for folder in re.findall(r"`([a-z]+/)`", "".join(folders)):
+        assert (ROOT / "reconciler" / folder).is_dir(), folder
+
+
+def test_the_reference_has_every_command() -> None:
+    """The table names each command."""
+    commands = Page("docs/reference/commands").text
     for name in reconciler.list_commands(click.Context(reconciler)):
-        assert re.search(rf"`{name}\b", readme), name
+        assert re.search(rf"`{name}\b", commands), name
 
 
-def test_the_page_on_adopting_shows_a_real_export() -> None:
-    """The manifest on the page is what `reconciler export` writes."""
+def test_the_guide_on_adopting_shows_a_real_export() -> None:
+    """The manifest in the guide is what `reconciler export` writes."""
     endpoint = Endpoint("we_123", "https://hooks.example.com/ci", ("run.completed",))
     exported = Export(endpoint, "hooks-example-com-ci", "acme-prod")
-    shown = (ROOT / "docs/adopting.md").read_text(encoding="utf-8").partition("```yaml\n")[2]
-    assert shown.partition("```")[0] == manifest_text(exported, "../schemas/webhook.schema.json")
+    text = manifest_text(exported, "../schemas/webhook.schema.json")
+    Page("docs/howto/adopt-endpoints").hold("export", text)
+
+
+def _first(pattern: re.Pattern[str], page: Page) -> str:
+    """Return the first match on a page."""
+    found = pattern.search(page.text)
+    assert found is not None
+    return found[0]

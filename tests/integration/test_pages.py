@@ -1,4 +1,4 @@
-"""The manual's pages for pipelines: followed by a stranger, on real servers, they turn out to be true."""
+"""The tutorial and the guides for pipelines: their commands work, and their outputs are real."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.fixtures.ci import ORGANIZATION, Administrator, forget
 from tests.fixtures.command import CommandLine
 from tests.fixtures.github import FakeGitHub
 from tests.fixtures.mailbox import Mailbox
-from tests.fixtures.pages import DOCS, Page
+from tests.fixtures.pages import DOCS, ROOT, Page
 from tests.fixtures.runner import template
 from tests.fixtures.stranger import Stranger
 
@@ -25,9 +25,21 @@ if TYPE_CHECKING:
     from reconciler.sandbox.zof_server import ZofServer
     from tests.fixtures.oidc import Issuer
 
-ROOT = DOCS.parent
-CI, PULLS, MERGING, DRIFT = (Page(name) for name in ("ci", "pull-requests", "merging", "scheduled-drift"))
-GITLAB, KUBERNETES, NOTIFICATIONS = (Page(name) for name in ("gitlab", "kubernetes", "notifications"))
+TUTORIAL = Page("docs/tutorial/first-webhook")
+GITHUB, PULLS, MERGING, DRIFT, GITLAB, KUBERNETES, NOTIFICATIONS, FAILED, UNDO = (
+    Page(f"docs/howto/{name}")
+    for name in (
+        "set-up-github",
+        "preview-pull-requests",
+        "apply-on-merge",
+        "detect-drift",
+        "gitlab",
+        "kubernetes",
+        "notifications",
+        "fix-a-failed-job",
+        "undo",
+    )
+)
 PATIENT = Behavior(rate_limit=1_000_000)
 
 
@@ -42,9 +54,9 @@ def hub() -> Iterator[FakeGitHub]:
 def stranger(
     tmp_path: Path, zof: ZofServer, ci_vault: OpenBaoServer, hub: FakeGitHub, issuer: Issuer
 ) -> Iterator[Stranger]:
-    """Give somebody who has set Vault and GitHub up and begun a repository, as `ci.md` says."""
+    """Give somebody who has set Vault and GitHub up and begun a repository, as the guide says."""
     stranger = Stranger(tmp_path, zof, ci_vault, hub, issuer)
-    stranger.do(CI.block("begin"), tmp_path)
+    stranger.do(GITHUB.block("begin"), tmp_path)
     yield stranger
     forget(ci_vault)
 
@@ -87,6 +99,34 @@ def _propose(stranger: Stranger) -> None:
     stranger.do(PULLS.block("branch"))
 
 
+# --- the tutorial -------------------------------------------------------------------------------------------
+
+
+def test_the_tutorial(ci: CommandLine) -> None:
+    """Each step of the tutorial works, and shows what the page shows."""
+    root = {"VAULT_TOKEN": ci.vault.root_token.reveal()}
+    assert ci("init", ".", "--organization", ORGANIZATION).exit_code == 0
+    manifest = ci.folder / "manifests/example.yaml"
+    TUTORIAL.hold("manifest", manifest.read_text())
+    TUTORIAL.hold("validate", ci("validate").stdout)
+    TUTORIAL.hold("plan", ci("plan", **root).stdout)
+    applied = ci("apply", "--yes", **root)
+    assert applied.exit_code == 0, applied.stderr
+    TUTORIAL.hold("apply", applied.stdout[applied.stdout.index("  ✓") :])
+    assert ci.document("ci-run-results")["signing_secret"]
+    manifest.write_text(manifest.read_text().replace("- run.failed\n", "- run.failed\n    - run.started\n"))
+    TUTORIAL.hold("change", ci("plan", **root).stdout)
+    assert ci("apply", "--yes", **root).exit_code == 0
+    (endpoint,) = ci.zof.console.list()
+    assert endpoint.id in ci("status", **root).stdout
+    ci.zof.console.delete(endpoint.id)
+    drifted = ci("drift", **root)
+    assert drifted.exit_code == 2
+    TUTORIAL.hold("drift", drifted.stdout)
+    assert ci("apply", "--yes", **root).exit_code == 0
+    TUTORIAL.hold("repaired", ci("drift", **root).stdout)
+
+
 # --- GitHub -------------------------------------------------------------------------------------------------
 
 
@@ -96,7 +136,7 @@ def test_the_way_from_nothing_to_healed_drift(
     """Begin, preview, merge, drift, heal, revert: each page's commands work and show what it shows."""
     first = stranger.apply()
     assert first.result == "success", first.log
-    CI.hold("first-run", first.summary)
+    GITHUB.hold("first-run", first.summary)
 
     _propose(stranger)
     jobs = stranger.preview("alerts")
@@ -125,7 +165,7 @@ def test_the_way_from_nothing_to_healed_drift(
     assert _live(zof) == {"alerts"}
     assert issue["state"] == "closed"
 
-    stranger.do(MERGING.block("revert"))
+    stranger.do(UNDO.block("revert"))
     assert stranger.preview("revert-alerts")["plan"].result == "failure", "the last webhook is guarded"
     assert "empty: " in _comment(hub)
     _approve(stranger, hub)
@@ -146,12 +186,12 @@ def test_what_can_go_wrong_in_a_pull_request(stranger: Stranger, hub: FakeGitHub
     stranger.do("git commit -q -a -m typo && git push -q")
     jobs = stranger.preview("alerts")
     assert [job.result for job in jobs.values()] == ["failure", "failure"]
-    PULLS.hold("annotation", jobs["validate"].log)
+    FAILED.hold("annotation", jobs["validate"].log)
 
     stranger.do("git switch -q -c fewer main && git rm -q manifests/{ci,gates,nightly}.yaml")
     stranger.do("git commit -q -m fewer && git push -q -u origin fewer")
     assert stranger.preview("fewer")["plan"].result == "failure"
-    PULLS.hold("refused", _comment(hub))
+    FAILED.hold("refused", _comment(hub))
     _approve(stranger, hub)
     approved = stranger.preview("fewer")["plan"]
     assert approved.result == "success", approved.log
@@ -163,7 +203,7 @@ def test_what_can_go_wrong_in_a_pull_request(stranger: Stranger, hub: FakeGitHub
     job = stranger.preview("fewer")["plan"]
     assert job.result == "failure"
     assert "ZOF_API_KEY is not set" in job.log or "VAULT_ADDR is not set" in job.log
-    PULLS.hold("no-plan", _comment(hub))
+    FAILED.hold("no-plan", _comment(hub))
 
 
 def test_what_can_go_wrong_at_a_merge(stranger: Stranger, zof: ZofServer) -> None:
@@ -176,7 +216,7 @@ def test_what_can_go_wrong_at_a_merge(stranger: Stranger, zof: ZofServer) -> Non
     refused = stranger.apply()
     assert refused.result == "failure"
     said = refused.summary
-    MERGING.hold("beyond", said[said.index("> [!CAUTION]") : said.index("\n\n**create**")])
+    FAILED.hold("beyond", said[said.index("> [!CAUTION]") : said.index("\n\n**create**")])
     assert _live(zof) == set()
 
     zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)
@@ -184,7 +224,7 @@ def test_what_can_go_wrong_at_a_merge(stranger: Stranger, zof: ZofServer) -> Non
     deaf = stranger.apply("workflow_dispatch")
     assert deaf.result == "failure"
     why = {"the sandbox was told to fail deliveries": "…"}
-    MERGING.hold("unverified", deaf.summary[deaf.summary.index("### Partly") :], why)
+    FAILED.hold("unverified", deaf.summary[deaf.summary.index("### Partly") :], why)
     zof.behavior = PATIENT
     file = stranger.clone / ".github/workflows/webhooks-apply.yml"
     trigger = MERGING.block("schedule")
@@ -212,7 +252,7 @@ def test_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zof: ZofSe
         command = CommandLine(tmp_path, environment, zof, server, prefix)
         assert command("init", "--organization", organization).exit_code == 0
         auth = "{method: jwt, mount: github, role: reconciler-apply}"
-        assert f"`vault: {{auth: {auth}}}`" in (DOCS / "ci.md").read_text()
+        assert f"`vault: {{auth: {auth}}}`" in Page("docs/howto/set-up-vault").text
         with Path("reconciler.yaml").open("a") as config:
             config.write(f"    vault: {{mount: kv, auth: {auth}}}\n")
         who = {"repository": "Beta/Hooks", "aud": "https://github.com/Beta"}
@@ -232,9 +272,9 @@ def test_the_way_back(tmp_path: Path, zof: ZofServer, hub: FakeGitHub, issuer: I
         folder = tmp_path / "github"
         folder.mkdir()
         stranger = Stranger(folder, zof, server, hub, issuer)
-        stranger.do(CI.block("begin"), folder)
+        stranger.do(GITHUB.block("begin"), folder)
         assert stranger.apply().result == "success"
-        admin.do(CI.block("undo"))
+        admin.do(UNDO.block("undo-github"))
         job = stranger.apply()
         assert job.result == "failure"
         assert "Vault refused the JWT login with role reconciler-apply" in job.log
@@ -277,7 +317,7 @@ def test_gitlabs_page(ci: CommandLine, tmp_path_factory: pytest.TempPathFactory)
     code, log = run("drift", "reconciler-plan")
     assert code == 2
     GITLAB.hold("drift", log)
-    admin.do(GITLAB.block("undo"))
+    admin.do(UNDO.block("undo-gitlab"))
     assert run("drift", "reconciler-plan")[0] == 1
     admin.do("vault auth disable approle", ".")
 
@@ -339,7 +379,7 @@ def test_the_page_on_notifications(stranger: Stranger, zof: ZofServer) -> None:
         looked = stranger.drift()["drift"]
         assert looked.result == "success", looked.log
         (message,) = mailbox.received
-        assert f"| `{message['title']}` |" in (DOCS / "notifications.md").read_text()
+        assert f"| `{message['title']}` |" in Page("docs/reference/configuration").text
         NOTIFICATIONS.hold("message", message["message"])
         zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)
         assert stranger.apply().result == "failure"
@@ -354,9 +394,10 @@ def test_the_page_on_notifications(stranger: Stranger, zof: ZofServer) -> None:
 # --- all pages ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", sorted(DOCS.glob("*.md")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", sorted(DOCS.rglob("*.md")), ids=lambda file: file.stem)
 def test_each_marked_block_is_held(file: Path) -> None:
-    """No mark promises what no test does."""
-    tests = Path(__file__).read_text() + (ROOT / "tests/fixtures/ci.py").read_text()
-    for name in Page(file.stem).names:
+    """A test runs or compares each marked block."""
+    readers = ("tests/integration/test_pages.py", "tests/fixtures/ci.py", "tests/docs/test_docs.py")
+    tests = "".join((ROOT / each).read_text() for each in readers)
+    for name in Page(str(file.relative_to(ROOT).with_suffix(""))).names:
         assert f'"{name}"' in tests, name

@@ -150,7 +150,7 @@ def repository(
         repository.begun = repository.commit("main", ci=["run.completed"])
         job = repository.apply(repository.begun)
         assert job.result == "success", job.log
-        assert "the guards alone bound" in job.summary
+        assert "limited by the guards alone" in job.summary
         assert repository.live == {"ci": ["run.completed"]}
         yield repository
         told = "".join(repository.logs + repository.pages) + "".join(

@@ -23,7 +23,7 @@ def _mark(function: Any) -> Any:
 def command() -> None:
     """What our GitHub workflows do on GitHub, with the job's own token in GITHUB_TOKEN.
 
-    docs/ci.md of webhook-reconciler tells of the workflows.
+    docs/reference/workflows.md of webhook-reconciler describes the workflows.
     """
 
 

@@ -160,7 +160,7 @@ POLICY = Rule(
     "WH040",
     "A manifest breaks the policy",
     "The configured policy is a JSON Schema that every manifest must satisfy, perhaps with caps on all of "
-    "them together (docs/policy.md).",
+    "them together (docs/reference/policy.md).",
 )
 POLICY_UNUSABLE = Rule(
     "WH041",

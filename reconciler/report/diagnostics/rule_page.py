@@ -42,7 +42,7 @@ def rule_index(rules: Iterable[Rule]) -> str:
         "# Rules",
         "",
         "What manifests and configuration are held to. `reconciler validate --explain CODE` prints a page.",
-        "[Manifests and configuration](../manifests.md#rules) tells how a rule is selected or ignored.",
+        "[Validation](../reference/validation.md#ignoring-a-rule) describes how to select or ignore a rule.",
         (
             "These pages are made from the code: "
             "`UPDATE_GOLDEN=1 ./script/test tests/unit/report/diagnostics/test_rule_page.py`."
