@@ -72,7 +72,7 @@ def test_it_is_valid_as_it_is(scaffold: Path) -> None:
 def test_its_commented_settings_are_the_defaults(scaffold: Path) -> None:
     """Each commented line of the configuration, taken in, is a valid setting."""
     file = scaffold / "reconciler.yaml"
-    text = re.sub(r"^    # (?!What)", "    ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^    # (?!The settings)", "    ", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
     file.write_text(text, encoding="utf-8")
     assert "mount: secret" in text
     assert run("validate").stdout == "No problems. 1 webhook in 1 file.\n"

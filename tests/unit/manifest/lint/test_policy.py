@@ -12,6 +12,7 @@ import pytest
 
 from reconciler.manifest.load import load_manifests
 from reconciler.report.diagnostics.text import diagnostics_text
+from tests.fixtures.pages import Page
 
 if TYPE_CHECKING:
     from reconciler.diagnostics import Diagnostic
@@ -61,27 +62,27 @@ def test_every_example_has_its_manifests() -> None:
     assert {case_of(policy) for policy in POLICIES} == set(CASES.iterdir())
 
 
-_PAGE = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+_GUIDE, _REFERENCE = Page("docs/howto/write-a-policy"), Page("docs/reference/policy")
+_POLICIES = re.findall(r"(?<=```json\n).*?(?=```)", _GUIDE.text + _REFERENCE.text, re.DOTALL)
 
 
-@pytest.mark.parametrize("text", re.findall(r"(?<=```json\n).*?(?=```)", _PAGE, re.DOTALL))
+@pytest.mark.parametrize("text", _POLICIES)
 def test_a_policy_of_the_documentation_can_be_used(here: Path, text: str) -> None:
-    """What the page shows works as it stands."""
+    """Each policy in the guide and in the reference works."""
     (here / "policy.json").write_text(text)
     assert load_manifests([], policy="policy.json").diagnostics == ()
 
 
-def test_the_page_shows_what_the_command_says(here: Path) -> None:
-    """The first policy of the page gives the page's diagnostic, for a manifest as the page means it."""
-    policy = re.findall(r"(?<=```json\n).*?(?=```)", _PAGE, re.DOTALL)[0]
-    (here / "policy.json").write_text(policy)
+def test_the_guide_shows_the_real_problem(here: Path) -> None:
+    """The guide's policy gives the guide's diagnostic, for a manifest that breaks it."""
+    (here / "policy.json").write_text(_POLICIES[0])
     (here / "manifests").mkdir()
     manifest = MANIFEST.format(name="chat", event="run.failed")
     head, _, _ = manifest.replace("metadata: {name: chat}", "metadata:\n  name: chat").partition("spec:")
     text = f"{head}spec:\n  url: https://hooks.example.net/in\n  events: [run.failed]\n"
     (here / "manifests" / "chat.yaml").write_text(text)
     loaded = load_manifests(["manifests"], policy="policy.json")
-    assert f"$ reconciler validate\n{diagnostics_text(loaded.diagnostics)}```" in _PAGE
+    _GUIDE.hold("problem", diagnostics_text(loaded.diagnostics))
 
 
 @pytest.fixture
