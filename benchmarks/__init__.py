@@ -1,17 +1,17 @@
-"""The benchmark that anyone can run: `script/bench`, or `python -m benchmarks`.
+"""The benchmarks: `script/bench`, or `python -m benchmarks`. README.md has the method and the measurements.
 
-Machines differ and are noisy, so no figure stands alone: each is a ratio against a baseline that ran in turn
-with it. What is timed is whole processes.
+Machines differ and are noisy, so each measurement is a ratio to a baseline that takes turns with it. Whole
+processes are timed.
 
     fleets.py       generated manifests
-    records.py      what the two servers say of a fleet that is live and recorded
-    stand_in.py     a server that gives prepared answers, so that its own work is not measured
-    servers.py      the stand-ins, the sandbox and OpenBao, set up for a fleet
+    records.py      the answers of both servers for a fleet that is live and in the ledger
+    stand_in.py     a server with prepared answers, so that its own work is not measured
+    servers.py      the stand-ins, the sandbox and OpenBao, prepared for a fleet
     stopwatch.py    runs one command: seconds and peak of memory
-    measuring.py    commands in turn: medians and spread
-    baselines.py    what is compared with
-    rows.py         a figure beside its budget
-    experiments/    what is measured, budget by budget
+    measuring.py    runs commands in turn: medians and spread
+    baselines.py    our commands and the programs that they are compared with
+    rows.py         a measurement with its baseline and its budget
+    experiments/    the measurements for each budget
     peers/          octoDNS, ansible and terraform
     report/         table, JSON, plot, benchmarks/README.md
 """

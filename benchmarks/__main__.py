@@ -93,7 +93,7 @@ def _chosen(arguments: argparse.Namespace, only: frozenset[str]) -> Iterator[Exp
         *requests.experiments(),
         *quota.experiments(minutes=arguments.all),
         *fleets.experiments(sizes),
-        *peer_experiments(sizes, asked_for=arguments.peers),
+        *peer_experiments(sizes, requested=arguments.peers),
     ]
     for experiment in planned:
         if not only or only.intersection(experiment.budgets):

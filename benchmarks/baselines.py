@@ -1,4 +1,4 @@
-"""What is measured, and the programs that it is compared with."""
+"""The commands that are measured, and the baselines that they are compared with."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ for path in pathlib.Path("manifests").iterdir():
         pass
 """
 _CLICK = "import click; click.command()(lambda: None)(['--help'])"
-# `http.client` is the lightest that there is, so this is the hardest baseline.
+# `http.client` is the lightest HTTP client available, which makes this the strictest baseline.
 _LIST_METADATA = f"""
 import http.client, json, os
 connection = http.client.HTTPConnection(os.environ["VAULT_ADDR"].removeprefix("http://"))
@@ -37,7 +37,7 @@ def reconciler(folder: Path, *arguments: str, environ: Mapping[str, str] | None 
 
 
 def plan(folder: Path, environ: Mapping[str, str]) -> Command:
-    """Return a plan that fails if anything is to be done."""
+    """Return a plan that fails if there are changes."""
     return reconciler(folder, "plan", "--exit-code", "--no-progress", environ=environ)
 
 
@@ -47,7 +47,7 @@ def parse_yaml(folder: Path) -> Command:
 
 
 def bare_click(folder: Path) -> Command:
-    """Return a click program that has nothing but `--help`."""
+    """Return a click program with nothing but `--help`."""
     return _python(folder, _CLICK)
 
 
@@ -62,17 +62,17 @@ def list_metadata(folder: Path, environ: Mapping[str, str]) -> Command:
 
 
 def list_nothing(folder: Path) -> Command:
-    """Return what `list_metadata` needs before it does anything."""
+    """Return a program with the imports of `list_metadata` and nothing else."""
     return _python(folder, _IMPORTS_ALONE)
 
 
 def vaults_share_of(folder: Path, environ: Mapping[str, str]) -> dict[str, Command]:
-    """Return the two programs whose difference is what Vault's answer takes, for `vaults_share`."""
+    """Return the two programs whose difference is the time for Vault's answer, for `vaults_share`."""
     return {"listing": list_metadata(folder, environ), "nothing": list_nothing(folder)}
 
 
 def vaults_share(samples: Mapping[str, Sample]) -> Sample:
-    """Return what fetching all metadata and parsing its JSON takes, without the start of a program."""
+    """Return the time to fetch all metadata and parse its JSON, without the start of a program."""
     return samples["listing"] - samples["nothing"]
 
 

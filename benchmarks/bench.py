@@ -1,4 +1,4 @@
-"""One run of the benchmark: what was asked for, what was found so far."""
+"""One run of the benchmarks: its options and what the experiments share."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ MANY, ONE = 100, 1
 
 @dataclass(frozen=True)
 class Experiment:
-    """Something that is set up once and gives some rows. It fails as a whole."""
+    """A measurement that returns one or more rows. If it fails, none of its rows has a result."""
 
     budgets: tuple[str, ...]
-    """Which budgets its rows belong to."""
+    """The budgets of its rows."""
     title: str
     measure: Callable[[Bench], Iterable[Row]]
 
 
 @dataclass
 class Bench:
-    """What experiments share."""
+    """The folder, the number of runs and the results that experiments share."""
 
     folder: Path
-    """For fleets; removed in the end."""
+    """The folder of the fleets; removed at the end."""
     runs: int
-    """How often each command runs after a first time, which warms the caches. For growth, thrice that."""
+    """How often each command runs, after one run that warms the caches. Growth takes three times as many."""
     growth: dict[str, dict[int, Sample]] = field(default_factory=dict)
-    """What a fleet took (100 a file), by series and size: for the plot, and for what is said about growth."""
+    """The times of fleets (100 per file) by series and size, for the plot and the growth."""
 
     def fleet(self, size: int, per_file: int = MANY) -> Fleet:
         """Return a fleet of that size and shape."""
         return make_fleet(self.folder, size, per_file)
 
     def runs_at(self, size: int) -> int:
-        """Return the number of runs: fewer where each takes long, and so is less noisy."""
+        """Return the number of runs: fewer for a large fleet, where each run takes long and varies less."""
         return min(self.runs, _RUNS_OF_LARGE) if size >= LARGE else self.runs
 
     def keep(self, series: str, size: int, sample: Sample) -> None:
-        """Remember a point of the plot."""
+        """Add a point to the plot."""
         self.growth.setdefault(series, {})[size] = sample

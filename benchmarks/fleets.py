@@ -44,22 +44,22 @@ class Fleet:
 
     @property
     def manifests(self) -> Path:
-        """Where the manifests lie."""
+        """The folder of the manifests."""
         return self.folder / "manifests"
 
     @property
     def title(self) -> str:
-        """Size and shape, for a person."""
+        """Size and shape as text."""
         shape = "one a file" if self.per_file == 1 else f"{self.per_file} a file"
         return f"{self.size:,} webhooks, {shape}"
 
     def webhooks(self) -> tuple[Webhook, ...]:
-        """Return what the manifests declare."""
+        """Return the webhooks in the manifests."""
         return load_manifests([self.manifests]).webhooks
 
 
 def make_fleet(parent: Path, size: int, per_file: int = MANY_A_FILE) -> Fleet:
-    """Return the fleet of `size` below `parent`, written there if it is not yet."""
+    """Return the fleet of `size` below `parent`; write it if it does not exist."""
     fleet = Fleet(parent / f"{size}-by-{per_file}", size, per_file)
     if not fleet.folder.exists():
         fleet.manifests.mkdir(parents=True)

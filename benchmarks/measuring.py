@@ -1,4 +1,4 @@
-"""Whole processes, in turn: what each takes, over several runs."""
+"""Run whole processes in turn, and measure their time and memory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _STOPWATCH = Path(__file__).with_name("stopwatch.py")
-_LAST_WORDS = 600
+_ERROR_LENGTH = 600
 
 
 class CommandFailed(Exception):
-    """A command failed: its time would mean nothing. The text has its last words."""
+    """A command failed, so its time is meaningless. The message has the end of its error output."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A program with its arguments, where it runs and what is added to its environment."""
+    """A program with its arguments, its working directory and its additional environment variables."""
 
     arguments: tuple[str, ...]
     folder: Path
@@ -62,9 +62,9 @@ class Sample:
         return max(run.seconds for run in self.runs)
 
     def ratio_to(self, other: Sample) -> float:
-        """Return the median of how many times as long it took as `other` in the same round.
+        """Return the median of the ratios to `other` in the same rounds.
 
-        A machine that others use is slow for some rounds; then both are.
+        A shared machine is slow for some rounds, but then it is slow for both.
         """
         return statistics.median(
             ours.seconds / theirs.seconds for ours, theirs in zip(self.runs, other.runs, strict=True)
@@ -75,7 +75,7 @@ class Sample:
         return self._paired(other, +1)
 
     def __sub__(self, other: Sample) -> Sample:
-        """Return how much longer it took than `other`, round by round."""
+        """Return the difference to `other`, round by round."""
         return self._paired(other, -1)
 
     def _paired(self, other: Sample, sign: int) -> Sample:
@@ -114,13 +114,13 @@ def run_once(command: Command) -> Run:
         CommandFailed: it failed.
     """
     with tempfile.TemporaryDirectory(prefix="reconciler-bench-home-") as home:
-        report, complaints = Path(home, "report"), Path(home, "stderr")
-        # To a file: reading along here would cost some of the two cores.
-        with complaints.open("wb") as stderr:
+        report, errors = Path(home, "report"), Path(home, "stderr")
+        # To a file, because reading a pipe meanwhile would take time from the command on a small machine.
+        with errors.open("wb") as stderr:
             subprocess.run(
                 [sys.executable, "-I", "-S", str(_STOPWATCH), str(report), *command.arguments],
                 cwd=command.folder,
-                # Nothing of the user's own is found or changed.
+                # An empty home, so that the user's own files are neither read nor changed.
                 env={"PATH": os.environ["PATH"], "HOME": home, "LC_ALL": "C.UTF-8", **command.environ},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -128,9 +128,9 @@ def run_once(command: Command) -> Run:
                 check=False,
             )
         found = report.read_text(encoding="utf-8") if report.exists() else '{"code": "no report"}'
-        words = complaints.read_text(encoding="utf-8", errors="replace").strip()[-_LAST_WORDS:]
+        words = errors.read_text(encoding="utf-8", errors="replace").strip()[-_ERROR_LENGTH:]
     result = json.loads(found)
     if result["code"] != 0:
         name = " ".join(command.arguments[-4:])
-        raise CommandFailed(f"`{name}` ended with {result['code']}: {words or 'it said nothing'}")
+        raise CommandFailed(f"`{name}` ended with {result['code']}: {words or 'no error output'}")
     return Run(result["seconds"], result["megabytes"])

@@ -1,4 +1,4 @@
-"""What a request log says about how a client kept to the quota. Pure."""
+"""Judge from a request log whether a client respected the quota. Pure."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ if TYPE_CHECKING:
     from reconciler.sandbox.zof_gateway import LoggedRequest
 
 REFUSED = 429
-# What was under way when the answer came that said to wait, arrives within this.
-_UNDER_WAY = 0.05
+# Requests that were sent before the client received the answer that asks it to wait arrive within this time.
+_IN_TRANSIT = 0.05
 
 
 @dataclass(frozen=True)
 class Pacing:
-    """How a client kept to a quota with fixed windows."""
+    """How a client respected a quota with fixed windows."""
 
     accepted: int
     windows: int
     most_refused: int
-    """429s in the window that has most of them."""
-    disobeyed: int
-    """Requests sent after an answer said to wait (a 429, or nothing remaining), before that was over."""
+    """The number of 429s in the window with the most."""
+    too_early: int
+    """Requests sent after an answer that asked to wait (429, or none remaining), before the window ended."""
 
 
 def floor(requests: int, limit: int, window: float) -> float:
-    """Return the seconds before which so many requests cannot all have been accepted.
+    """Return the shortest time in seconds in which so many requests can be accepted.
 
-    The last may go when the windows before its own are over.
+    The last one can be sent when the windows before its own have ended.
     """
     return max(0, -(-requests // limit) - 1) * window
 
 
 def judge(log: Sequence[LoggedRequest], limit: int, window: float) -> Pacing:
-    """Return what `log` says of a quota of `limit` requests a window of so many seconds.
+    """Judge `log` against a quota of `limit` requests per window of so many seconds.
 
-    A window is begun by its first request, as the embedded API does it.
+    Each window starts with its first request, as in the embedded API.
     """
-    accepted = windows = refused = most_refused = disobeyed = left = 0
-    begun, told_at = float("-inf"), float("inf")
+    accepted = windows = refused = most_refused = too_early = left = 0
+    begun, wait_from = float("-inf"), float("inf")
     for request in sorted(log, key=lambda request: request.at):
         if request.at >= begun + window:
-            begun, told_at, left, refused = request.at, float("inf"), limit, 0
+            begun, wait_from, left, refused = request.at, float("inf"), limit, 0
             windows += 1
-        disobeyed += request.at > told_at + _UNDER_WAY
+        too_early += request.at > wait_from + _IN_TRANSIT
         if request.status == REFUSED:
             refused += 1
             most_refused = max(most_refused, refused)
@@ -54,5 +54,5 @@ def judge(log: Sequence[LoggedRequest], limit: int, window: float) -> Pacing:
             accepted += 1
             left -= 1
         if left <= 0 or request.status == REFUSED:
-            told_at = min(told_at, request.at)
-    return Pacing(accepted, windows, most_refused, disobeyed)
+            wait_from = min(wait_from, request.at)
+    return Pacing(accepted, windows, most_refused, too_early)

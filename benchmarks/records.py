@@ -1,4 +1,4 @@
-"""What the two servers say of a fleet that is live and recorded: the same bytes that the real ones send."""
+"""The answers of both servers for a fleet that is live and in the ledger, as the real servers send them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _MOMENT = _NOW.isoformat().replace("+00:00", "Z")
 
 
 def endpoint_ids(webhooks: Sequence[Webhook]) -> list[str]:
-    """Return an id for each."""
+    """Return an endpoint id for each webhook."""
     return [f"we_{number:024x}" for number in range(len(webhooks))]
 
 
 def render_pages(webhooks: Sequence[Webhook], ids: Sequence[str]) -> Iterator[bytes]:
-    """Yield the pages of the API's listing; the cursor to page n is the number n."""
+    """Yield the pages of the API's listing; the cursor of page n is the number n."""
     data = [
         {"id": i, "url": w.url, "events": list(w.events), "status": "enabled", "created": _MOMENT}
         for w, i in zip(webhooks, ids, strict=True)
@@ -46,7 +46,7 @@ def render_pages(webhooks: Sequence[Webhook], ids: Sequence[str]) -> Iterator[by
 def make_documents(
     webhooks: Iterable[Webhook], ids: Iterable[str], api_url: str
 ) -> Iterator[tuple[str, Document]]:
-    """Yield each webhook's name and the document that a finished `apply` leaves of it."""
+    """Yield each webhook's name and its document after a finished `apply`."""
     for webhook, endpoint_id in zip(webhooks, ids, strict=True):
         current = Current(endpoint_id, 1, webhook.digest, webhook.url, "client", _NOW, _NOW)
         ledger = Ledger(ORGANIZATION, api_url, generation=1, current=current)
@@ -54,7 +54,7 @@ def make_documents(
 
 
 def custom_metadata(document: Document) -> dict[str, str]:
-    """Return the document's public part, as its first version's metadata has it."""
+    """Return the projection of the document's first version."""
     return project(document, 1, tested=True).to_metadata()
 
 

@@ -1,4 +1,4 @@
-"""Stands before a server and counts what is asked of it. For counts alone: it is too slow to be timed."""
+"""A proxy that counts the requests to a server. It is too slow for measurements of time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_NOT_KEPT = {"connection", "transfer-encoding"}
+_HOP_BY_HOP = {"connection", "transfer-encoding"}
 
 
 class Relay(ThreadingHTTPServer):
-    """Forwards to `target`; paths that contain `hidden` are not found."""
+    """Forwards requests to `target`; the answer for paths that contain `hidden` is 404."""
 
     daemon_threads = True
 
@@ -26,17 +26,17 @@ class Relay(ThreadingHTTPServer):
         self.target = urlsplit(target).netloc
         self.hidden = hidden
         self.counts: Counter[str] = Counter()
-        """By method and kind of path, such as `LIST secret/detailed-metadata`."""
+        """Requests by method and kind of path, such as `LIST secret/detailed-metadata`."""
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """Its URL without a path."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
 @contextmanager
 def relay(target: str, *, hidden: str | None = None) -> Iterator[Relay]:
-    """Run a relay before `target`, a URL without a path."""
+    """Run a relay to `target`, a URL without a path."""
     with Relay(target, hidden) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Relay
 
     def handle_one_request(self) -> None:
-        """Forward whatever the method."""
+        """Forward a request of any method."""
         self.raw_requestline = self.rfile.readline(65537)
         if not self.raw_requestline or not self.parse_request():
             self.close_connection = True
@@ -66,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
         connection = http.client.HTTPConnection(self.server.target)
         connection.request(self.command, self.path, body, dict(self.headers))
         answer = connection.getresponse()
-        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _NOT_KEPT]
+        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in _HOP_BY_HOP]
         self._send(answer.status, kept, answer.read())
         connection.close()
 

@@ -1,4 +1,4 @@
-"""A figure beside what it is compared with and what its budget allows."""
+"""A measurement with its baseline and its budget."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HUNDRED = 100
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number with its unit, and where it was taken several times, the lowest and the highest."""
+    """A number with its unit, and the lowest and the highest value if it was measured several times."""
 
     value: float
     unit: str
@@ -31,7 +31,7 @@ class Quantity:
         return cls(sample.seconds, "s", sample.fastest, sample.slowest)
 
     def __str__(self) -> str:
-        """Return it with about three digits; times below a second are in milliseconds."""
+        """Return it with about three digits; times below a second in milliseconds."""
         in_milliseconds = self.unit == "s" and self.value < 1
         scale, unit = (1_000, "ms") if in_milliseconds else (1, self.unit)
         if self.value == 1 and unit == "requests":
@@ -44,14 +44,14 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a budget allows."""
+    """The limit of a budget."""
 
     bound: Bound
     value: float
     unit: str = TIMES
 
     def allows(self, value: float) -> bool:
-        """Whether `value` is within it."""
+        """Whether `value` is within the limit."""
         match self.bound:
             case "at most":
                 return value <= self.value
@@ -69,34 +69,34 @@ class Row:
     """One line of the table."""
 
     budget: str
-    """P1 to P10; empty for what has no budget."""
+    """P1 to P10; empty if there is no budget."""
     what: str
     measured: Quantity | None = None
     against: Quantity | None = None
     baseline: str = ""
-    """What `against` is."""
+    """The name of the baseline that `against` was measured with."""
     score: float | None = None
-    """What is held to the limit, in the limit's unit: most often a ratio."""
+    """The value that is compared with the limit, in its unit: usually a ratio."""
     limit: Limit | None = None
     problem: str = ""
-    """Why there is no figure."""
+    """Why there is no measurement."""
 
     @property
     def met(self) -> bool | None:
-        """Whether the budget is kept; None where there is none, or no figure."""
+        """Whether the budget is met; None without a budget or a measurement."""
         if self.limit is None or self.score is None:
             return None
         return self.limit.allows(self.score)
 
     @property
     def verdict(self) -> str:
-        """`met`, `not met`, `not measured`, or nothing."""
+        """`met`, `not met`, `not measured`, or empty."""
         if self.problem:
             return "not measured"
         return {True: "met", False: "not met", None: ""}[self.met]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it for a machine."""
+        """Return the row as JSON values."""
         return {
             "budget": self.budget,
             "what": self.what,
@@ -113,7 +113,7 @@ class Row:
 def ratio(
     budget: str, what: str, sample: Sample, baseline: str, against: Sample, at_most: float | None = None
 ) -> Row:
-    """Return how many times as long as `against` it takes; without `at_most` there is no budget for it."""
+    """Return a row with the ratio of `sample` to `against`; without `at_most` it has no budget."""
     return Row(
         budget,
         what,
@@ -126,7 +126,7 @@ def ratio(
 
 
 def exact(budget: str, what: str, found: Counter[str], expected: Counter[str]) -> Row:
-    """Return counts by kind that have to be exactly those expected."""
+    """Return a row of counts by kind that must be exactly as expected."""
     deviation = (found - expected).total() + (expected - found).total()
     return Row(
         budget,

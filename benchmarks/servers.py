@@ -1,4 +1,4 @@
-"""Servers set up for a fleet: stand-ins with prepared answers, the embedded API, a real OpenBao."""
+"""Servers for a fleet: stand-ins with prepared answers, the embedded API, a real OpenBao."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class StandIn:
         return f"http://127.0.0.1:{self.port}"
 
     def take_count(self) -> int:
-        """Return how many requests came since the last time."""
+        """Return the number of requests since the last call."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port)
         try:
             connection.request("GET", "/_count")
@@ -58,7 +58,7 @@ class StandIn:
 
 @dataclass(frozen=True)
 class StandIns:
-    """Both servers of a fleet that is live and recorded, with prepared answers."""
+    """Both stand-ins, for a fleet that is live and in the ledger."""
 
     api: StandIn
     vault: StandIn
@@ -67,18 +67,18 @@ class StandIns:
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a command needs to find them."""
+        """The environment variables with which a command connects to them."""
         return environ(f"{self.api.origin}/v1", _KEY, self.vault.origin, _TOKEN)
 
 
 def environ(api_url: str, key: str, vault: str, token: str) -> dict[str, str]:
-    """Return the variables by which a command finds its servers."""
+    """Return the environment variables with which a command connects to its servers."""
     return {"ZOF_API_URL": api_url, "ZOF_API_KEY": key, "VAULT_ADDR": vault, "VAULT_TOKEN": token}
 
 
 @contextmanager
 def stand_ins(fleet: Fleet, *, pause: float = 0.0) -> Iterator[StandIns]:
-    """Run both stand-ins; each page of the API's listing takes `pause` seconds longer."""
+    """Run both stand-ins; each page of the API's listing is delayed by `pause` seconds."""
     webhooks = fleet.webhooks()
     ids = endpoint_ids(webhooks)
     listing = fleet.folder / "metadata.jsonl"
@@ -100,7 +100,7 @@ def api_stand_in(fleet: Fleet, *, pause: float = 0.0) -> Iterator[StandIn]:
 
 @contextmanager
 def openbao(fleet: Fleet) -> Iterator[dict[str, str]]:
-    """Run the API's stand-in and a real OpenBao that has the documents; give the variables for both."""
+    """Run the API's stand-in and a real OpenBao with the documents; yield the variables for both."""
     webhooks = fleet.webhooks()
     with api_stand_in(fleet) as api, OpenBaoServer() as vault:
         url = f"{api.origin}/v1"
@@ -109,14 +109,14 @@ def openbao(fleet: Fleet) -> Iterator[dict[str, str]]:
 
 
 def make_live(fleet: Fleet, zof: ZofServer, vault: OpenBaoServer) -> None:
-    """Make a fleet live on the embedded API, and record it."""
+    """Create a fleet on the embedded API, and its documents in OpenBao."""
     webhooks = fleet.webhooks()
     ids = [zof.console.create(webhook.url, list(webhook.events)).id for webhook in webhooks]
     fill(vault, make_documents(webhooks, ids, zof.url))
 
 
 def fill(vault: OpenBaoServer, documents: Iterable[tuple[str, Document]]) -> None:
-    """Write documents as a finished `apply` leaves them."""
+    """Write documents as they are after a finished `apply`."""
 
     def write(entry: tuple[str, Document]) -> None:
         name, document = entry
@@ -132,7 +132,7 @@ def fill(vault: OpenBaoServer, documents: Iterable[tuple[str, Document]]) -> Non
 
 @contextmanager
 def _serve(answers: Path, path: str, pause: float = 0.0) -> Iterator[StandIn]:
-    """Run a stand-in in a process of its own: the two would share Python's one lock."""
+    """Run a stand-in in its own process, because in one process both would share Python's global lock."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.stand_in", str(answers), path, str(pause)],
         cwd=_ROOT,

@@ -1,10 +1,10 @@
-"""A server on loopback that gives prepared answers: `python -m benchmarks.stand_in ANSWERS PATH PAUSE`.
+"""A server on loopback with prepared answers: `python -m benchmarks.stand_in ANSWERS PATH PAUSE`.
 
 Each line of the file ANSWERS is the answer to one page of PATH; the cursor of page n is the number n. A
-listing of one page is one line, so this stands for the Zof API and for OpenBao alike. Nothing is computed
-while a client waits, so what is measured is the client. PAUSE is what each answer takes longer, in seconds.
+listing of one page is one line, so this works for the Zof API and for OpenBao. It computes nothing while a
+client waits, so only the client is measured. PAUSE is the delay of each answer in seconds.
 
-It prints its port, counts requests (`/_count` tells how many, and starts over) and ends with its input.
+It prints its port, counts requests (`/_count` returns the number and resets it) and ends with its input.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _HEAD = (
 
 
 class _Server(ThreadingTCPServer):
-    """The answers, and how many requests there were. A thread waits and sends for each client.
+    """The answers and the number of requests. Each client has its own thread.
 
-    An event loop would count its pauses in whole milliseconds, and copy a large answer before it sends it.
+    An event loop would round the pauses to whole milliseconds, and copy a large answer before sending it.
     """
 
     daemon_threads = True
@@ -42,10 +42,10 @@ class _Server(ThreadingTCPServer):
         self._path = path
         self._pause = pause
         self._count = 0
-        """Without a lock: commands take turns, and each has one connection."""
+        """Needs no lock: commands take turns, and each has one connection."""
 
     def answer(self, target: str) -> tuple[str, bytes, float]:
-        """Return status, body, and the seconds to wait before."""
+        """Return the status, the body, and the seconds to wait before the answer."""
         path, _, query = target.partition("?")
         if path == _COUNT:
             count, self._count = self._count, 0
@@ -59,7 +59,7 @@ class _Server(ThreadingTCPServer):
 
 
 class _Connection(BaseRequestHandler):
-    """One client's connection. None of its requests has a body."""
+    """One client's connection. Its requests have no body."""
 
     server: _Server
     request: socket.socket
@@ -78,7 +78,7 @@ class _Connection(BaseRequestHandler):
         now, reset = formatdate(usegmt=True), self.server.reset
         head = _HEAD.format(status=status, date=now, length=len(body), reset=reset).encode()
         time.sleep(pause)
-        # A page goes out in one piece, and what is larger is not copied.
+        # A page is sent in one piece; a larger body is not copied.
         self.request.sendall(head + body[:_CHUNK])
         self.request.sendall(memoryview(body)[_CHUNK:])
 

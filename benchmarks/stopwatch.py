@@ -1,8 +1,8 @@
-"""Runs a command and writes how long it took and its peak of memory: `stopwatch.py REPORT COMMAND…`.
+"""Run a command and write its time and its peak memory: `stopwatch.py REPORT COMMAND…`.
 
-REPORT becomes a JSON object: `code` (the exit code), `seconds`, `megabytes` (`ru_maxrss`). It is a program of
-its own, and a small one, because Linux counts for a command what its parent had when it was started: from a
-large process, each command would seem to need as much.
+REPORT becomes a JSON object: `code` (the exit code), `seconds`, `megabytes` (`ru_maxrss`). This is a separate
+and small program, because on Linux the peak of a command includes the memory of its parent at the start: a
+large parent would hide the memory of each command.
 """
 
 import json
@@ -12,7 +12,7 @@ import time
 
 
 def main() -> None:
-    """Run it."""
+    """Run the command and write the report."""
     report, *command = sys.argv[1:]
     quiet = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
     began = time.perf_counter()

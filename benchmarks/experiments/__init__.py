@@ -1,1 +1,1 @@
-"""What is measured, budget by budget."""
+"""The measurements for each budget."""

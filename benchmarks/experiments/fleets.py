@@ -35,7 +35,7 @@ _SHAPES = (ONE, MANY)
 
 
 def experiments(sizes: Sequence[int]) -> list[Experiment]:
-    """Return those for fleets of these sizes, the growth last."""
+    """Return the experiments for fleets of these sizes; the growth is last."""
     made = []
     for size in sizes:
         for per_file in _SHAPES:
@@ -44,7 +44,7 @@ def experiments(sizes: Sequence[int]) -> list[Experiment]:
             made.append(Experiment(("P1", "P4"), f"plan of {title}", partial(_plan, size, per_file)))
     if _BUDGETED in sizes:
         made.append(Experiment(("P1",), f"plan of {_BUDGETED:,} with a real OpenBao", _plan_on_openbao))
-    growth = _growth if _LARGEST in sizes else _growth_not_asked_for
+    growth = _growth if _LARGEST in sizes else _growth_not_requested
     made.append(Experiment(("P3",), "growth", growth))
     return made
 
@@ -105,12 +105,12 @@ def _plan_on_openbao(bench: Bench) -> Iterator[Row]:
     yield ratio("P1", what, samples["plan"], f"{_LOADER} + the raw metadata listing alone", alone, 1.0)
 
 
-def _growth_not_asked_for(_bench: Bench) -> Iterator[Row]:
+def _growth_not_requested(_bench: Bench) -> Iterator[Row]:
     yield Row("P3", _GROWTH, problem="100,000 webhooks are measured with --all")
 
 
 def _growth(bench: Bench) -> Iterator[Row]:
-    """Plan fleets of three sizes in turn, so that a busy moment of the machine is one for all."""
+    """Plan fleets of three sizes in turn, so that a busy moment of the machine affects all of them."""
     with ExitStack() as stack:
         commands = {}
         for size in _GROWING:

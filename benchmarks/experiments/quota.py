@@ -1,4 +1,4 @@
-"""P9 and P10: what rules a large change, the API's quota and its latency. In real time."""
+"""P9 and P10: the effect of the API's quota and latency on a large fleet, in real time."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _PAUSE, _LIVE = 0.030, 10_000
 
 @dataclass(frozen=True)
 class _Quota:
-    """An apply and the quota that holds it."""
+    """An apply and the quota that limits it."""
 
     creations: int
     jobs: int
     limit: int
-    """Requests a window."""
+    """Requests per window."""
     window: float
     """Seconds."""
     at_most: float
-    """The budget: times the quota's floor."""
+    """The budget, as a multiple of the quota's floor."""
 
     @property
     def title(self) -> str:
@@ -50,7 +50,7 @@ _LONG = (_Quota(60, 1, 50, 60.0, 1.05), _Quota(60, 8, 50, 60.0, 1.05))
 
 
 def experiments(*, minutes: bool) -> list[Experiment]:
-    """Return them; `minutes`: with windows of a minute, too, which take some."""
+    """Return the experiments; `minutes`: also those with windows of a minute, which take several minutes."""
     quotas = (*_SHORT, *_LONG) if minutes else _SHORT
     return [
         *(Experiment(("P9",), quota.title, partial(_apply, quota)) for quota in quotas),
@@ -86,8 +86,8 @@ def _apply(quota: _Quota, bench: Bench) -> Iterator[Row]:
     yield Row(
         "P9",
         f"{quota.title}: sent before a wait was over",
-        Quantity(pacing.disobeyed, "requests"),
-        score=pacing.disobeyed,
+        Quantity(pacing.too_early, "requests"),
+        score=pacing.too_early,
         limit=Limit("exactly", 0, "requests"),
     )
 

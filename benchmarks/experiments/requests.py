@@ -1,4 +1,4 @@
-"""P7 and P8: how many requests a plan and an apply need. Exact counts, so nothing is timed here."""
+"""P7 and P8: the number of requests of a plan and an apply. The counts are exact, and nothing is timed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _UNLIMITED = Behavior(rate_limit=10_000_000)
 
 
 def experiments() -> list[Experiment]:
-    """Return them."""
+    """Return the experiments."""
     return [
         *(Experiment(("P7",), f"requests of a plan of {n:,}", partial(_plan, n)) for n in _PLANNED),
         Experiment(("P7",), "requests of a plan on OpenBao and on Vault", _on_vault),
@@ -54,7 +54,7 @@ def _plan(size: int, bench: Bench) -> Iterator[Row]:
 
 
 def _on_vault(bench: Bench) -> Iterator[Row]:
-    """Count on a real server, and on one that lacks OpenBao's listing, as Vault does."""
+    """Count on OpenBao, and on OpenBao without its metadata listing, which is how Vault behaves."""
     fleet = bench.fleet(_ON_VAULT)
     expected = {
         "OpenBao": Counter({_DETAILED: 1}),
@@ -64,10 +64,10 @@ def _on_vault(bench: Bench) -> Iterator[Row]:
     }
     with openbao(fleet) as variables:
         for server, hidden in (("OpenBao", None), ("Vault", "detailed-metadata")):
-            with relay(variables["VAULT_ADDR"], hidden=hidden) as door:
-                run_once(plan(fleet.folder, variables | {"VAULT_ADDR": door.url}))
+            with relay(variables["VAULT_ADDR"], hidden=hidden) as proxy:
+                run_once(plan(fleet.folder, variables | {"VAULT_ADDR": proxy.url}))
             what = f"requests of a `plan` of {_ON_VAULT} to {server}, where no secret is read"
-            yield exact("P7", what, door.counts, expected[server])
+            yield exact("P7", what, proxy.counts, expected[server])
 
 
 def _apply(bench: Bench) -> Iterator[Row]:
@@ -100,17 +100,17 @@ def _count_apply(bench: Bench, size: int) -> tuple[Counter[str], int]:
         TemporaryDirectory(dir=bench.folder) as name,
         ZofServer(_UNLIMITED) as zof,
         OpenBaoServer() as vault,
-        relay(vault.address) as door,
+        relay(vault.address) as proxy,
     ):
         fleet = bench.fleet(size)
         make_live(fleet, zof, vault)
         changed = Path(name, "manifests")
         changed.mkdir()
         write_manifests(changed, range(_DELETED, size + _CREATED))
-        variables = environ(zof.url, zof.key.reveal(), door.url, vault.root_token.reveal())
+        variables = environ(zof.url, zof.key.reveal(), proxy.url, vault.root_token.reveal())
         run_once(reconciler(Path(name), "apply", "--yes", "--no-progress", environ=variables))
         api = Counter(_kind(request) for request in zof.requests)
-        return api, door.counts.total()
+        return api, proxy.counts.total()
 
 
 def _kind(request: LoggedRequest) -> str:

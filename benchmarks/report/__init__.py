@@ -1,1 +1,1 @@
-"""What was found, for people and machines."""
+"""The results as a table, a plot and a page."""

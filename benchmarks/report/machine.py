@@ -1,4 +1,4 @@
-"""What the figures were taken on."""
+"""The machine on which the measurements were taken."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LIBRARIES = ("click", "httpx", "hvac", "jsonschema-rs", "pyyaml")
 
 
 def describe_machine() -> dict[str, str]:
-    """Return names and values, in order."""
+    """Return its properties in the order in which they are printed."""
     return {
         "processor": _processor(),
         "cores": str(os.cpu_count()),

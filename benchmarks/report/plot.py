@@ -1,4 +1,4 @@
-"""The growth as a plot: whole time over fleet size, both logarithmic, as an SVG that suits light and dark."""
+"""Plot the time of a command by fleet size, on logarithmic scales, as an SVG for light and dark pages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _OPENING = (
     f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img"'
     ' aria-labelledby="title desc">'
 )
-_TITLE = "Time of a whole command over the size of the fleet"
-# A colour on light, one on dark, and a dash, so that nothing depends on colour alone.
+_TITLE = "Time of a whole command by fleet size"
+# Colours for light and dark pages, and a dash pattern, so that nothing depends on colour alone.
 _STYLES = {
     "plan": ("#0969da", "#58a6ff", "none"),
     "validate": ("#1a7f37", "#3fb950", "none"),
@@ -46,7 +46,7 @@ path {{ fill: none; stroke-width: 2; }}
 
 
 def write_plot(path: Path, growth: Mapping[str, Mapping[int, Sample]]) -> None:
-    """Draw what each series took; nothing is written where nothing was measured."""
+    """Write the plot of all series; without any measurement, write nothing."""
     series = {
         name: [(size, sample.seconds) for size, sample in sorted(points.items())]
         for name, points in growth.items()
@@ -132,7 +132,7 @@ def _lines(series: Series, across: _Axis, up: _Axis) -> list[str]:
 
 
 def _labels(series: Series, across: _Axis, up: _Axis) -> list[str]:
-    """Name each line beside its end, or above where it ends early; names that would meet give way."""
+    """Label each line beside its end, or above it if it ends early; move labels that would overlap."""
     ends = sorted(
         (up.place(points[-1][1]), across.place(points[-1][0]), number, name)
         for number, (name, points) in enumerate(series.items())

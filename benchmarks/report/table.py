@@ -1,4 +1,4 @@
-"""Rows as a table in Markdown, which reads well on a terminal, too."""
+"""Rows as a table in Markdown that is also readable on a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST = 100
 
 
 def render_table(rows: Iterable[Row]) -> str:
-    """Return the table; its columns are aligned in the source as well."""
+    """Return the table, with aligned columns."""
     lines = [_HEADINGS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
     rule = ["-" * (width + 1) + (":" if column in _RIGHT else "-") for column, width in enumerate(widths)]
@@ -53,12 +53,12 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _brief(problem: str) -> str:
-    """Return a problem in a cell; the whole of it was shown when it came up."""
+    """Return a problem for a cell; the progress output has its full text."""
     return shorten(problem, _LONGEST, placeholder=" …").replace("|", "\\|")
 
 
 def _score(row: Row) -> str:
-    """Return what is held to the budget where it is another number than what was measured."""
+    """Return the value that is compared with the budget, if it differs from the measurement."""
     if row.measured is not None and row.measured.unit == "MB":
         return f"{row.score:.0f} MB"
     is_ratio = row.limit is None or row.limit.unit == TIMES

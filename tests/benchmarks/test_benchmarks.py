@@ -99,13 +99,13 @@ def test_the_floor_is_all_windows_but_the_last(requests: int, windows: int) -> N
 def test_a_client_that_waits_for_each_window_obeys() -> None:
     """Windows begin with their first request, and nobody is refused."""
     log = [request(at) for at in (0.0, 0.1, 6.5, 6.6, 13.0)]
-    assert judge(log, limit=2, window=6.0) == Pacing(accepted=5, windows=3, most_refused=0, disobeyed=0)
+    assert judge(log, limit=2, window=6.0) == Pacing(accepted=5, windows=3, most_refused=0, too_early=0)
 
 
 def test_what_was_under_way_when_a_window_ended_is_refused_but_no_disobedience() -> None:
     """Only what is sent after the answer that said to wait counts."""
     log = [request(0.0), request(0.1), request(0.11, 429), request(2.0, 429), request(6.5)]
-    assert judge(log, limit=2, window=6.0) == Pacing(accepted=3, windows=2, most_refused=2, disobeyed=1)
+    assert judge(log, limit=2, window=6.0) == Pacing(accepted=3, windows=2, most_refused=2, too_early=1)
 
 
 def test_the_log_may_be_out_of_order() -> None:
