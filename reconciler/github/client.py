@@ -12,6 +12,7 @@ import httpx
 
 from reconciler import __version__
 from reconciler.errors import InvalidInput, ReconcilerError
+from reconciler.retry import backoff, retry
 from reconciler.urls import is_loopback, service_url_problem
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.ports import Clock
 
 _TIMEOUT = 30.0
-_TRIES = 5
+_MAX_ATTEMPTS = 5
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 120.0
 """Seconds; who is told to wait longer gives up and says so."""
@@ -156,42 +157,51 @@ class GitHub:
         *,
         query: Mapping[str, str | int] | None = None,
     ) -> httpx.Response:
-        for attempt in range(1, _TRIES + 1):
-            answer = self._try(method, path, body, query)
-            if answer is not None and answer.status_code < _SERVER_ERROR:
-                wait = _told_to_wait(answer, self._clock.now().timestamp())
-                if wait is None:
-                    return _checked(answer, method, path)
-                if wait > _LONGEST_WAIT:
-                    raise ReconcilerError(
-                        f"GitHub asks to wait {wait:,.0f} s before {method} {path}",
-                        hint="run the job again later",
-                    )
-            elif method == "POST":
-                raise InDoubt(f"GitHub did not say what became of POST {path}", hint="run the job again")
-            else:
-                wait = 0.0
-            if attempt < _TRIES:
-                self._clock.sleep(max(wait, _FIRST_WAIT * 2 ** (attempt - 1)))
+        def attempt(_elapsed: float) -> httpx.Response | None:
+            try:
+                return self._client.request(
+                    method, self._base + path, json=body, params=query, headers=self._authorization
+                )
+            except (httpx.HTTPError, httpx.InvalidURL):
+                return None
+
+        def decide(number: int, answer: httpx.Response | None, _elapsed: float) -> float | None:
+            status = None if answer is None else answer.status_code
+            return retry_delay(method, status, number, self._rate_limit(answer))
+
+        answer = retry(attempt, decide, clock=self._clock)
+        wait = self._rate_limit(answer)
+        if wait is not None and wait > _LONGEST_WAIT:
+            raise ReconcilerError(
+                f"GitHub asks to wait {wait:,.0f} s before {method} {path}", hint="run the job again later"
+            )
+        if answer is not None and answer.status_code < _SERVER_ERROR and wait is None:
+            return _checked(answer, method, path)
+        if method == "POST" and wait is None:
+            raise InDoubt(f"GitHub may or may not have executed POST {path}", hint="run the job again")
         raise ReconcilerError(f"GitHub did not answer {method} {path}", hint="run the job again")
 
-    def _try(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        query: Mapping[str, str | int] | None,
-    ) -> httpx.Response | None:
-        """Send once; None: no usable answer."""
-        try:
-            return self._client.request(
-                method, self._base + path, json=body, params=query, headers=self._authorization
-            )
-        except (httpx.HTTPError, httpx.InvalidURL):
-            return None
+    def _rate_limit(self, answer: httpx.Response | None) -> float | None:
+        return None if answer is None else _rate_limit_wait(answer, self._clock.now().timestamp())
 
 
-def _told_to_wait(answer: httpx.Response, now: float) -> float | None:
+def retry_delay(method: str, status: int | None, attempt: int, wait: float | None) -> float | None:
+    """Return the seconds to wait before the same request is sent again; None: do not retry.
+
+    Args:
+        method: the HTTP method; a POST whose result is unknown is not repeated.
+        status: the response's status; None if there was none.
+        attempt: the number of attempts so far.
+        wait: the seconds that a rate limit asks to wait; None if the response is not about one.
+    """
+    if wait is None and (method == "POST" or (status is not None and status < _SERVER_ERROR)):
+        return None
+    if attempt >= _MAX_ATTEMPTS or (wait is not None and wait > _LONGEST_WAIT):
+        return None
+    return max(wait or 0.0, backoff(attempt, _FIRST_WAIT))
+
+
+def _rate_limit_wait(answer: httpx.Response, now: float) -> float | None:
     """Return how many seconds a rate limit asks to wait; None where the answer is no rate limit's."""
     if answer.status_code not in _REFUSED:
         return None

@@ -20,7 +20,6 @@ from reconciler.vault.failures import (
     Purpose,
     Rejected,
     Unsupported,
-    retry_delay,
     unexpected_shape,
 )
 from reconciler.vault.listing import listing_object, parse_entry
@@ -32,6 +31,7 @@ from reconciler.vault.metadata import (
     parse_written,
     undestroyed_before,
 )
+from reconciler.vault.session import until_answered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 LOCK = "_lock"
 _READERS = 8
-_WRITE_TRIES = 3
+_WRITE_ATTEMPTS = 3
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -238,8 +238,8 @@ class VaultDocuments:
     ) -> int:
         """Write `fields` if the newest version is still `cas`; `ours` recognises them when read back."""
         self._require_version_2()
-        attempt = 1
-        while True:
+
+        def attempt(_elapsed: float) -> int | NoAnswer:
             try:
                 return self._write_once(name, fields, cas)
             except (CasConflict, NoAnswer) as error:
@@ -252,11 +252,11 @@ class VaultDocuments:
                         f"another writer was first at {path}: version {version} instead of {cas}",
                         hint="run again",
                     ) from None
-                if attempt == _WRITE_TRIES or isinstance(error, CasConflict):
+                if isinstance(error, CasConflict):
                     raise
-                delay = retry_delay(attempt, error.wait)
-            self._clock.sleep(delay or 0.0)
-            attempt += 1
+                return error
+
+        return until_answered(attempt, self._clock, attempts=_WRITE_ATTEMPTS)
 
     def _write_once(self, name: str, fields: dict[str, Any], cas: int) -> int:
         purpose = self._purpose("update" if cas else "create", "data", name)

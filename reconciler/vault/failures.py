@@ -20,10 +20,12 @@ from hvac import exceptions as hvac_exceptions
 from msgspec import Struct
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
+from reconciler.retry import backoff
 
 _CAS_MISS = "check-and-set parameter did not match"
 _NO_MOUNT = "no handler for route"
-_BACK_OFF = (0.25, 0.5, 1.0, 2.0)
+_MAX_ATTEMPTS = 5
+_FIRST_BACKOFF = 0.25
 _MAX_WAIT = 30.0
 _RETRIABLE = {412, 429, 500, 502, 503, 504}
 """412: a replica that has not caught up yet. 500 and up: see Vault's HTTP API documentation."""
@@ -73,10 +75,15 @@ class Purpose(Struct, frozen=True):
 
 
 def retry_delay(attempt: int, wait: float | None) -> float | None:
-    """Return the seconds to wait before try number `attempt` + 1 (the first is 1); None: give up."""
-    if attempt > len(_BACK_OFF):
+    """Return the seconds to wait after attempt number `attempt`; None: do not retry.
+
+    Args:
+        attempt: the number of attempts so far.
+        wait: the seconds that Vault asks to wait; None if it does not.
+    """
+    if attempt >= _MAX_ATTEMPTS:
         return None
-    return min(max(_BACK_OFF[attempt - 1], wait or 0.0), _MAX_WAIT)
+    return min(max(backoff(attempt, _FIRST_BACKOFF), wait or 0.0), _MAX_WAIT)
 
 
 def unexpected_shape(purpose: Purpose) -> NoAnswer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 from urllib.parse import urlsplit
 
 import hvac
@@ -20,6 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
+from reconciler.retry import retry
 from reconciler.urls import is_loopback, service_url_problem
 from reconciler.vault.answers import interpret, json_object, read_body
 from reconciler.vault.auth import TokenLogin
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     Send = Callable[[hvac.Client], requests.Response]
 
+_T = TypeVar("_T")
 _TIMEOUTS = (5.0, 30.0)
 """Seconds to connect, and between two pieces of an answer."""
 _HEADER_TEXT = re.compile(r"[!-~]+")
@@ -109,16 +111,16 @@ class VaultSession:
             CasConflict: another writer was there first.
             StoreError: Vault refused, or did not answer in its own way.
         """
-        attempt = 1
-        while True:
+
+        def attempt(_elapsed: float) -> Answer | NoAnswer:
             try:
                 return self._send_logged_in(send, purpose, parse)
-            except NoAnswer as failure:
-                delay = retry_delay(attempt, failure.wait) if failure.retriable and purpose.harmless else None
-                if delay is None:
+            except NoAnswer as error:
+                if not (error.retriable and purpose.harmless):
                     raise
-            self._clock.sleep(delay)
-            attempt += 1
+                return error
+
+        return until_answered(attempt, self._clock)
 
     # --- the token ----------------------------------------------------------------------------------
 
@@ -230,6 +232,26 @@ class VaultSession:
             adapter=RawAdapter,
             ignore_exceptions=True,
         )
+
+
+def until_answered(
+    attempt: Callable[[float], _T | NoAnswer], clock: Clock, *, attempts: int | None = None
+) -> _T:
+    """Retry while `attempt` returns `NoAnswer`, at most so many `attempts`.
+
+    Raises:
+        NoAnswer: the last attempt had none either.
+    """
+
+    def decide(number: int, outcome: _T | NoAnswer, _elapsed: float) -> float | None:
+        if not isinstance(outcome, NoAnswer) or number == attempts:
+            return None
+        return retry_delay(number, outcome.wait)
+
+    outcome = retry(attempt, decide, clock=clock)
+    if isinstance(outcome, NoAnswer):
+        raise outcome
+    return outcome
 
 
 def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:

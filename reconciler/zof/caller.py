@@ -1,15 +1,16 @@
-"""A request until it is settled: paced, sent, sent again where that may help."""
+"""Send a request at the API's pace, and retry it."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
 
+from reconciler.retry import retry
 from reconciler.zof.answers import Nonsense, check_refusal
 from reconciler.zof.pacing import Gate, read_signals
-from reconciler.zof.retry import BUDGET, Retry, decide, leaves_doubt, may_pass
+from reconciler.zof.retry import BUDGET, decide, leaves_doubt, may_pass
 from reconciler.zof.text import clean
 from reconciler.zof.wire import Answer, NoAnswer
 
@@ -32,7 +33,7 @@ class Success(Struct, Generic[_T], frozen=True):
     value: _T
     answer: Answer
     in_doubt: bool
-    """Whether an earlier try may have been carried out, too."""
+    """Whether an earlier attempt may have been executed, too."""
 
 
 class Failure(Struct, frozen=True):
@@ -40,16 +41,18 @@ class Failure(Struct, frozen=True):
 
     last: Answer | NoAnswer
     in_doubt: bool
-    """Whether an earlier try, or the last, may have been carried out."""
+    """Whether an earlier attempt, or the last, may have been executed."""
+    retry_after: float | None = None
+    """Seconds that the last response asks to wait."""
 
     @property
     def status(self) -> int | None:
-        """The last answer's status; None where there was no usable one."""
+        """The last response's status; None if there was no usable one."""
         return self.last.status if isinstance(self.last, Answer) else None
 
     @property
     def is_lasting(self) -> bool:
-        """Whether the last answer is the API's definitive word."""
+        """Whether the last response is definitive: a retry would not change it."""
         return isinstance(self.last, Answer) and not may_pass(self.last.status)
 
 
@@ -66,29 +69,31 @@ class Caller:
         self._reporter = reporter
         self._jitter = jitter
         self._mutex = threading.Lock()
-        self._told_of_sunset = False
+        self._warned_of_sunset = False
 
     def call(
         self, request: Request, read: Callable[[Answer], _T], *, repeat_nonsense: bool = False
     ) -> Success[_T] | Failure:
-        """Send `request` until it is settled or there is no sense in going on.
+        """Send `request`, and retry while another attempt may help.
 
         Args:
             request: what to send.
             read: turns a 2xx into a value, or raises `Nonsense`.
-            repeat_nonsense: whether an answer that is not the API's own is worth another try: a 2xx that
+            repeat_nonsense: whether to retry after a response that is not the API's own: a 2xx that
                 cannot be read, or a refusal without the API's error object.
         """
-        elapsed, attempt, in_doubt = 0.0, 0, False
-        while True:
-            attempt += 1
+        in_doubt, quota = False, 0.0
+
+        def attempt(elapsed: float) -> Success[_T] | Failure:
+            nonlocal in_doubt, quota
+            left = BUDGET - (elapsed - quota)
+            began = self._clock.monotonic()
             blocked = self._gate.enter()
+            quota += self._clock.monotonic() - began
             if blocked:
                 reason = f"the API asks to wait {blocked:.0f} s before the next request"
                 return Failure(NoAnswer(reason, in_doubt=False, final=True), in_doubt)
-            began = self._clock.monotonic()
-            last, signals = self._send(request, max(1.0, BUDGET - elapsed))
-            elapsed += self._clock.monotonic() - began
+            last, retry_after = self._send(request, max(1.0, left))
             if isinstance(last, Answer) and not may_pass(last.status):
                 try:
                     if last.status in _SUCCESS:
@@ -97,12 +102,18 @@ class Caller:
                 except Nonsense as nonsense:
                     last = _nonsense(last, nonsense, repeat=repeat_nonsense)
             in_doubt = in_doubt or _leaves_doubt(last)
-            retry = self._decide(request.method, last, attempt, elapsed, signals)
-            if retry is None:
-                return Failure(last, in_doubt)
-            elapsed += self._pause(last, retry.after)
+            return Failure(last, in_doubt, retry_after)
 
-    def _send(self, request: Request, seconds: float) -> tuple[Answer | NoAnswer, Signals | None]:
+        def decide_next(number: int, result: Success[_T] | Failure, elapsed: float) -> float | None:
+            if isinstance(result, Success) or (isinstance(result.last, NoAnswer) and result.last.final):
+                return None
+            spent, jitter = elapsed - quota, self._jitter()
+            return decide(request.method, result.status, number, spent, result.retry_after, jitter)
+
+        return retry(attempt, decide_next, clock=self._clock, wait=self._wait)
+
+    def _send(self, request: Request, seconds: float) -> tuple[Answer | NoAnswer, float | None]:
+        """Send once; return the response, and the seconds that it asks to wait."""
         signals: Signals | None = None
         try:
             last = self._wire.send(request, seconds)
@@ -110,42 +121,34 @@ class Caller:
                 signals = read_signals(last.headers, self._clock.now().timestamp())
         finally:
             self._gate.leave(signals)
-        if isinstance(last, Answer):
-            self._tell_of_sunset(last)
-        return last, signals
+        if not isinstance(last, Answer) or signals is None:
+            return last, None
+        self._warn_of_sunset(last)
+        if last.status == _TOO_MANY_REQUESTS and signals.retry_after is not None:
+            # The pause is for every thread, whether or not this request is retried.
+            self._gate.hold(signals.retry_after)
+        return last, signals.retry_after
 
-    def _decide(
-        self, method: str, last: Answer | NoAnswer, attempt: int, elapsed: float, signals: Signals | None
-    ) -> Retry | None:
-        if isinstance(last, NoAnswer) and last.final:
-            return None
-        status = last.status if isinstance(last, Answer) else None
-        retry_after = signals.retry_after if signals else None
-        if status == _TOO_MANY_REQUESTS and retry_after is not None:
-            # Every thread was told so, whether or not this request is given up.
-            self._gate.hold(retry_after)
-        decision = decide(method, status, attempt, elapsed, retry_after, self._jitter())
-        return decision if isinstance(decision, Retry) else None
-
-    def _pause(self, last: Answer | NoAnswer, seconds: float) -> float:
-        """Wait before another try; return the seconds that count against the operation's budget."""
-        if isinstance(last, Answer) and last.status == _TOO_MANY_REQUESTS:
-            # The gate makes everyone wait, and this request with them.
+    def _wait(self, seconds: float, result: Success[Any] | Failure) -> None:
+        """Wait before another attempt."""
+        if isinstance(result, Success):
+            return
+        if result.status == _TOO_MANY_REQUESTS:
+            # The gate makes every thread wait, this one included.
             self._gate.hold(seconds)
-            return 0.0
-        said = f"HTTP {last.status}" if isinstance(last, Answer) else last.reason
-        self._gate.wait(seconds, f"another try after: {said}")
-        return seconds
+            return
+        reason = f"HTTP {result.status}" if isinstance(result.last, Answer) else result.last.reason
+        self._gate.wait(seconds, f"retry after: {reason}")
 
-    def _tell_of_sunset(self, answer: Answer) -> None:
+    def _warn_of_sunset(self, answer: Answer) -> None:
         sunset = clean(answer.headers.get("sunset"), limit=64)
         if not sunset:
             return
         with self._mutex:
-            told, self._told_of_sunset = self._told_of_sunset, True
-        if not told:
+            warned, self._warned_of_sunset = self._warned_of_sunset, True
+        if not warned:
             request = f" [request {answer.request_id}]" if answer.request_id else ""
-            self._reporter.warn(f"the API announces the end of what we use for {sunset}{request}")
+            self._reporter.warn(f"this API version will be removed on {sunset}{request}")
 
 
 def _nonsense(answer: Answer, why: Nonsense, *, repeat: bool) -> NoAnswer:
