@@ -20,8 +20,7 @@ from reconciler.cli.preview import rendered_plan
 from reconciler.cli.wiring import for_each, load_sites
 from reconciler.errors import ExitCode, InvalidInput, ReconcilerError, UsageError
 from reconciler.report.format.escape import visible
-from reconciler.report.outcome.markdown import outcome_markdown
-from reconciler.report.outcome.text import outcome_text, outcome_value
+from reconciler.report.outcome import outcome_markdown, outcome_text, outcome_value
 from reconciler.report.plan.json import to_json_text
 from reconciler.report.plan.text import plan_text
 from reconciler.usecases import apply as usecase

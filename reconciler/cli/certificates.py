@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.manifest.lint.endpoint_url import is_public
+from reconciler.report.checks import HTTPS, Certificate, Check, ReceiverCheck, ReceiverProblem
 from reconciler.report.format.style import count
-from reconciler.report.receivers import HTTPS, Certificate, Receiver, Trouble
-from reconciler.report.status.checkup import Check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,28 +33,28 @@ def check_receivers(webhooks: Iterable[Webhook], now: datetime, look: Look | Non
     return [_check(receiver, now) for receiver in look_at_receivers(webhooks, look)]
 
 
-def look_at_receivers(webhooks: Iterable[Webhook], look: Look | None = None) -> list[Receiver]:
+def look_at_receivers(webhooks: Iterable[Webhook], look: Look | None = None) -> list[ReceiverCheck]:
     """Return each receiver that manifests name and what is seen there, by host and port; `look` asks one."""
     names: dict[tuple[str, int], list[str]] = {}
     for webhook in webhooks:
         parts = urlsplit(webhook.normalized_url)
         names.setdefault((parts.hostname or "", parts.port or HTTPS), []).append(webhook.name)
 
-    def seen(place: tuple[str, int]) -> Receiver:
+    def seen(place: tuple[str, int]) -> ReceiverCheck:
         try:
-            found: Certificate | Trouble = (look or examine)(*place)
+            found: Certificate | ReceiverProblem = (look or examine)(*place)
         except ReconcilerError as error:
-            found = Trouble(error.message, error.hint)
-        return Receiver(*place, tuple(sorted(names[place])), found)
+            found = ReceiverProblem(error.message, error.hint)
+        return ReceiverCheck(*place, tuple(sorted(names[place])), found)
 
     with ThreadPoolExecutor(_AT_A_TIME) as pool:
         return list(pool.map(seen, sorted(names)))
 
 
-def _check(receiver: Receiver, now: datetime) -> Check:
-    title, seen = f"TLS {receiver.address}", receiver.seen
+def _check(receiver: ReceiverCheck, now: datetime) -> Check:
+    title, seen = f"TLS {receiver.address}", receiver.result
     used = f"(used by {_listed(receiver.names)})"
-    if isinstance(seen, Trouble):
+    if isinstance(seen, ReceiverProblem):
         detail, hint = f"{seen.message} {used}", seen.hint
     elif days := receiver.expires_in(now):
         detail = f"the certificate expires in {days} {used}"

@@ -77,7 +77,7 @@ def explain(codes: Sequence[str], settings: Settings) -> ExitCode:
         UsageError: no rule has such a code.
     """
     from reconciler.manifest.lint.examples import EXAMPLES  # noqa: PLC0415 (only this asks for them)
-    from reconciler.report.diagnostics.rule_page import rule_page  # noqa: PLC0415 (only this asks for it)
+    from reconciler.report.diagnostics.markdown import rule_page  # noqa: PLC0415 (only this asks for it)
 
     pages = []
     for code in codes:

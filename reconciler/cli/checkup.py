@@ -8,8 +8,8 @@ from reconciler.cli.exit_codes import worst
 from reconciler.cli.preview import Results
 from reconciler.cli.wiring import for_each, load_places, load_sites
 from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.report.checks import Check, checks_text, checks_value
 from reconciler.report.format.style import count, duration
-from reconciler.report.status.checkup import Check, checkup_text, checkup_value
 from reconciler.vault.checks import capabilities, describe_token, require_version_2
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def doctor(settings: Settings, *, endpoints: bool) -> ExitCode:
             from reconciler.cli.certificates import check_receivers  # noqa: PLC0415 (a rare wish)
 
             checks += check_receivers(desired[place.name], place.clock.now())
-        results.add(checkup_value(place.name, checks), checkup_text(place.name, checks, color=settings.color))
+        results.add(checks_value(place.name, checks), checks_text(place.name, checks, color=settings.color))
         return worst(each.exit_code for each in checks)
 
     return results.write_after(for_each(places, check))

@@ -11,8 +11,9 @@ from reconciler.cli.interrupt import stop_on_signal
 from reconciler.cli.preview import Results
 from reconciler.cli.wiring import for_each, load_places, open_session
 from reconciler.errors import ExitCode, UsageError
-from reconciler.report.status.deliveries import deliveries_markdown, deliveries_text, deliveries_value
-from reconciler.usecases.deliver import Arrival, deliver_tests
+from reconciler.plan.outcome import DeliveryResult
+from reconciler.report.deliveries import deliveries_markdown, deliveries_text, deliveries_value
+from reconciler.usecases.deliver import deliver_tests
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -42,7 +43,7 @@ def test_webhooks(settings: Settings, names: Collection[str]) -> ExitCode:
         else:
             text = deliveries_text(place.name, deliveries, color=settings.color)
         results.add(deliveries_value(place.name, deliveries), text)
-        done = all(each.arrival is Arrival.DELIVERED for each in deliveries)
+        done = all(each.result is DeliveryResult.DELIVERED for each in deliveries)
         return ExitCode.OK if done else ExitCode.PARTIAL
 
     return results.write_after(for_each(places, test, stop=stop))

@@ -10,7 +10,7 @@ from reconciler.cli.preview import Results
 from reconciler.cli.wiring import for_each, load_places
 from reconciler.errors import ExitCode
 from reconciler.plan.history import last_changes, merged
-from reconciler.report.status.history import history_markdown, history_text, history_value
+from reconciler.report.history import history_markdown, history_text, history_value
 from reconciler.vault.documents import VaultDocuments
 
 if TYPE_CHECKING:

@@ -44,5 +44,5 @@ def _check_shape(plan: Any) -> None:
     place = ".".join(map(str, violation.path)) or "the whole file"
     raise InvalidInput(
         f"the plan file is no plan of this version: {place}: {violation.message}",
-        hint="make it anew: reconciler plan --out FILE",
+        hint="create it again: reconciler plan --out FILE",
     )

@@ -12,8 +12,9 @@ from reconciler.errors import ExitCode, UsageError
 from reconciler.report.format.markdown import COMMENT_LIMIT
 from reconciler.report.format.style import count
 from reconciler.report.plan.json import plan_json, to_json_text
-from reconciler.report.plan.text import DRIFT, PLAN, View, plan_text
-from reconciler.report.status.text import status_markdown, status_text, status_value
+from reconciler.report.plan.summary import DRIFT, PLAN, View
+from reconciler.report.plan.text import plan_text
+from reconciler.report.status import status_markdown, status_text, status_value
 from reconciler.usecases import inventory
 from reconciler.usecases import preview as usecase
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
-    from reconciler.report.plan.text import Title
+    from reconciler.report.plan.summary import Title
     from reconciler.usecases.plan import Planned
 
 
@@ -56,10 +57,10 @@ def plan(settings: Settings, *, out: str | None, pending_is_2: bool) -> ExitCode
 
 def _plan_page(shown: Sequence[tuple[Site, Planned]], sites: Sequence[Site], settings: Settings) -> str:
     """Return one page of the plans that could be made; it names the organizations without one."""
-    from reconciler.report.plan.html import Sheet, plan_html  # noqa: PLC0415 (most runs want text)
+    from reconciler.report.pages.plan import PlanSection, plan_html  # noqa: PLC0415 (most runs want text)
 
     sheets = [
-        Sheet(planned.plan, planned.verdicts, _view(planned, site, settings)) for site, planned in shown
+        PlanSection(planned.plan, planned.verdicts, _view(planned, settings)) for site, planned in shown
     ]
     planned_names = {site.name for site, _ in shown}
     unread = [site.name for site in sites if site.name not in planned_names]
@@ -105,7 +106,7 @@ def tell_drift(site: Site, found: Planned) -> None:
     """Tell people elsewhere of drift, if there is some and they want to know."""
     if found.plan.pending:
         title = f"Drift in {site.name}: {count(len(found.plan.changes), 'webhook')}"
-        view = View(site.requests_per_minute, now=found.listing_began)
+        view = View(now=found.listing_began)
         site.notifier.tell("drift", title, plan_text(found.plan, title=DRIFT, view=view))
 
 
@@ -113,7 +114,7 @@ def rendered_plan(
     planned: Planned, site: Site, settings: Settings, *, title: Title = PLAN, share: int = 1
 ) -> str:
     """Return a plan as it was asked for; `share` plans share the length of one comment."""
-    view = _view(planned, site, settings, title)
+    view = _view(planned, settings, title)
     match settings.format:
         case "markdown":
             from reconciler.report.plan.markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
@@ -137,9 +138,8 @@ def rendered_plan(
             return plan_text(planned.plan, planned.verdicts, title=title, view=view)
 
 
-def _view(planned: Planned, site: Site, settings: Settings, title: Title = PLAN) -> View:
+def _view(planned: Planned, settings: Settings, title: Title = PLAN) -> View:
     return View(
-        site.requests_per_minute,
         verbose=settings.verbose > 0,
         color=settings.color,
         now=planned.listing_began if title is DRIFT else None,

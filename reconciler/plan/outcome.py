@@ -1,4 +1,4 @@
-"""What became of a plan: an honest list of what is done, failed and not attempted."""
+"""What became of a plan's changes, and of test deliveries: done, failed, not attempted."""
 
 from __future__ import annotations
 
@@ -32,6 +32,27 @@ class ChangeOutcome(Struct, frozen=True):
     detail: str | None = None
     """Why it is not done, with the request id where there is one."""
     hint: str | None = None
+
+
+class DeliveryResult(StrEnum):
+    """What became of one test delivery."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    NOT_ATTEMPTED = "not attempted"
+
+
+class DeliveryOutcome(Struct, frozen=True):
+    """What became of one webhook's test delivery, and what to do about it."""
+
+    name: str
+    endpoint_id: str
+    url: str | None
+    result: DeliveryResult
+    detail: str | None = None
+    """Why it failed, in the API's words."""
+    hint: str | None = None
+    request_id: str | None = None
 
 
 class Outcome(Struct, frozen=True):

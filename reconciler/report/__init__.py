@@ -1,1 +1,1 @@
-"""Values to text: each renderer escapes for its own format."""
+"""Render results. A large report is a package with one file per format; a small one is one file."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
-
-from msgspec import Struct
 
 from reconciler.apply.executor import MAX_SILENCE
 from reconciler.errors import ApiError, InvalidInput
+from reconciler.plan.outcome import DeliveryOutcome, DeliveryResult
 from reconciler.plan.protocol.state import refuses_key
 from reconciler.ports import Delivered, NotDelivered, Refused, Unanswered
 from reconciler.usecases.plan import read_metadata
@@ -25,28 +23,9 @@ _TESTED = {"active", "unverified"}
 """The states of a webhook that has an endpoint of its own."""
 
 
-class Arrival(StrEnum):
-    """What became of one test delivery."""
-
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    NOT_ATTEMPTED = "not attempted"
-
-
-class Delivery(Struct, frozen=True):
-    """One webhook's test delivery."""
-
-    name: str
-    endpoint_id: str
-    url: str | None
-    arrival: Arrival
-    detail: str | None = None
-    """Why it failed, in the API's words."""
-    hint: str | None = None
-    request_id: str | None = None
-
-
-def deliver_tests(session: Session, names: Collection[str], stop: threading.Event) -> tuple[Delivery, ...]:
+def deliver_tests(
+    session: Session, names: Collection[str], stop: threading.Event
+) -> tuple[DeliveryOutcome, ...]:
     """Send a test delivery to the endpoint of each of `names` (none: of all webhooks), by name.
 
     Ends early when `stop` is set, or when the API has fallen silent: what is left is not attempted.
@@ -74,23 +53,25 @@ def deliver_tests(session: Session, names: Collection[str], stop: threading.Even
     return tuple(_deliver(session, chosen, stop))
 
 
-def _deliver(session: Session, chosen: dict[str, Projection], stop: threading.Event) -> Iterator[Delivery]:
+def _deliver(
+    session: Session, chosen: dict[str, Projection], stop: threading.Event
+) -> Iterator[DeliveryOutcome]:
     silence = 0
     for name, projection in chosen.items():
         endpoint_id = projection.endpoint_id or ""
         if stop.is_set() or silence >= MAX_SILENCE:
-            yield Delivery(name, endpoint_id, projection.url, Arrival.NOT_ATTEMPTED)
+            yield DeliveryOutcome(name, endpoint_id, projection.url, DeliveryResult.NOT_ATTEMPTED)
             continue
         session.reporter.step(name, "send a test delivery", 1)
         answer = session.api.test(endpoint_id)
         silence = silence + 1 if isinstance(answer, Unanswered) else 0
         delivery = _judge(name, projection, answer)
-        ok = delivery.arrival is Arrival.DELIVERED
+        ok = delivery.result is DeliveryResult.DELIVERED
         session.reporter.finished(name, "test", ok=ok, detail=delivery.detail)
         yield delivery
 
 
-def _judge(name: str, projection: Projection, answer: TestAnswer) -> Delivery:
+def _judge(name: str, projection: Projection, answer: TestAnswer) -> DeliveryOutcome:
     """Return what an answer means.
 
     Raises:
@@ -99,10 +80,10 @@ def _judge(name: str, projection: Projection, answer: TestAnswer) -> Delivery:
     endpoint_id, url = projection.endpoint_id or "", projection.url
     match answer:
         case Delivered(request_id=request_id):
-            return Delivery(name, endpoint_id, url, Arrival.DELIVERED, request_id=request_id)
+            return DeliveryOutcome(name, endpoint_id, url, DeliveryResult.DELIVERED, request_id=request_id)
         case NotDelivered(reason=reason, request_id=request_id):
             hint = "repair the receiver: it must answer 2xx within 10 seconds"
-            return Delivery(name, endpoint_id, url, Arrival.FAILED, reason, hint, request_id)
+            return DeliveryOutcome(name, endpoint_id, url, DeliveryResult.FAILED, reason, hint, request_id)
         case Refused() if refuses_key(answer):
             raise ApiError(
                 f"the API refused the key: {answer}", hint="check the API key", status=answer.status
@@ -110,7 +91,11 @@ def _judge(name: str, projection: Projection, answer: TestAnswer) -> Delivery:
         case Refused(status=404):
             detail = f"endpoint {endpoint_id} is not live"
             hint = "`reconciler drift` says what happened, `reconciler apply` makes it anew"
-            return Delivery(name, endpoint_id, url, Arrival.FAILED, detail, hint, answer.request_id)
+            return DeliveryOutcome(
+                name, endpoint_id, url, DeliveryResult.FAILED, detail, hint, answer.request_id
+            )
         case Refused() | Unanswered():
             hint = f"run `reconciler test {name}` again"
-            return Delivery(name, endpoint_id, url, Arrival.FAILED, str(answer), hint, answer.request_id)
+            return DeliveryOutcome(
+                name, endpoint_id, url, DeliveryResult.FAILED, str(answer), hint, answer.request_id
+            )

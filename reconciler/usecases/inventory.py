@@ -8,42 +8,20 @@ from msgspec import Struct
 
 from reconciler.model import DeletionPolicy
 from reconciler.plan.plan import Cause
+from reconciler.plan.status import StatusRow
 from reconciler.plan.unmanaged import newest_first
 from reconciler.usecases.plan import list_endpoints, read_metadata
 from reconciler.usecases.preview import preview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from reconciler.ledger.projection import Projection
-    from reconciler.model import Endpoint, Location, Webhook
+    from reconciler.model import Endpoint
     from reconciler.plan.plan import Change
     from reconciler.ports import Metadata
     from reconciler.session import Session
     from reconciler.usecases.plan import Planned
-
-
-class StatusRow(Struct, frozen=True):
-    """One webhook of the fleet."""
-
-    name: str
-    endpoint_id: str | None
-    url: str | None
-    state: str
-    secret_created_at: datetime | None = None
-    verified_at: datetime | None = None
-    owner: str | None = None
-    source: Location | None = None
-    unmanaged: bool = False
-    webhook: Webhook | None = None
-    """What its manifest says."""
-    projection: Projection | None = None
-    """What the ledger's public part says."""
-    endpoint: Endpoint | None = None
-    """What is live."""
-    change: Change | None = None
-    """What is due."""
 
 
 class ExportRow(Struct, frozen=True):

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from reconciler.model import Endpoint
 from reconciler.plan.guards import Verdict
 from reconciler.plan.plan import Plan
-from reconciler.report.plan.html import Sheet, plan_html
+from reconciler.report.pages.plan import PlanSection, plan_html
 from tests.fixtures.fleet import OCCASION
 from tests.fixtures.page import HOSTILE
 from tests.fixtures.plan import large_plan, small_plan, small_sheet
@@ -42,7 +42,7 @@ def test_long_texts_break(window: Window, width: int) -> None:
     long = "x" * 300
     changes = tuple(replace(each, name=long + each.name, reason=long) for each in small_plan().changes)
     plan = Plan(long, changes, 0, 0, (Endpoint(long, long, (long,)),))
-    text = plan_html([Sheet(plan, (Verdict(long, long, long),))], OCCASION)
+    text = plan_html([PlanSection(plan, (Verdict(long, long, long),))], OCCASION)
     with window.open(text, width=width) as opened:
         opened.page.locator(".rest > summary").click()
         assert opened.page.evaluate(OVERFLOW) == 0
@@ -73,7 +73,7 @@ def test_the_approval_is_taken_with_one_click(window: Window) -> None:
 
 def test_thousands_of_changes_stay_usable(window: Window) -> None:
     """A hundred are laid out at first; a link to any other opens it where it is folded away."""
-    text = plan_html([Sheet(large_plan(2000))], OCCASION)
+    text = plan_html([PlanSection(large_plan(2000))], OCCASION)
     with window.open(text) as opened:
         page = opened.page
         assert page.locator("details.change:visible").count() == 100
@@ -87,7 +87,7 @@ def test_thousands_of_changes_stay_usable(window: Window) -> None:
 
 def test_it_prints_every_change(window: Window) -> None:
     """On paper what is folded away on the screen is there, in black on white."""
-    with window.open(plan_html([Sheet(large_plan(200))], OCCASION), color_scheme="dark") as opened:
+    with window.open(plan_html([PlanSection(large_plan(200))], OCCASION), color_scheme="dark") as opened:
         last = opened.page.locator("#change\\=webhook-0199")
         assert not last.is_visible()
         opened.page.emulate_media(media="print")
@@ -100,7 +100,7 @@ def test_hostile_texts_run_nothing(window: Window, text: str) -> None:
     """Markup in every text of a plan is shown, never run."""
     changes = tuple(replace(each, name=text, reason=text) for each in small_plan().changes[:1])
     plan = Plan(text, changes, 0, 0, (Endpoint(text, text, (text,)),))
-    with window.open(plan_html([Sheet(plan, (Verdict(text, text, text),))], OCCASION)) as opened:
+    with window.open(plan_html([PlanSection(plan, (Verdict(text, text, text),))], OCCASION)) as opened:
         asked: list[str] = []
         opened.page.on("dialog", lambda dialog: asked.append(dialog.message))
         assert text in opened.page.locator("h4").inner_text()

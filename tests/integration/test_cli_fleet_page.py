@@ -80,8 +80,8 @@ def test_the_fleet_becomes_a_page(fleet: CommandLine) -> None:
         legacy: "unmanaged",
     }
     text = " ".join(page.one("main").text.split())
-    assert "Nobody listens to agent.offline, integration.error," in text
-    assert "Overlap still open 1" in text
+    assert "No endpoint receives agent.offline, integration.error," in text
+    assert "Open overlap 1" in text
     # The newest of each comes first.
     rows = [line.all("td") for line in page.all("table")[-1].one("tbody").all("tr")]
     changes = {cells[1].words: cells for cells in reversed(rows)}
@@ -134,7 +134,7 @@ def test_receivers_are_looked_at_when_asked_for(command: CommandLine) -> None:
     assert result.exit_code == 0, result.stderr
     (risk,) = read_page(result.stdout).one("details", class_="risk unreachable").all("li")
     assert risk.words.startswith("ci nowhere.example.com: ")
-    assert "looked at" not in read_page(command("status", "--format", "html").stdout).text
+    assert "receivers checked" not in read_page(command("status", "--format", "html").stdout).text
     refused = command("status", "--endpoints")
     assert refused.exit_code == 64
     assert "add --format html, or run `reconciler doctor --endpoints`" in refused.stderr
@@ -174,7 +174,7 @@ def test_a_refused_plan_is_a_page_with_the_line_that_approves_it(command: Comman
     assert command(*line.split()[1:], "--yes").exit_code == 0
     calm = command("plan", "--format", "html")
     assert calm.exit_code == 0
-    assert read_page(calm.stdout).one("h2").words == "No changes: 1 webhook as declared."
+    assert read_page(calm.stdout).one("h2").words == "No changes: 1 webhook matches its manifest."
 
 
 @pytest.mark.parametrize(

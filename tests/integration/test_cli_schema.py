@@ -127,16 +127,16 @@ def test_the_wheel_makes_its_own_pages(installed: Path, tmp_path: Path) -> None:
         "from reconciler.model import Run\n"
         "from reconciler.plan.plan import Plan\n"
         "from reconciler.report.pages.fleet import Fleet, fleet_html\n"
-        "from reconciler.report.plan.html import Sheet, plan_html\n"
-        "from reconciler.report.pages.occasion import Occasion\n"
-        "made = Occasion(datetime.now(UTC), Run())\n"
+        "from reconciler.report.pages.plan import PlanSection, plan_html\n"
+        "from reconciler.report.pages.templates import PageContext\n"
+        "made = PageContext(datetime.now(UTC), Run())\n"
         "print(fleet_html([Fleet('acme', ())], made, known_events=['run.failed']))\n"
-        "print(plan_html([Sheet(Plan('acme', (), 3, 3))], made))\n"
+        "print(plan_html([PlanSection(Plan('acme', (), 3, 3))], made))\n"
     )
     environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
     pages = _run([sys.executable, "-c", program], tmp_path, environment)
-    assert "Nobody listens to <code>run.failed</code>." in pages
-    assert "No changes: 3 webhooks as declared." in pages
+    assert "No endpoint receives <code>run.failed</code>." in pages
+    assert "No changes: 3 webhooks match their manifests." in pages
 
 
 def test_the_wheel_finds_its_own_schemas(installed: Path, tmp_path: Path) -> None:

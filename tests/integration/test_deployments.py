@@ -117,7 +117,7 @@ def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
         healed = run("heal", "apply")
         assert (healed.returncode, healed.stdout.splitlines()[-1]) == (
             0,
-            "No drift. 1 webhook matches in acme-prod.",
+            "No drift. 1 webhook in acme-prod matches its manifest.",
         )
         assert len((ci.folder / "audit.jsonl").read_text().splitlines()) > 1
         for job in ("plan", "apply", "drift", "heal"):

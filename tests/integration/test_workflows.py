@@ -176,7 +176,7 @@ class Shown(Struct, frozen=True):
         page = read_page(text)
         changes = [line.all("td") for line in page.all("table")[-1].one("tbody").all("tr")]
         return cls(
-            page.one("h2", id="posture").words,
+            page.one("h2", id="summary").words,
             {
                 each.one("a", class_="name").words: each.attributes["data-state"] or ""
                 for each in page.all("tbody", class_="entry")

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from reconciler import __version__
 from reconciler.diagnostics import Severity
-from reconciler.report.diagnostics.rule_page import rule_page
+from reconciler.report.diagnostics.markdown import rule_page
 from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:

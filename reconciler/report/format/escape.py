@@ -1,17 +1,17 @@
-"""Foreign text on a terminal: what would steer the terminal, or hide, becomes a visible escape."""
+"""Escape foreign text for a terminal: control and invisible characters become visible."""
 
 from __future__ import annotations
 
 _COMMAND = "##["
-"""What GitHub's runner takes for a command wherever in a line of a log it stands, such as `##[add-mask]`."""
+"""GitHub's runner accepts commands such as `##[add-mask]` anywhere in a log line."""
 
 
 def visible(text: object) -> str:
-    r"""Return `text` as one line that a terminal shows letter by letter.
+    r"""Return `text` as one line of printable characters.
 
-    Control characters (so: newlines, ANSI sequences), bidirectional overrides, zero-width and other
-    invisible characters, unusual spaces and lone surrogates become escapes such as `\x1b` or `\u202e`.
-    So does what would begin a command to GitHub's runner in the middle of a line: `##\x5b`.
+    Control characters (including newlines and ANSI sequences), bidirectional overrides, zero-width and
+    other invisible characters, unusual spaces and lone surrogates become escapes such as `\x1b` or
+    `\u202e`. `##[`, which starts a command for GitHub's runner, becomes `##\x5b`.
     """
     text = str(text)
     if not text.isprintable():

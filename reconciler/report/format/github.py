@@ -1,4 +1,4 @@
-"""GitHub's workflow commands, which annotate lines of a pull request, and their escaping."""
+"""GitHub's workflow commands, which annotate the lines of a pull request."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def command(
 
     Args:
         level: `error`, `warning` or `notice`.
-        title: what the annotation is called.
+        title: the annotation's title.
         message: one or more lines.
-        place: the file and line that it is shown at.
-        end_column: the first column after what is meant, where that is known.
+        place: the file and line to annotate.
+        end_column: the first column after the annotated text, if known.
     """
     properties = {"title": title}
     if place is not None:
@@ -32,13 +32,10 @@ def command(
 
 
 def _data(text: str) -> str:
-    """Escape the message of a workflow command.
-
-    Line breaks and the percent sign by GitHub's own rules; what else would steer a terminal becomes visible.
-    """
+    """Escape a message: line breaks and `%` by GitHub's rules, other control characters by `visible`."""
     return "%0A".join(visible(line).replace("%", "%25") for line in text.splitlines())
 
 
 def _property(text: str) -> str:
-    """Escape a property of a workflow command, which colons and commas would end."""
+    """Escape a property, which a colon or comma would end."""
     return visible(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")

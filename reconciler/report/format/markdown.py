@@ -1,54 +1,71 @@
-"""GitHub's Markdown around foreign text: in code alone, where markup, mentions and links mean nothing."""
+"""GitHub's Markdown. Foreign text goes into code, where markup, mentions and links have no effect."""
 
 from __future__ import annotations
 
 import re
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from reconciler.report.format.escape import visible
+from reconciler.report.format.style import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 COMMENT_LIMIT = 60_000
-"""Characters: GitHub refuses a comment of more than 65,536, and others may want to add a line."""
+"""Characters. GitHub's limit is 65,536; the difference leaves room for text that others add."""
 _TICKS = re.compile("`+")
 _SHORTEST_FENCE = 3
 _PAGE = re.compile(r"https?://[A-Za-z0-9.:/_~%-]+")
 
 
 def code(text: object) -> str:
-    """Return `text` as a code span, delimited by more backticks than it holds."""
+    """Return `text` as a code span, delimited by more backticks than it contains."""
     shown = visible(text) or " "
     ticks = "`" * (_longest_run(shown) + 1)
-    # A space at each end is taken off again by Markdown, and keeps the delimiters apart from the content.
+    # Markdown removes one space at each end; the spaces separate the delimiters from the content.
     inner = f" {shown} " if shown[0] in "` " or shown[-1] in "` " else shown
     return f"{ticks}{inner}{ticks}"
 
 
-def cell(text: object) -> str:
-    """Return `text` as a code span within a table, where a bar would end the cell."""
-    return code(text).replace("|", "\\|")
+def cell(*texts: object) -> str:
+    """Return a table cell with each text as a code span, one below the other; empty texts are skipped."""
+    # Even within code, a bar would end the cell.
+    return "<br>".join(code(text).replace("|", "\\|") for text in texts if text)
 
 
 def fenced(lines: Iterable[str], language: str = "text") -> str:
-    """Return lines, already made visible, as a code block that none of them can end."""
+    """Return lines (already escaped) as a code block that none of them can end."""
     body = "\n".join(lines)
     fence = "`" * max(_SHORTEST_FENCE, _longest_run(body) + 1)
     return f"{fence}{language}\n{body}\n{fence}"
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], limit: int) -> tuple[str, int]:
-    """Return a table of cells, as far as `limit` characters go, and how many rows are left out."""
-    lines = [_row(header), _row(["---"] * len(header))]
-    room = limit - sum(map(len, lines))
-    for number, cells in enumerate(rows):
-        line = _row(cells)
-        room -= len(line) + 1
-        if room < 0:
-            return "\n".join(lines), len(rows) - number
-        lines.append(line)
-    return "\n".join(lines), 0
+def table(
+    header: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    limit: int,
+    nouns: tuple[str, str],
+    on_cut: Callable[[], object] | None = None,
+) -> str:
+    """Return a table of at most about `limit` characters and, below it, how many rows are left out.
+
+    Args:
+        header: the titles of the columns.
+        rows: the cells, already escaped.
+        limit: the table is cut after the last row that fits.
+        nouns: the singular and plural of what a row describes.
+        on_cut: called if the table is cut, to print all rows to the run's log.
+    """
+    lines = [_row(header), _row(["---"] * len(header)), *map(_row, rows)]
+    kept = max(2, sum(size <= limit for size in accumulate(len(line) + 1 for line in lines)))
+    text = "\n".join(lines[:kept])
+    if kept == len(lines):
+        return text
+    if on_cut is not None:
+        on_cut()
+    logged = "; the run's log has them" if on_cut else ""
+    return f"{text}\n\n{count(len(lines) - kept, *nouns)} not shown here{logged}."
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -56,7 +73,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def link(words: str, page: str | None) -> str:
-    """Return `words` of ours as a link to `page`; just the words where there is no page, or an odd one."""
+    """Return `words` (trusted text) as a link to `page`; plain if there is no page or its URL is unusual."""
     return f"[{words}]({page})" if page and _PAGE.fullmatch(page) else words
 
 

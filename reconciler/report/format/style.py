@@ -1,4 +1,4 @@
-"""How texts look: colours that can be switched off, counts, durations and columns."""
+"""Layout of text reports: optional colours, counts, durations, aligned columns and list items."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from reconciler.report.format.escape import visible
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
 _MINUTE = 60
@@ -17,7 +20,7 @@ _DAY = 86400
 
 
 class Ink(IntEnum):
-    """The graphic renditions in use (ECMA-48 SGR parameters): readable on dark and light terminals."""
+    """ANSI colours and styles (ECMA-48 SGR parameters) that are readable on dark and light terminals."""
 
     BOLD = 1
     DIM = 2
@@ -29,12 +32,12 @@ class Ink(IntEnum):
 
 
 class Style(Struct, frozen=True):
-    """Paints text, or leaves it plain."""
+    """Colours text, or leaves it plain."""
 
     color: bool = False
 
     def paint(self, text: str, *inks: Ink) -> str:
-        """Return `text` (already escaped) in these inks."""
+        """Return `text` (already escaped) in these colours."""
         if not self.color or not text:
             return text
         return f"\x1b[{';'.join(str(int(ink)) for ink in inks)}m{text}\x1b[0m"
@@ -47,7 +50,7 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 
 def duration(seconds: float) -> str:
     """Return a span in at most two units: `0.4 s`, `8 s`, `2 min 5 s`, `1 h 5 min`, `3 d`."""
-    if 0 < seconds < 10:  # noqa: PLR2004 - below ten seconds a tenth is news, above it is noise
+    if 0 < seconds < 10:  # noqa: PLR2004 - tenths matter only below ten seconds
         tenths = f"{seconds:.1f}".removesuffix(".0")
         return f"{tenths if tenths != '0' else '0.1'} s"
     whole = max(0, round(seconds))
@@ -61,7 +64,7 @@ def duration(seconds: float) -> str:
 
 
 def age(moment: datetime, now: datetime) -> str:
-    """Return an age in its largest unit; a moment in the future is a clock's error and counts as now."""
+    """Return an age in its largest unit; a time in the future is a clock error and counts as now."""
     return " ".join(duration(max(0, round((now - moment).total_seconds()))).split()[:2])
 
 
@@ -76,5 +79,21 @@ def width(text: str) -> int:
 
 
 def pad(text: str, columns: int) -> str:
-    """Return `text` filled with spaces to so many columns."""
+    """Return `text` padded with spaces to a width of `columns`."""
     return text + " " * max(0, columns - width(text))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return table cells padded to the width of their columns; an empty cell becomes `-`."""
+    filled = [[cell or "-" for cell in row] for row in rows]
+    widths = [max(map(width, column)) for column in zip(*filled, strict=True)]
+    return [[pad(cell, columns) for cell, columns in zip(row, widths, strict=True)] for row in filled]
+
+
+def item(mark: str, text: str, detail: str | None = None, hint: str | None = None) -> Iterator[str]:
+    """Yield a list item and, indented below it, its detail and hint, which are escaped here."""
+    yield f"  {mark} {text}"
+    if detail:
+        yield f"      {visible(detail)}"
+    if hint:
+        yield f"      hint: {visible(hint)}"

@@ -1,1 +1,1 @@
-"""HTML pages. Each is one file that needs no server, no network and no script."""
+"""HTML pages. Each is one file that needs no server and no network, and can be read without its script."""

@@ -1,8 +1,8 @@
-// Makes the page's own table searchable and sortable. It reads what the page already shows, and the page's
-// address; it asks nobody for anything, stores nothing, and without it everything is still there to read.
+// Makes the table searchable and sortable. It reads only the page and its address, sends and stores nothing;
+// without it the page shows the same.
 (() => {
   "use strict";
-  const PAGE = 200; // rows that are shown at once: more are slow to lay out and nobody reads them
+  const PAGE = 200; // rows shown initially: more are slow to lay out
   const $ = (id) => document.getElementById(id);
   const make = (tag, attributes, text = "") => {
     const element = document.createElement(tag);
@@ -51,19 +51,19 @@
     for (const [name, value] of [["q", search.value.trim()], ["state", state.value], ["owner", owner.value], ["sort", sort]]) {
       if (value) parts.push(`${name}=${encodeURIComponent(value)}`);
     }
-    // Whoever goes back leaves the page; each letter of a search is no step of its own.
+    // Replace the address: each letter of a search would otherwise become a step of "Back".
     history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : location.pathname + location.search);
   };
   const follow = () => {
     const asked = read();
     if (![...asked.keys()].some((key) => ["webhook", "q", "state", "owner", "sort"].includes(key))) {
-      // A section's anchor keeps what is chosen; "Show all" is an anchor, too.
+      // A section's anchor keeps the filters; only the "Show all" anchor clears them.
       if (location.hash !== "#webhooks") return;
       asked.clear();
     }
     const wanted = asked.get("webhook") ?? "";
     if (wanted && asked.size === 1) {
-      // A link to a webhook must lead to it, whatever is filtered.
+      // A link to a webhook must show it, so clear filters that hide it.
       if (!matches(byId.get(`webhook=${wanted}`))) { search.value = ""; state.value = ""; owner.value = ""; }
     } else {
       search.value = decode(asked.get("q") ?? "");
@@ -116,7 +116,7 @@
       else header.removeAttribute("aria-sort");
     });
     if (column < 0) sort = "";
-    // An age is sorted by its moment: the oldest, so the smallest, is the greatest age.
+    // Ages are sorted by time: the smallest timestamp is the greatest age.
     const numeric = headers[column]?.classList.contains("n");
     const value = (entry) => {
       const cell = entry.row.cells[column];
@@ -126,7 +126,7 @@
     const compare = (a, b) => {
       if (column < 0) return a.order - b.order;
       if (a.value === b.value) return a.order - b.order;
-      // What has no value comes last, whichever way.
+      // Rows without a value come last in both directions.
       if (a.value === null || a.value === "–") return 1;
       if (b.value === null || b.value === "–") return -1;
       return sign * (numeric ? a.value - b.value : a.value < b.value ? -1 : 1);
@@ -169,7 +169,7 @@
     write();
   });
 
-  // --- what can be chosen ------------------------------------------------------------------------
+  // --- controls ------------------------------------------------------------------------
 
   for (const header of headers) {
     const button = make("button", { type: "button" }, header.textContent);

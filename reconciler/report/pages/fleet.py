@@ -1,89 +1,113 @@
-"""The page itself: what is known of the fleets, put in order for the templates."""
+"""The fleet's page: the state, risks, coverage and history of the webhooks of all organizations."""
 
 from __future__ import annotations
 
+from collections import Counter
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from reconciler.plan.plan import Cause
-from reconciler.report.pages.coverage import Coverage, coverage_of
-from reconciler.report.pages.links import key_of
-from reconciler.report.pages.posture import (
-    Posture,
-    counts_of,
-    drift_headline,
-    headline,
-    managed_of,
-    posture_of,
-)
-from reconciler.report.pages.risks import TOLD_BY_DRIFT, Kind, Risk, risks_of
-from reconciler.report.pages.templates import environment
-from reconciler.report.receivers import receivers_in_short
-from reconciler.report.status.text import events_of
+from reconciler.report.checks import receivers_summary
+from reconciler.report.format.style import count
+from reconciler.report.pages.risks import SHOWN_AS_DRIFT, RiskKind, risks_of
+from reconciler.report.pages.templates import environment, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.plan.history import HistoryEntry
     from reconciler.plan.plan import Change
-    from reconciler.report.pages.occasion import Occasion
-    from reconciler.report.receivers import Receiver
-    from reconciler.report.status.text import StatusLine
+    from reconciler.plan.status import StatusRow
+    from reconciler.report.checks import ReceiverCheck
+    from reconciler.report.pages.risks import Risk
+    from reconciler.report.pages.templates import PageContext
+
+
+class FleetState(StrEnum):
+    """The state of a webhook, most urgent first. Every `pending …` of the status is one."""
+
+    DRIFTED = "drifted"
+    INTERRUPTED = "interrupted"
+    UNVERIFIED = "unverified"
+    ROTATION_DUE = "rotation due"
+    PENDING = "pending"
+    IN_SYNC = "in sync"
+    RELEASED = "released"
+    UNMANAGED = "unmanaged"
+
+    @property
+    def slug(self) -> str:
+        """The CSS class."""
+        return self.value.replace(" ", "-")
+
+
+_NOT_MANAGED = {FleetState.RELEASED, FleetState.UNMANAGED}
 
 
 class Fleet(Struct, frozen=True):
     """One organization's part of the page."""
 
     organization: str
-    lines: Sequence[StatusLine]
+    rows: Sequence[StatusRow]
     history: Sequence[HistoryEntry] = ()
     """Newest first."""
-    receivers: Sequence[Receiver] | None = None
-    """What was seen where manifests deliver to; None: nobody looked."""
+    receivers: Sequence[ReceiverCheck] | None = None
+    """None: not checked."""
 
 
 class Entry(Struct, frozen=True):
-    """One webhook, or unmanaged endpoint, with what the page derives of it."""
+    """One webhook or unmanaged endpoint on the page."""
 
     key: str
     organization: str
-    line: StatusLine
-    posture: Posture
-    events: tuple[str, ...]
+    row: StatusRow
+    state: FleetState
     risks: tuple[Risk, ...]
     last: HistoryEntry | None
-    receiver: Receiver | None = None
+    receiver: ReceiverCheck | None = None
 
     @property
     def urgency(self) -> int:
-        """The place of its state in the order of `Posture`."""
-        return list(Posture).index(self.posture)
+        """The position of its state in `FleetState`."""
+        return list(FleetState).index(self.state)
 
     @property
     def has_old_secret(self) -> bool:
-        """Whether its secret ought to be replaced by now."""
-        return any(risk.kind in {Kind.OLD_SECRET, Kind.ROTATION_DUE} for risk in self.risks)
+        """Whether its secret should be replaced."""
+        return any(risk.kind in {RiskKind.OLD_SECRET, RiskKind.ROTATION_DUE} for risk in self.risks)
 
     @property
     def drift(self) -> Change | None:
-        """What changed without a manifest having changed."""
-        change = self.line.change
+        """The pending change, unless a manifest asks for it."""
+        change = self.row.change
         return change if change is not None and change.cause is not Cause.MANIFEST else None
 
 
 class Segment(Struct, frozen=True):
     """A part of the proportional bar, in thousandths of its length."""
 
-    posture: Posture
+    state: FleetState
     count: int
     start: int
     length: int
 
 
+class Coverage(Struct, frozen=True):
+    """The live endpoints that receive one event type."""
+
+    event: str
+    known: bool
+    """Whether the API's documentation lists it."""
+    webhooks: tuple[str, ...]
+    """The names of managed webhooks, sorted."""
+    unmanaged: int
+
+
 class Section(Struct, frozen=True):
-    """What the page says of each organization apart."""
+    """Coverage and history of one organization."""
 
     organization: str
     coverage: tuple[Coverage, ...]
@@ -94,54 +118,108 @@ class Section(Struct, frozen=True):
 
 def fleet_html(
     fleets: Sequence[Fleet],
-    occasion: Occasion,
+    page: PageContext,
     *,
     known_events: Sequence[str],
     unread: Sequence[str] = (),
     drift: bool = False,
 ) -> str:
-    """Return one HTML document that needs nothing else.
+    """Return one self-contained HTML document.
 
     Args:
         fleets: the organizations.
-        occasion: when and by whom it is made.
+        page: when and by whom the page is made.
         known_events: the event types that the API has.
-        unread: organizations that could not be read; the page says so.
-        drift: the page is about drift: it comes first.
+        unread: organizations that could not be read; the page names them.
+        drift: whether the page is about drift, which then comes first.
     """
     several = len(fleets) + len(unread) > 1
     entries = [
         entry
         for fleet in fleets
-        for entry in _entries(fleet, occasion.now, known_events=known_events, several=several)
+        for entry in _entries(fleet, page.now, known_events=known_events, several=several)
     ]
     if drift:
         entries.sort(key=lambda entry: (entry.drift is None, entry.urgency if entry.drift else 0))
     drifted = [entry for entry in entries if entry.drift is not None]
-    counts = counts_of(entry.posture for entry in entries)
-    page = environment().get_template("fleet.html")
-    return page.render(
-        occasion=occasion,
+    states = state_counts(entry.row for entry in entries)
+    checked = [each for fleet in fleets for each in fleet.receivers or ()]
+    was_checked = any(fleet.receivers is not None for fleet in fleets)
+    template = environment().get_template("fleet.html")
+    return template.render(
+        page=page,
         organizations=[fleet.organization for fleet in fleets],
         unread=unread,
         several=several,
         entries=entries,
         drifted=drifted,
-        headline=drift_headline(len(drifted), managed_of(counts)) if drift else headline(counts),
-        segments=_segments(counts),
-        risks=_by_kind(entries, said=TOLD_BY_DRIFT if drift else frozenset()),
+        headline=drift_headline(len(drifted), _managed(states)) if drift else headline(states),
+        segments=_segments(states),
+        risks=_by_kind(entries, without=SHOWN_AS_DRIFT if drift else frozenset()),
         sections=[_section(fleet, known_events, several=several) for fleet in fleets],
-        owners=sorted({entry.line.owner for entry in entries if entry.line.owner}),
-        postures=list(counts),
+        owners=sorted({entry.row.owner for entry in entries if entry.row.owner}),
+        states=list(states),
         drift=drift,
-        receivers=_receivers(fleets, occasion.now),
+        receivers=receivers_summary(checked, page.now) if was_checked else None,
     )
 
 
-def _receivers(fleets: Sequence[Fleet], now: datetime) -> str | None:
-    """Return what was seen of the receivers in a sentence, if anybody looked."""
-    looked = [fleet.receivers for fleet in fleets if fleet.receivers is not None]
-    return receivers_in_short((each for some in looked for each in some), now) if looked else None
+def state_of(row: StatusRow) -> FleetState:
+    """Return the state of a webhook."""
+    return FleetState(row.state) if row.state in set(FleetState) else FleetState.PENDING
+
+
+def state_counts(rows: Iterable[StatusRow]) -> dict[FleetState, int]:
+    """Return how many rows have each state, most urgent first, without zeros."""
+    counts = Counter(map(state_of, rows))
+    return {state: counts[state] for state in FleetState if counts[state]}
+
+
+def headline(counts: Mapping[FleetState, int]) -> str:
+    """Return the first sentence of the status page."""
+    total = _managed(counts)
+    if not total:
+        return "No webhook is managed here yet."
+    settled = {FleetState.IN_SYNC, *_NOT_MANAGED}
+    unsettled = {state: number for state, number in counts.items() if state not in settled}
+    if not unsettled:
+        return "The one webhook is in sync." if total == 1 else f"All {total:,} webhooks are in sync."
+    number = sum(unsettled.values())
+    listed = ", ".join(f"{each:,} {state}" for state, each in unsettled.items())
+    return f"{number:,} of {count(total, 'webhook')} {'is' if number == 1 else 'are'} not in sync: {listed}."
+
+
+def drift_headline(drifted: int, total: int) -> str:
+    """Return the first sentence of the drift page."""
+    if not total and not drifted:
+        return "No webhook is managed here yet."
+    if not drifted:
+        return f"No drift: {count(total, 'webhook')} as applied."
+    need = "needs" if drifted == 1 else "need"
+    return f"{drifted:,} of {count(total, 'webhook')} {need} an apply although no manifest changed."
+
+
+def coverage_of(rows: Iterable[StatusRow], known_events: Sequence[str]) -> tuple[Coverage, ...]:
+    """Return the coverage of every event type that is known or subscribed to, by name."""
+    managed: dict[str, list[str]] = {event: [] for event in known_events}
+    unmanaged: Counter[str] = Counter()
+    for row in rows:
+        for event in row.endpoint.events if row.endpoint else ():
+            names = managed.setdefault(event, [])
+            if row.unmanaged:
+                unmanaged[event] += 1
+            else:
+                names.append(row.name)
+    known = frozenset(known_events)
+    return tuple(
+        Coverage(event, event in known, tuple(sorted(names)), unmanaged[event])
+        for event, names in sorted(managed.items())
+    )
+
+
+def _managed(counts: Mapping[FleetState, int]) -> int:
+    """Return how many webhooks are managed."""
+    return sum(number for state, number in counts.items() if state not in _NOT_MANAGED)
 
 
 def _entries(fleet: Fleet, now: datetime, *, known_events: Sequence[str], several: bool) -> list[Entry]:
@@ -151,50 +229,41 @@ def _entries(fleet: Fleet, now: datetime, *, known_events: Sequence[str], severa
     receivers = {name: receiver for receiver in fleet.receivers or () for name in receiver.names}
     return [
         Entry(
-            key=key_of(fleet.organization, line.name, several=several, unmanaged=line.unmanaged),
+            key=key_of(fleet.organization, row.name, several=several, unmanaged=row.unmanaged),
             organization=fleet.organization,
-            line=line,
-            posture=posture_of(line),
-            events=events_of(line),
-            risks=risks_of(line, now=now, known_events=known_events, receiver=receiver),
-            last=None if line.unmanaged else last.get(line.name),
+            row=row,
+            state=state_of(row),
+            risks=risks_of(row, now=now, known_events=known_events, receiver=receiver),
+            last=None if row.unmanaged else last.get(row.name),
             receiver=receiver,
         )
-        for line in fleet.lines
-        for receiver in [None if line.unmanaged else receivers.get(line.name)]
+        for row in fleet.rows
+        for receiver in [None if row.unmanaged else receivers.get(row.name)]
     ]
 
 
 def _section(fleet: Fleet, known_events: Sequence[str], *, several: bool) -> Section:
-    return Section(
-        fleet.organization,
-        coverage_of(fleet.lines, known_events),
-        fleet.history,
-        frozenset(
-            key_of(fleet.organization, line.name, several=several)
-            for line in fleet.lines
-            if not line.unmanaged
-        ),
-    )
+    keys = (key_of(fleet.organization, row.name, several=several) for row in fleet.rows if not row.unmanaged)
+    return Section(fleet.organization, coverage_of(fleet.rows, known_events), fleet.history, frozenset(keys))
 
 
-def _segments(counts: dict[Posture, int]) -> list[Segment]:
-    """Return the bar; where there are few of many they are still to be seen."""
+def _segments(counts: Mapping[FleetState, int]) -> list[Segment]:
+    """Return the parts of the bar; a small part is widened so that it stays visible."""
     total, start, segments = sum(counts.values()), 0, []
-    weights = {posture: max(8, round(1000 * number / total)) for posture, number in counts.items()}
-    for posture, number in counts.items():
-        length = round(1000 * weights[posture] / sum(weights.values()))
-        segments.append(Segment(posture, number, start, length))
+    weights = {state: max(8, round(1000 * number / total)) for state, number in counts.items()}
+    for state, number in counts.items():
+        length = round(1000 * weights[state] / sum(weights.values()))
+        segments.append(Segment(state, number, start, length))
         start += length
     return segments
 
 
 def _by_kind(
-    entries: Sequence[Entry], *, said: frozenset[Kind]
-) -> list[tuple[Kind, list[tuple[Entry, Risk]]]]:
-    """Return the risks by kind, the most urgent first; left out are kinds without any, and those `said`."""
-    found: dict[Kind, list[tuple[Entry, Risk]]] = {kind: [] for kind in Kind}
+    entries: Sequence[Entry], *, without: frozenset[RiskKind]
+) -> list[tuple[RiskKind, list[tuple[Entry, Risk]]]]:
+    """Return the risks by kind, most urgent first, without empty kinds and those in `without`."""
+    found: dict[RiskKind, list[tuple[Entry, Risk]]] = {kind: [] for kind in RiskKind}
     for entry in entries:
         for risk in entry.risks:
             found[risk.kind].append((entry, risk))
-    return [(kind, risks) for kind, risks in found.items() if risks and kind not in said]
+    return [(kind, risks) for kind, risks in found.items() if risks and kind not in without]

@@ -1,4 +1,4 @@
-"""What deserves somebody's attention, and why."""
+"""Risks of webhooks that the fleet's page lists, and what to do about them."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from msgspec import Struct
 
 from reconciler.credentials.redaction import mask_url
 from reconciler.plan.unmanaged import is_new
+from reconciler.report.checks import ReceiverProblem
 from reconciler.report.format.style import age, count
-from reconciler.report.receivers import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
-    from reconciler.report.receivers import Receiver
-    from reconciler.report.status.text import StatusLine
+    from reconciler.plan.status import StatusRow
+    from reconciler.report.checks import ReceiverCheck
 
 OLD_SECRET = timedelta(days=90)
-"""From this age on a secret counts as old: what audits commonly ask of long-lived keys."""
+"""A secret of this age is old: audits commonly ask for long-lived keys to be replaced by then."""
 _BROAD_SHARE = 0.75
 _FEW_EVENTS = 4
-"""With fewer event types than this, to want most of them says nothing."""
+"""With fewer event types than this, a subscription to most of them is normal."""
 
 
-class Kind(Enum):
-    """A kind of risk: its title, and what is to be done about it. The most urgent comes first."""
+class RiskKind(Enum):
+    """A kind of risk: its title and what to do about it. The most urgent comes first."""
 
-    CONFLICT = "Cannot be applied", "Settle these by hand; `reconciler plan` says how."
-    DRIFTED = "Drifted", "Somebody changed these without a manifest; `reconciler apply` puts them back."
-    INTERRUPTED = "Interrupted", "A run ended in the middle of these; `reconciler apply` goes on with them."
+    CONFLICT = "Blocked by a conflict", "Resolve these by hand; `reconciler plan` shows how."
+    DRIFTED = "Drifted", "Changed without a manifest change; `reconciler apply` restores the declared state."
+    INTERRUPTED = "Interrupted", "A run ended before these were done; `reconciler apply` resumes them."
     UNREACHABLE = (
         "Cannot take deliveries",
-        "Seen from where this page was made; `reconciler doctor --endpoints` says what to do.",
+        "Checked from where this page was made; `reconciler doctor --endpoints` explains the fix.",
     )
     UNVERIFIED = (
         "Unverified",
@@ -45,123 +45,122 @@ class Kind(Enum):
         "Rotation due",
         "Older than `createdAfter` in the manifest; `reconciler apply` replaces it.",
     )
-    EXPIRING = (
-        "Certificate expires",
-        "Renew it: the API delivers to receivers with a valid certificate only.",
-    )
+    EXPIRING = "Certificate expires", "Renew it: the API delivers only to receivers with a valid certificate."
     OLD_SECRET = "Old secret", "Raise `secret.createdAfter`, or run `reconciler rotate NAME`."
-    OVERLAP = "Overlap still open", "Two endpoints and two secrets are valid until it ends."
-    BROAD = "Broad subscription", "Ask for the events that the receiver uses: the others leak, and cost."
-    UNTESTED = "Never tested", "Their manifests say `test: false`: nothing shows that they receive anything."
-    UNOWNED = "No owner", "Add the label `owner` or `team`: somebody must answer at 3 a.m."
+    OVERLAP = "Open overlap", "Two endpoints and two secrets are valid until it ends."
+    BROAD = "Broad subscription", "Subscribe only to the events that the receiver uses."
+    UNTESTED = "Never tested", "Their manifests say `test: false`, so nothing shows that deliveries arrive."
+    UNOWNED = "No owner", "Add the label `owner` or `team`, so that on-call knows who to ask."
     APPEARED = (
-        "Appeared outside",
-        "New, and not ours. Ask who made them, or take them over: `reconciler adopt NAME --id ID`.",
+        "New unmanaged endpoint",
+        "Find out who created it, or adopt it: `reconciler adopt NAME --id ID`.",
     )
 
     @property
     def title(self) -> str:
-        """What it is called."""
+        """The heading."""
         return self.value[0]
 
     @property
     def advice(self) -> str:
-        """What it means and what to do; commands stand between backticks."""
+        """What it means and what to do, with commands in backticks."""
         return self.value[1]
 
 
-TOLD_BY_DRIFT = frozenset({Kind.DRIFTED, Kind.INTERRUPTED, Kind.UNVERIFIED, Kind.ROTATION_DUE})
-"""What a list of drift tells by itself."""
+SHOWN_AS_DRIFT = frozenset(
+    {RiskKind.DRIFTED, RiskKind.INTERRUPTED, RiskKind.UNVERIFIED, RiskKind.ROTATION_DUE}
+)
+"""The kinds that the drift page shows as drift."""
 
 
 class Risk(Struct, frozen=True):
     """One risk of one webhook."""
 
-    kind: Kind
+    kind: RiskKind
     detail: str
-    """What is known about it, in a few words; may hold foreign text."""
+    """A few words about it, which may contain foreign text."""
 
 
 def risks_of(
-    line: StatusLine, *, now: datetime, known_events: Collection[str], receiver: Receiver | None = None
+    row: StatusRow, *, now: datetime, known_events: Collection[str], receiver: ReceiverCheck | None = None
 ) -> tuple[Risk, ...]:
-    """Return the risks of one webhook in the order of `Kind`; an unmanaged endpoint has none but to be new.
+    """Return the risks of one webhook in the order of `RiskKind`; an unmanaged endpoint can only be new.
 
     Args:
-        line: the webhook.
-        now: what ages are counted to (aware).
+        row: the webhook or unmanaged endpoint.
+        now: the time (aware) that ages are relative to.
         known_events: the event types that the API has.
-        receiver: what was seen where its deliveries go, if anybody looked.
+        receiver: the result of checking its receiver, if it was checked.
     """
-    if line.unmanaged:
-        return tuple(_of_appearance(line, now))
-    if line.state == "released":
+    if row.unmanaged:
+        return tuple(_appearance_risks(row, now))
+    if row.state == "released":
         return ()
     risks = [
-        *_of_change(line),
-        *_of_receiver(receiver, now),
-        *_of_secret(line, now),
-        *_of_subscription(line, known_events),
-        *_of_care(line),
+        *_change_risks(row),
+        *_receiver_risks(receiver, now),
+        *_secret_risks(row, now),
+        *_subscription_risks(row, known_events),
+        *_ownership_risks(row),
     ]
-    return tuple(sorted(risks, key=lambda risk: list(Kind).index(risk.kind)))
+    return tuple(sorted(risks, key=lambda risk: list(RiskKind).index(risk.kind)))
 
 
-def _of_appearance(line: StatusLine, now: datetime) -> Iterator[Risk]:
-    endpoint = line.endpoint
+def _appearance_risks(row: StatusRow, now: datetime) -> Iterator[Risk]:
+    endpoint = row.endpoint
     if endpoint is not None and endpoint.created is not None and is_new(endpoint, now):
         shown = mask_url(endpoint.url)
-        yield Risk(Kind.APPEARED, f"made {age(endpoint.created, now)} ago, {shown}")
+        yield Risk(RiskKind.APPEARED, f"created {age(endpoint.created, now)} ago, {shown}")
 
 
-def _of_change(line: StatusLine) -> Iterator[Risk]:
-    change = line.change
+def _change_risks(row: StatusRow) -> Iterator[Risk]:
+    change = row.change
     if change is not None and change.problem is not None:
-        yield Risk(Kind.CONFLICT, change.problem)
+        yield Risk(RiskKind.CONFLICT, change.problem)
     reason = change.reason if change else ""
-    if line.state == "drifted":
-        yield Risk(Kind.DRIFTED, reason)
-    elif line.state == "interrupted":
-        yield Risk(Kind.INTERRUPTED, reason)
-    elif line.state == "unverified":
-        yield Risk(Kind.UNVERIFIED, reason)
+    if row.state == "drifted":
+        yield Risk(RiskKind.DRIFTED, reason)
+    elif row.state == "interrupted":
+        yield Risk(RiskKind.INTERRUPTED, reason)
+    elif row.state == "unverified":
+        yield Risk(RiskKind.UNVERIFIED, reason)
 
 
-def _of_receiver(receiver: Receiver | None, now: datetime) -> Iterator[Risk]:
+def _receiver_risks(receiver: ReceiverCheck | None, now: datetime) -> Iterator[Risk]:
     if receiver is None:
         return
-    if isinstance(receiver.seen, Trouble):
-        yield Risk(Kind.UNREACHABLE, f"{receiver.address}: {receiver.seen.message}")
+    if isinstance(receiver.result, ReceiverProblem):
+        yield Risk(RiskKind.UNREACHABLE, f"{receiver.address}: {receiver.result.message}")
     elif days := receiver.expires_in(now):
-        yield Risk(Kind.EXPIRING, f"{receiver.address}: in {days}")
+        yield Risk(RiskKind.EXPIRING, f"{receiver.address}: in {days}")
 
 
-def _of_secret(line: StatusLine, now: datetime) -> Iterator[Risk]:
-    created, webhook, projection = line.secret_created_at, line.webhook, line.projection
+def _secret_risks(row: StatusRow, now: datetime) -> Iterator[Risk]:
+    created, webhook, projection = row.secret_created_at, row.webhook, row.projection
     wanted = webhook.created_after if webhook else None
     if created is not None and wanted is not None and created < wanted <= now:
-        yield Risk(Kind.ROTATION_DUE, f"made {_day(created)}, to be newer than {_day(wanted)}")
+        yield Risk(RiskKind.ROTATION_DUE, f"created {_day(created)}, must be newer than {_day(wanted)}")
     elif created is not None and now - created >= OLD_SECRET:
-        yield Risk(Kind.OLD_SECRET, f"{count((now - created).days, 'day')} old")
+        yield Risk(RiskKind.OLD_SECRET, f"{count((now - created).days, 'day')} old")
     if projection is not None and projection.previous_ids:
-        yield Risk(Kind.OVERLAP, ", ".join(projection.previous_ids) + _until(projection.next_due, now))
+        yield Risk(RiskKind.OVERLAP, ", ".join(projection.previous_ids) + _until(projection.next_due, now))
 
 
-def _of_subscription(line: StatusLine, known_events: Collection[str]) -> Iterator[Risk]:
+def _subscription_risks(row: StatusRow, known_events: Collection[str]) -> Iterator[Risk]:
     known = set(known_events)
-    wanted = (
-        set(line.endpoint.events if line.endpoint else line.webhook.events if line.webhook else ()) & known
-    )
+    wanted = set(row.events) & known
     if len(known) >= _FEW_EVENTS and len(wanted) >= _BROAD_SHARE * len(known):
         every = wanted == known
-        yield Risk(Kind.BROAD, "every event type" if every else f"{len(wanted)} of {len(known)} event types")
+        yield Risk(
+            RiskKind.BROAD, "every event type" if every else f"{len(wanted)} of {len(known)} event types"
+        )
 
 
-def _of_care(line: StatusLine) -> Iterator[Risk]:
-    if line.webhook is not None and not line.webhook.test and line.verified_at is None:
-        yield Risk(Kind.UNTESTED, "")
-    if not line.owner:
-        yield Risk(Kind.UNOWNED, "")
+def _ownership_risks(row: StatusRow) -> Iterator[Risk]:
+    if row.webhook is not None and not row.webhook.test and row.verified_at is None:
+        yield Risk(RiskKind.UNTESTED, "")
+    if not row.owner:
+        yield Risk(RiskKind.UNOWNED, "")
 
 
 def _day(moment: datetime) -> str:
@@ -169,7 +168,7 @@ def _day(moment: datetime) -> str:
 
 
 def _until(due: datetime | None, now: datetime) -> str:
-    """Return until when an overlap lasts; another run is late when that has passed."""
+    """Return when an overlap ends, or since when its cleanup is overdue."""
     if due is None:
         return ""
     return f" until {due:%Y-%m-%d %H:%M} UTC" if due > now else f", overdue since {due:%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""A plan as annotations of a pull request: what each manifest's change would do, at its line."""
+"""A plan as annotations of a pull request, each at the line of its manifest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def plan_github(plan: Plan, verdicts: Sequence[Verdict] = ()) -> str:
-    """Return the plan as workflow commands: refusals and conflicts as errors, the rest as notices."""
+    """Return the plan as workflow commands: an error for each refusal and conflict, otherwise notices."""
     lines = [command("error", f"refused: {v.guard}", _with_hint(v.message, v.hint)) for v in verdicts]
     lines += [_annotation(change) for change in plan.changes]
     return "".join(lines)

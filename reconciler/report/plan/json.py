@@ -1,4 +1,4 @@
-"""A plan as JSON (`schemas/plan.schema.json`), and reading it back without trusting it."""
+"""Write a plan as JSON (`schemas/plan.schema.json`), and read an untrusted plan file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 _IDENTITY = ("name", "action", "before", "after", "endpoint_id", "policy")
+_RECREATE = "create it again: reconciler plan --out FILE"
 
 
 def to_json_text(value: Any) -> str:
-    """Return `value` as indented JSON in ASCII, so that no terminal is steered by it, and a newline."""
+    """Return `value` as indented JSON in ASCII, without control characters, ending in a newline."""
     return json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 
 
@@ -27,31 +28,31 @@ def plan_json(plan: Plan) -> str:
 
 
 def parse_plan(text: str | bytes) -> Any:
-    """Return the JSON value of a plan file; its shape is for the schema, its digest for `check_digest`.
+    """Return the JSON value of a plan file. The caller validates its schema, then calls `check_digest`.
 
     Raises:
-        InvalidInput: it is not JSON (RFC 8259: `NaN` and the like are none), or nested too deeply.
+        InvalidInput: it is not JSON by RFC 8259 (which has no `NaN`), or nested too deeply.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise InvalidInput(
             f"the plan file is not valid JSON ({_brief(error)})",
-            hint="make it anew: reconciler plan --out FILE",
+            hint=_RECREATE,
         ) from error
 
 
 def check_digest(plan: Mapping[str, Any]) -> None:
-    """Make sure that a plan file, already valid by its schema, says what its digest says.
+    """Check that the digest of a plan file, which is valid by its schema, matches its content.
 
     Raises:
-        InvalidInput: the content was changed after the plan had been made.
+        InvalidInput: the content was changed after the plan was created.
     """
     identities = [{key: change[key] for key in _IDENTITY} for change in plan["changes"]]
     if digest_of(plan["organization"], identities) != plan["digest"]:
         raise InvalidInput(
-            "the plan file's digest does not match its content: it was changed after it was made",
-            hint="make it anew: reconciler plan --out FILE",
+            "the plan file's digest does not match its content: the file was edited",
+            hint=_RECREATE,
         )
 
 
@@ -61,7 +62,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _brief(error: Exception) -> str:
-    """Return where and why, without quoting the file."""
+    """Return where and why it is invalid, without quoting the file."""
     if isinstance(error, json.JSONDecodeError):
         return f"line {error.lineno}, column {error.colno}: {error.msg}"
     if isinstance(error, RecursionError):

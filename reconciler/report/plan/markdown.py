@@ -1,4 +1,4 @@
-"""A plan for a pull request: what is dangerous comes first, and it is never longer than a comment may be."""
+"""A plan for a pull request: the most dangerous changes first, never longer than a comment may be."""
 
 from __future__ import annotations
 
@@ -11,30 +11,36 @@ from reconciler.plan.unmanaged import newest_first
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, code, fenced, link
 from reconciler.report.format.style import count
-from reconciler.report.plan.text import (
+from reconciler.report.plan.summary import (
     BY_DANGER,
     DEFAULT_VIEW,
+    GUARD_REFUSES,
+    MOST_LISTED,
     PLAN,
-    appearance,
+    and_more,
+    approvable,
+    blocked,
+    cost,
     counts,
-    findings,
-    stranger,
-    wait,
+    drift_lines,
+    elements,
+    endpoint_line,
+    matching,
+    new_unmanaged,
+    unmanaged_count,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.plan.guards import Verdict
-    from reconciler.plan.plan import Change, FieldChange, Plan, Shape
-    from reconciler.report.plan.text import Title, View
+    from reconciler.plan.plan import Change, Plan
+    from reconciler.report.plan.summary import Title, View
 
 _OPEN = 20
-"""How many changes are open to view; the others are folded away."""
+"""How many changes are expanded; the others are collapsed."""
 _RESERVE = 1_500
-"""Characters for what is written after the changes: what was left out, and the digest."""
-_LISTED = 20
-"""Verdicts and unmanaged endpoints; of more, the count."""
+"""Characters for the text after the changes: the number of omitted changes, and the digest."""
 
 
 def plan_markdown(
@@ -50,15 +56,15 @@ def plan_markdown(
     """Return the plan as GitHub's Markdown, ending in a newline, of at most about `limit` characters.
 
     Args:
-        plan: what would be done.
-        verdicts: why a guard refuses it; empty where none does.
+        plan: the changes.
+        verdicts: the guards' refusals.
         title: the words for a plan or for a drift report.
-        view: the quota and the detail.
-        page: of the run, whose log has the whole plan, for one that is cut.
-        limit: where it is cut: between two changes, with a count of what is left out.
-        on_cut: called where it is cut, so that the log has the whole plan.
+        view: the detail.
+        page: the URL of the run, whose log has the full plan if this one is cut.
+        limit: the plan is cut between two changes, and the number of omitted changes follows.
+        on_cut: called if the plan is cut, to print the full plan to the run's log.
     """
-    blocks = [*_head(plan, title, view), *_refusal(verdicts, plan.digest)]
+    blocks = [*_head(plan, title), *_refusal(verdicts, plan.digest)]
     others = list(_unmanaged(plan, view, limit // 4))
     room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
     blocks += [*_changes(plan.changes, view, page, room, on_cut), *others]
@@ -67,33 +73,30 @@ def plan_markdown(
     return "\n\n".join(blocks) + "\n"
 
 
-def _head(plan: Plan, title: Title, view: View) -> Iterator[str]:
+def _head(plan: Plan, title: Title) -> Iterator[str]:
     yield f"### {title.some} {code(plan.organization)}"
     if not plan.changes:
-        yield f"**{title.nothing}** {count(plan.unchanged, 'webhook')} as declared."
+        yield f"**{title.nothing}** {matching(plan)}"
         return
-    cost = ""
-    if plan.cost.api_requests:
-        requests = count(plan.cost.api_requests, "API request")
-        cost = f" {requests}, {wait(plan, view.requests_per_minute)}."
-    yield f"**{', '.join(counts(plan))}**; {plan.unchanged:,} unchanged.{cost}"
+    requests = f" {cost(plan)}." if plan.cost.api_requests else ""
+    yield f"**{counts(plan)}**; {plan.unchanged:,} unchanged.{requests}"
     if plan.problems:
-        yield f"**{count(len(plan.problems), 'change')} cannot be done as things are;** the others can."
+        yield f"**{blocked(plan)}**"
 
 
 def _refusal(verdicts: Sequence[Verdict], digest: str) -> Iterator[str]:
-    """Yield what the guards say, and the exact line that lets this one plan through."""
+    """Yield the guards' refusals, and the line that approves exactly this plan."""
     if not verdicts:
         return
-    yield "> [!CAUTION]\n> A guard refuses this plan: `apply` would change nothing."
+    yield f"> [!CAUTION]\n> {GUARD_REFUSES}"
     lines = []
-    for verdict in verdicts[:_LISTED]:
+    for verdict in verdicts[:MOST_LISTED]:
         lines.append(f"{visible(verdict.guard)}: {visible(verdict.message)}")
         if verdict.hint:
             lines.append(f"  hint: {visible(verdict.hint)}")
-    yield fenced([*lines, *_more(verdicts)])
-    if all(verdict.approvable for verdict in verdicts):
-        yield "If exactly this plan is right, approve it as a reviewed line of the organization:"
+    yield fenced([*lines, *and_more(verdicts)])
+    if approvable(verdicts):
+        yield "To apply exactly this plan, approve it with a reviewed line under the organization:"
         yield fenced([f"guards: {{approve: [{digest}]}}"], "yaml")
 
 
@@ -104,7 +107,7 @@ def _changes(
     room: int,
     on_cut: Callable[[], object] | None,
 ) -> Iterator[str]:
-    """Yield the changes, as many as there is room for, and what was left out."""
+    """Yield as many changes as fit, and count those that do not."""
     ordered = sorted(changes, key=lambda c: (c.problem is None, BY_DANGER.index(c.action), c.name))
     shown: list[str] = []
     for change in ordered:
@@ -121,8 +124,8 @@ def _changes(
     if left_out := ordered[len(shown) :]:
         actions = Counter(change.action for change in left_out)
         listed = ", ".join(f"{actions[action]:,} {action}" for action in BY_DANGER if actions[action])
-        whole = link("the run's log", page)
-        yield f"**{count(len(left_out), 'change')} not shown here** ({listed}): {whole} has the whole plan."
+        log = link("the run's log", page)
+        yield f"**{count(len(left_out), 'change')} not shown here** ({listed}): {log} has the full plan."
         if on_cut is not None:
             on_cut()
 
@@ -135,9 +138,9 @@ def _change(change: Change, *, verbose: bool) -> str:
 
 
 def _lines(change: Change, *, verbose: bool) -> Iterator[str]:
-    """Yield a change in the colours of a diff: `#` is a comment, `!` asks for attention."""
+    """Yield a change as a diff: `#` starts a comment, `!` a line that needs attention."""
     yield f"# {change.cause}: {visible(change.reason)}"
-    for line in findings(change):
+    for line in drift_lines(change):
         yield f"# {line}"
     if change.problem is not None:
         yield f"! conflict: {visible(change.problem)}"
@@ -152,53 +155,29 @@ def _lines(change: Change, *, verbose: bool) -> Iterator[str]:
 
 
 def _differences(change: Change) -> Iterator[str]:
-    if change.fields:
-        for field in change.fields:
-            yield from _field(field)
-    elif change.before is None and change.after:
-        yield from _shape("+", change.after)
-    elif change.action is Action.DELETE and change.before:
-        yield from _shape("-", change.before)
-
-
-def _shape(sign: str, shape: Shape) -> Iterator[str]:
-    yield f"{sign} url: {visible(shape.url)}"
-    for event in shape.events:
-        yield f"{sign} event: {visible(event)}"
-
-
-def _field(field: FieldChange) -> Iterator[str]:
-    """Yield the old and the new value; of lists, what goes, what comes and what stays."""
-    old, new = _values(field.old), _values(field.new)
-    label = visible(field.path)
-    for value in sorted({*old, *new}, key=lambda value: (value not in old, value in new, value)):
-        sign = " " if value in old and value in new else "-" if value in old else "+"
-        yield f"{sign} {label}: {visible(value)}"
-
-
-def _values(value: object) -> list[str]:
-    if value is None:
-        return []
-    return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
+    """Yield the changed fields, removed values first; without any, what is created or deleted."""
+    for field in change.fields:
+        for sign, text in sorted(elements(field), key=lambda each: ("-", "", "+").index(each[0])):
+            yield f"{sign or ' '} {visible(field.path)}: {visible(text)}"
+    created = change.after if change.before is None else None
+    sign, shape = ("-", change.before) if change.action is Action.DELETE else ("+", created)
+    if shape and not change.fields:
+        yield f"{sign} url: {visible(shape.url)}"
+        for event in shape.events:
+            yield f"{sign} event: {visible(event)}"
 
 
 def _unmanaged(plan: Plan, view: View, room: int) -> Iterator[str]:
-    """Yield how many live endpoints are not ours, and of those that are asked for what there is room for."""
-    endpoints = plan.unmanaged
-    if not endpoints:
+    """Yield the number of unmanaged endpoints, then as many of the listed ones as fit."""
+    if not plan.unmanaged:
         return
-    are = "is" if len(endpoints) == 1 else "are"
-    yield f"{count(len(endpoints), 'live endpoint')} {are} unmanaged and not touched."
-    listed = newest_first(endpoints) if view.verbose else []
-    if view.now is not None and (news := appearance(plan, view.now)):
+    yield f"{unmanaged_count(plan)}."
+    listed = newest_first(plan.unmanaged) if view.verbose else []
+    if view.now is not None and (news := new_unmanaged(plan, view.now)):
         yield f"{news}."
         listed = listed or plan.appeared(view.now)
-    lines = [stranger(endpoint, view.now) for endpoint in listed[:_LISTED]]
-    # Somebody else chose these URLs: they must not take the place of what changed.
+    lines = [endpoint_line(endpoint, view.now) for endpoint in listed[:MOST_LISTED]]
+    # Their URLs are of any length, and must not push out the changes.
     shown = [line for line, end in zip(lines, accumulate(map(len, lines)), strict=True) if end <= room]
     if listed:
-        yield fenced([*shown, *_more(listed, len(shown))])
-
-
-def _more(listed: Sequence[object], shown: int = _LISTED) -> list[str]:
-    return [f"and {len(listed) - shown:,} more"] if len(listed) > shown else []
+        yield fenced([*shown, *and_more(listed, len(shown))])

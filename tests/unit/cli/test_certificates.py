@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from reconciler.cli.certificates import check_receivers, examine, look_at_receivers
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.manifest.webhooks import KNOWN_EVENTS
+from reconciler.report.checks import Certificate
 from reconciler.report.pages.fleet import Fleet, fleet_html
-from reconciler.report.receivers import Certificate
 from tests.fakes.world import webhook
 from tests.fixtures.fleet import OCCASION, row
 from tests.fixtures.page import read_page
@@ -141,7 +141,7 @@ def test_the_fleets_page_tells_what_receivers_show(authority: trustme.CA) -> Non
     (soon,) = root.one("details", class_="risk expiring").all("li")
     assert soon.words == f"soon soon.example.com:{ports['soon']}: in 5 days"
     looked = root.one("p", class_="looked muted").words
-    assert looked == "4 receivers looked at: 2 cannot take deliveries, 1 must renew its certificate."
+    assert looked == "4 receivers checked: 2 cannot take deliveries, 1 certificate must be renewed."
     details = root.one("tbody", id="webhook=well").one("details").words
     until = f"{now + timedelta(days=60):%Y-%m-%d}"
     assert f"Receiverwell.example.com:{ports['well']}: TLSv1.3, certificate valid until {until}" in details

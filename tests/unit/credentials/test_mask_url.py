@@ -9,13 +9,14 @@ import pytest
 from reconciler.credentials.redaction import mask_url
 from reconciler.model import Endpoint, Run
 from reconciler.plan.plan import Plan
+from reconciler.plan.status import StatusRow
 from reconciler.report.pages.fleet import Fleet, fleet_html
-from reconciler.report.pages.occasion import Occasion
-from reconciler.report.plan.html import Sheet, plan_html
+from reconciler.report.pages.plan import PlanSection, plan_html
+from reconciler.report.pages.templates import PageContext
 from reconciler.report.plan.markdown import plan_markdown
-from reconciler.report.plan.text import DRIFT, View, plan_text
-from reconciler.report.status.text import status_markdown, status_text
-from reconciler.usecases.inventory import StatusRow
+from reconciler.report.plan.summary import DRIFT, View
+from reconciler.report.plan.text import plan_text
+from reconciler.report.status import status_markdown, status_text
 
 NOW = datetime(2026, 11, 12, 12, tzinfo=UTC)
 
@@ -50,12 +51,12 @@ def test_no_report_shows_an_unmanaged_endpoints_credentials() -> None:
     endpoint = Endpoint("we_1", "https://ada:hunter2@x.example.com/zof?token=hunter2", ("run.failed",), NOW)
     plan = Plan("acme", (), 0, 0, (endpoint,))
     row = StatusRow(endpoint.id, endpoint.id, endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
-    occasion = Occasion(NOW, Run())
+    occasion = PageContext(NOW, Run())
     view = View(verbose=True, now=NOW)
     for text in (
         plan_text(plan, title=DRIFT, view=view),
         plan_markdown(plan, title=DRIFT, view=view),
-        plan_html([Sheet(plan, (), view)], occasion),
+        plan_html([PlanSection(plan, (), view)], occasion),
         status_text("acme", [row], now=NOW),
         status_markdown("acme", [row], now=NOW),
         fleet_html([Fleet("acme", [row])], occasion, known_events=("run.failed",)),

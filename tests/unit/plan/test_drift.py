@@ -17,7 +17,8 @@ from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.plan.protocol.adopt import Adoption
 from reconciler.ports import Metadata, VersionState
 from reconciler.report.plan.markdown import plan_markdown
-from reconciler.report.plan.text import DRIFT, plan_text
+from reconciler.report.plan.summary import DRIFT
+from reconciler.report.plan.text import plan_text
 from reconciler.schemas import schema_text
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.apply import apply
@@ -174,7 +175,7 @@ def test_reports_tell_what_heals(org: Org, render: Callable[..., str]) -> None:
     report = render(drift(org.wanting([A])).plan, title=DRIFT)
     assert "found: secret-deleted (Vault) since 2026-11-01 " in report
     assert " UTC; owner: team-a\n" in report
-    assert "heals: `reconciler apply` undeletes it\n" in report
+    assert "fix: `reconciler apply` undeletes it\n" in report
 
 
 def test_a_manifests_change_is_no_finding(org: Org) -> None:

@@ -8,19 +8,26 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
+from reconciler.plan.outcome import DeliveryOutcome, DeliveryResult
 from reconciler.ports import Refused, Unanswered
-from reconciler.report.status.deliveries import deliveries_markdown, deliveries_text, deliveries_value
-from reconciler.usecases.deliver import Arrival, Delivery, deliver_tests
+from reconciler.report.deliveries import deliveries_markdown, deliveries_text, deliveries_value
+from reconciler.usecases.deliver import deliver_tests
 from tests.fakes.world import Org, webhook
 
 NAMES = ("a", "b", "c", "d", "e")
 RESULTS = (
-    Delivery("a", "we_1", "https://a.example.com/", Arrival.DELIVERED, request_id="req_1"),
-    Delivery("bb", "we_2", None, Arrival.FAILED, "HTTP 500", "repair it", "req_2"),
-    Delivery(
-        "c", "we_3", "https://c.example.com/", Arrival.FAILED, "HTTP 404 [request req_3]", None, "req_3"
+    DeliveryOutcome("a", "we_1", "https://a.example.com/", DeliveryResult.DELIVERED, request_id="req_1"),
+    DeliveryOutcome("bb", "we_2", None, DeliveryResult.FAILED, "HTTP 500", "repair it", "req_2"),
+    DeliveryOutcome(
+        "c",
+        "we_3",
+        "https://c.example.com/",
+        DeliveryResult.FAILED,
+        "HTTP 404 [request req_3]",
+        None,
+        "req_3",
     ),
-    Delivery("d", "we_4", "https://d.example.com/", Arrival.NOT_ATTEMPTED),
+    DeliveryOutcome("d", "we_4", "https://d.example.com/", DeliveryResult.NOT_ATTEMPTED),
 )
 
 
@@ -35,7 +42,7 @@ def org() -> Org:
 def deliver(org: Org, *names: str, stop: threading.Event | None = None) -> dict[str, tuple[str, str | None]]:
     """Return what became of each delivery, and why."""
     results = deliver_tests(org.session, names, stop or threading.Event())
-    return {each.name: (each.arrival.value, each.detail) for each in results}
+    return {each.name: (each.result.value, each.detail) for each in results}
 
 
 def test_each_webhook_is_tested_and_nothing_is_written(org: Org) -> None:

@@ -15,15 +15,21 @@ from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.model import Endpoint, Location, Run, Webhook
 from reconciler.plan.history import HistoryEntry, last_changes
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
+from reconciler.plan.status import StatusRow
 from reconciler.ports import Metadata, VersionState
-from reconciler.report.pages.coverage import coverage_of
-from reconciler.report.pages.fleet import Fleet, fleet_html
-from reconciler.report.pages.links import commit_url, is_link, key_of, source_url
-from reconciler.report.pages.occasion import Occasion
-from reconciler.report.pages.posture import Posture, counts_of, drift_headline, headline, posture_of
-from reconciler.report.pages.risks import OLD_SECRET, Kind, risks_of
-from reconciler.report.receivers import Certificate, Receiver, Trouble, receivers_in_short
-from reconciler.usecases.inventory import StatusRow
+from reconciler.report.checks import Certificate, ReceiverCheck, ReceiverProblem, receivers_summary
+from reconciler.report.pages.fleet import (
+    Fleet,
+    FleetState,
+    coverage_of,
+    drift_headline,
+    fleet_html,
+    headline,
+    state_counts,
+    state_of,
+)
+from reconciler.report.pages.risks import OLD_SECRET, RiskKind, risks_of
+from reconciler.report.pages.templates import PageContext, commit_url, is_link, key_of, source_url
 from tests.fixtures.fleet import COMMIT, NOW, OCCASION, RUN, drifted, page, row, small_fleet
 from tests.fixtures.page import HOSTILE, Element, assert_golden, read_page, skeleton
 
@@ -60,7 +66,7 @@ def test_each_webhook_has_a_row_and_its_details() -> None:
 def test_the_posture_is_counted() -> None:
     """The sentence, the legend and the bar tell the same numbers; the bar is as long as it is wide."""
     root = read_page(page(small_fleet()))
-    assert root.one("h2", id="posture").words == (
+    assert root.one("h2", id="summary").words == (
         "6 of 11 webhooks are not in sync: 2 drifted, 1 interrupted, 1 unverified, 1 rotation due, 1 pending."
     )
     legend = [item.words for item in root.one("ul", class_="legend").inside]
@@ -99,22 +105,22 @@ def test_one_of_thousands_is_still_seen_in_the_bar() -> None:
 def test_the_first_sentence_says_how_it_stands(states: list[str], sentence: str) -> None:
     """What is ours is counted; released and unmanaged endpoints are not."""
     rows = [StatusRow("x", None, None, state) for state in states]
-    assert headline(counts_of(map(posture_of, rows))) == sentence
+    assert headline(state_counts(rows)) == sentence
 
 
 def test_the_first_sentence_about_drift() -> None:
     """It counts what changed without a manifest, and says when there is none."""
     assert drift_headline(0, 0) == "No webhook is managed here yet."
     assert drift_headline(0, 3) == "No drift: 3 webhooks as applied."
-    assert drift_headline(1, 1) == "1 of 1 webhook needs a run although no manifest changed."
+    assert drift_headline(1, 1) == "1 of 1 webhook needs an apply although no manifest changed."
 
 
 def test_every_word_of_the_status_has_a_posture() -> None:
     """The words that `status` says are told apart; all that are pending are one."""
     for word in ("drifted", "interrupted", "unverified", "rotation due", "in sync", "released", "unmanaged"):
-        assert posture_of(StatusRow("x", None, None, word)).value == word
+        assert state_of(StatusRow("x", None, None, word)).value == word
     for action in Action:
-        assert posture_of(StatusRow("x", None, None, f"pending {action}")) is Posture.PENDING
+        assert state_of(StatusRow("x", None, None, f"pending {action}")) is FleetState.PENDING
 
 
 def _stranger(age: timedelta) -> StatusRow:
@@ -123,7 +129,7 @@ def _stranger(age: timedelta) -> StatusRow:
     return StatusRow("wh_1", "wh_1", endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
 
 
-def _risks(line: StatusRow, known: tuple[str, ...] = KNOWN_EVENTS) -> dict[Kind, str]:
+def _risks(line: StatusRow, known: tuple[str, ...] = KNOWN_EVENTS) -> dict[RiskKind, str]:
     return {risk.kind: risk.detail for risk in risks_of(line, now=NOW, known_events=known)}
 
 
@@ -135,31 +141,31 @@ def test_a_settled_webhook_has_no_risk() -> None:
 @pytest.mark.parametrize(
     ("line", "kind", "detail"),
     [
-        (row("x", ("run.failed",), days=OLD_SECRET.days), Kind.OLD_SECRET, "90 days old"),
-        (row("x", ("run.failed",), created_after=NOW), Kind.ROTATION_DUE,
-         "made 2026-11-12, to be newer than 2026-11-24"),
-        (row("x", ("run.failed",), previous=("wh_1", "wh_2"), due=NOW + timedelta(hours=1)), Kind.OVERLAP,
+        (row("x", ("run.failed",), days=OLD_SECRET.days), RiskKind.OLD_SECRET, "90 days old"),
+        (row("x", ("run.failed",), created_after=NOW), RiskKind.ROTATION_DUE,
+         "created 2026-11-12, must be newer than 2026-11-24"),
+        (row("x", ("run.failed",), previous=("wh_1", "wh_2"), due=NOW + timedelta(hours=1)), RiskKind.OVERLAP,
          "wh_1, wh_2 until 2026-11-24 13:00 UTC"),
-        (row("x", ("run.failed",), previous=("wh_1",), due=NOW), Kind.OVERLAP,
+        (row("x", ("run.failed",), previous=("wh_1",), due=NOW), RiskKind.OVERLAP,
          "wh_1, overdue since 2026-11-24 12:00 UTC"),
-        (row("x", ("run.failed",), previous=("wh_1",)), Kind.OVERLAP, "wh_1"),
-        (row("x", KNOWN_EVENTS), Kind.BROAD, "every event type"),
-        (row("x", KNOWN_EVENTS[:6]), Kind.BROAD, "6 of 8 event types"),
-        (row("x", ("run.failed",), live=KNOWN_EVENTS), Kind.BROAD, "every event type"),
-        (row("x", KNOWN_EVENTS, live=None), Kind.BROAD, "every event type"),
-        (row("x", ("run.failed",), test=False), Kind.UNTESTED, ""),
-        (row("x", ("run.failed",), team=None), Kind.UNOWNED, ""),
-        (row("x", ("run.failed",), "drifted"), Kind.DRIFTED, ""),
-        (row("x", ("run.failed",), "interrupted"), Kind.INTERRUPTED, ""),
-        (row("x", ("run.failed",), "unverified"), Kind.UNVERIFIED, ""),
+        (row("x", ("run.failed",), previous=("wh_1",)), RiskKind.OVERLAP, "wh_1"),
+        (row("x", KNOWN_EVENTS), RiskKind.BROAD, "every event type"),
+        (row("x", KNOWN_EVENTS[:6]), RiskKind.BROAD, "6 of 8 event types"),
+        (row("x", ("run.failed",), live=KNOWN_EVENTS), RiskKind.BROAD, "every event type"),
+        (row("x", KNOWN_EVENTS, live=None), RiskKind.BROAD, "every event type"),
+        (row("x", ("run.failed",), test=False), RiskKind.UNTESTED, ""),
+        (row("x", ("run.failed",), team=None), RiskKind.UNOWNED, ""),
+        (row("x", ("run.failed",), "drifted"), RiskKind.DRIFTED, ""),
+        (row("x", ("run.failed",), "interrupted"), RiskKind.INTERRUPTED, ""),
+        (row("x", ("run.failed",), "unverified"), RiskKind.UNVERIFIED, ""),
         (row("x", ("run.failed",), "pending create",
              change=Change("x", Action.CREATE, "new", Cause.MANIFEST, problem="taken")),
-         Kind.CONFLICT, "taken"),
-        (_stranger(timedelta(days=6, hours=23)), Kind.APPEARED, "made 6 d ago, https://x.example.com/"),
-        (_stranger(timedelta(hours=-1)), Kind.APPEARED, "made 0 s ago, https://x.example.com/"),
+         RiskKind.CONFLICT, "taken"),
+        (_stranger(timedelta(days=6, hours=23)), RiskKind.APPEARED, "created 6 d ago, https://x.example.com/"),
+        (_stranger(timedelta(hours=-1)), RiskKind.APPEARED, "created 0 s ago, https://x.example.com/"),
     ],
 )  # fmt: skip
-def test_each_risk_is_found(line: StatusRow, kind: Kind, detail: str) -> None:
+def test_each_risk_is_found(line: StatusRow, kind: RiskKind, detail: str) -> None:
     """One thing is wrong, and that one thing is told."""
     assert _risks(line) == {kind: detail}
 
@@ -183,23 +189,26 @@ def test_what_is_no_risk_is_not_told(line: StatusRow) -> None:
     assert _risks(line) == {}
 
 
-def _receiver(seen: Certificate | Trouble, port: int = 443) -> Receiver:
-    return Receiver("hooks.example.com", port, ("x",), seen)
+def _receiver(seen: Certificate | ReceiverProblem, port: int = 443) -> ReceiverCheck:
+    return ReceiverCheck("hooks.example.com", port, ("x",), seen)
 
 
 @pytest.mark.parametrize(
     ("receiver", "risks"),
     [
-        (_receiver(Trouble("it has no address")), {Kind.UNREACHABLE: "hooks.example.com: it has no address"}),
+        (_receiver(ReceiverProblem("it has no address")),
+         {RiskKind.UNREACHABLE: "hooks.example.com: it has no address"}),
         (_receiver(Certificate(NOW + timedelta(days=14), "TLSv1.3"), 8443),
-         {Kind.EXPIRING: "hooks.example.com:8443: in 14 days"}),
+         {RiskKind.EXPIRING: "hooks.example.com:8443: in 14 days"}),
         (_receiver(Certificate(NOW - timedelta(days=1), "TLSv1.3")),
-         {Kind.EXPIRING: "hooks.example.com: in 0 days"}),
+         {RiskKind.EXPIRING: "hooks.example.com: in 0 days"}),
         (_receiver(Certificate(NOW + timedelta(days=15), "TLSv1.3")), {}),
         (None, {}),
     ],
 )  # fmt: skip
-def test_a_receiver_that_is_not_well_is_a_risk(receiver: Receiver | None, risks: dict[Kind, str]) -> None:
+def test_a_receiver_that_is_not_well_is_a_risk(
+    receiver: ReceiverCheck | None, risks: dict[RiskKind, str]
+) -> None:
     """No delivery can be made, or its certificate expires within two weeks; unless nobody looked."""
     line = row("x", ("run.failed",))
     found = risks_of(line, now=NOW, known_events=KNOWN_EVENTS, receiver=receiver)
@@ -211,25 +220,25 @@ def test_risks_come_in_the_order_of_their_urgency() -> None:
     line = row("x", ("run.failed",), "drifted", team=None, created_after=NOW)
     late = _receiver(Certificate(NOW, "TLSv1.3"))
     found = [risk.kind for risk in risks_of(line, now=NOW, known_events=KNOWN_EVENTS, receiver=late)]
-    assert found == [Kind.DRIFTED, Kind.ROTATION_DUE, Kind.EXPIRING, Kind.UNOWNED]
+    assert found == [RiskKind.DRIFTED, RiskKind.ROTATION_DUE, RiskKind.EXPIRING, RiskKind.UNOWNED]
 
 
 def test_the_receivers_are_told_in_a_sentence() -> None:
-    """How many were looked at and how they stand; without a look the page says nothing of them."""
-    well, bad = Certificate(NOW + timedelta(days=90), "TLSv1.3"), Trouble("down")
+    """How many were checked and what is wrong; without a check the page says nothing."""
+    well, bad = Certificate(NOW + timedelta(days=90), "TLSv1.3"), ReceiverProblem("down")
     late = Certificate(NOW + timedelta(days=1), "TLSv1.3")
-    assert receivers_in_short([_receiver(well)], NOW) == "1 receiver looked at: deliveries can be made."
-    assert receivers_in_short([_receiver(bad), _receiver(late), _receiver(late)], NOW) == (
-        "3 receivers looked at: 1 cannot take deliveries, 2 must renew their certificates."
+    assert receivers_summary([_receiver(well)], NOW) == "1 receiver checked: all can take deliveries."
+    assert receivers_summary([_receiver(bad), _receiver(late), _receiver(late)], NOW) == (
+        "3 receivers checked: 1 cannot take deliveries, 2 certificates must be renewed."
     )
-    assert receivers_in_short([], NOW) == "0 receivers looked at: deliveries can be made."
-    assert "looked at" not in _texts(read_page(page(small_fleet())))
+    assert receivers_summary([], NOW) == "No receivers to check."
+    assert "checked" not in _texts(read_page(page(small_fleet())))
 
 
 def test_most_of_few_event_types_is_no_broad_subscription() -> None:
     """Where the API has hardly any event types, to want all of them is ordinary."""
     assert _risks(row("x", ("a", "b", "c")), known=("a", "b", "c")) == {}
-    assert Kind.BROAD in _risks(row("x", ("a", "b", "c", "d")), known=("a", "b", "c", "d"))
+    assert RiskKind.BROAD in _risks(row("x", ("a", "b", "c", "d")), known=("a", "b", "c", "d"))
 
 
 def test_coverage_counts_what_is_live() -> None:
@@ -252,7 +261,7 @@ def test_coverage_counts_what_is_live() -> None:
     ]
     root = read_page(page(Fleet("acme", rows)))
     silent = [event for event in KNOWN_EVENTS if event not in {"run.completed", "run.failed"}]
-    assert f"Nobody listens to {', '.join(silent)}." in " ".join(_texts(root).split())
+    assert f"No endpoint receives {', '.join(silent)}." in " ".join(_texts(root).split())
     assert "agent.rebooted (not documented)" in " ".join(_texts(root).split())
     assert "unmanaged endpoints only" in _texts(root)
 
@@ -336,17 +345,19 @@ def test_drift_comes_first() -> None:
         "on-call-alerts", "release-gates", "warehouse", "on-call-runs", "search-index",
     ]  # fmt: skip
     assert "replace (drift): the live endpoint was edited" in cards[0].words
-    assert "Nothing is live. To be: URLhttps://hooks.example.com/zof/release-gates" in cards[1].words
+    assert "Not live. Declared: URLhttps://hooks.example.com/zof/release-gates" in cards[1].words
     assert [each.attributes["id"] for each in root.all("tbody", class_="entry")][:5] == [
         f"webhook={card.one('a').words}" for card in cards
     ]
-    assert root.one("h2", id="posture").words == "5 of 11 webhooks need a run although no manifest changed."
+    assert (
+        root.one("h2", id="summary").words == "5 of 11 webhooks need an apply although no manifest changed."
+    )
     assert "Drifted" not in [each.words for each in root.all("h3")]
 
 
 def test_what_was_found_is_told_with_what_heals_it() -> None:
     """A card, and the webhook's details, name the finding, its side, since when, and the remedy."""
-    told = "Found: interrupted (Vault) since 2026-11-24 10:00 UTC; reconciler apply goes on from where"
+    told = "Found: interrupted (Vault) since 2026-11-24 10:00 UTC. Fix: reconciler apply goes on from where"
     for drift in (True, False):
         root = read_page(page(small_fleet(), drift=drift))
         assert told in root.one("tbody", id="webhook=warehouse").one("div", class_="due").words
@@ -375,7 +386,7 @@ def test_no_drift_is_a_sentence() -> None:
                   change=Change("x", Action.DELETE, "the manifest is gone", Cause.MANIFEST,
                                 before=Shape("https://x.example.com/", ("run.failed",))))  # fmt: skip
     root = read_page(page(Fleet("acme", [pending]), drift=True))
-    assert "Nothing changed without a manifest." in _texts(root)
+    assert "No drift." in _texts(root)
     assert "Live now: URLhttps://x.example.com/" in root.one("details").words
 
 
@@ -383,8 +394,8 @@ def test_an_empty_organization_is_a_sentence() -> None:
     """Nothing declared, nothing live, nothing applied: no table, no bar, and it says so."""
     root = read_page(page(Fleet("acme", ())))
     text = _texts(root)
-    assert "There are no webhooks, neither in manifests nor live." in text
-    assert "Nothing has been applied yet." in text
+    assert "There are no webhooks in manifests or live." in text
+    assert "No changes have been recorded yet." in text
     assert root.all("svg") == root.all("form") == []
 
 
@@ -449,7 +460,7 @@ def _hostile_fleet(text: str, url: str) -> Fleet:
     rows.append(
         StatusRow(text, text, url, "unmanaged", unmanaged=True, endpoint=Endpoint(text, url, (text,)))
     )
-    receivers = [Receiver(text, 1, (text,), Trouble(text, text))]
+    receivers = [ReceiverCheck(text, 1, (text,), ReceiverProblem(text, text))]
     return Fleet(text, rows, [HistoryEntry(text, text, NOW, text, text, url)], receivers)
 
 
@@ -459,7 +470,7 @@ def test_hostile_texts_stay_texts(text: str, drift: bool) -> None:
     """Whatever comes from elsewhere adds no element, no attribute and no link, and hides nothing."""
 
     def render(text: str) -> str:
-        occasion = Occasion(NOW, Run(text, text, text), sources=text)
+        occasion = PageContext(NOW, Run(text, text, text), sources=text)
         fleet = _hostile_fleet(text, text)
         return fleet_html([fleet], occasion, known_events=(text,), unread=(text,), drift=drift)
 
@@ -548,13 +559,13 @@ def test_the_same_fleet_gives_the_same_page() -> None:
 
 def test_no_value_of_a_line_can_hold_a_secret() -> None:
     """What the page is given has no field of the type that carries secrets."""
-    for kind in (StatusRow, Webhook, Projection, Endpoint, Change, HistoryEntry, Fleet, Occasion):
+    for kind in (StatusRow, Webhook, Projection, Endpoint, Change, HistoryEntry, Fleet, PageContext):
         assert not [name for name, type_ in kind.__annotations__.items() if "Secret" in str(type_)]
 
 
 def test_runs_without_a_page_are_told_without_links() -> None:
     """By hand there is neither run nor repository: the commit is a text, and the person is named."""
-    root = read_page(page(small_fleet(), Occasion(NOW, replace(RUN, url=None))))
+    root = read_page(page(small_fleet(), PageContext(NOW, replace(RUN, url=None))))
     made = root.one("p", class_="made")
     assert made.words == "As of 2026-11-24 12:00 UTC, commit 4f0c2d9be81a, by ada."
     assert made.all("a") == []

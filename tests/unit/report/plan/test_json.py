@@ -112,7 +112,7 @@ def test_what_is_no_json_is_one_sentence(text: str | bytes, why: str) -> None:
     """A file that is no JSON is refused with the place or the reason, and a hint."""
     with pytest.raises(InvalidInput, match=why) as caught:
         parse_plan(text)
-    assert caught.value.hint == "make it anew: reconciler plan --out FILE"
+    assert caught.value.hint == "create it again: reconciler plan --out FILE"
 
 
 def test_json_text_steers_no_terminal() -> None:

@@ -16,12 +16,12 @@ from reconciler.plan.guards import Verdict
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
 from reconciler.report.format.markdown import link
-from reconciler.report.outcome.markdown import outcome_markdown
+from reconciler.report.outcome import outcome_markdown
 from reconciler.report.plan.github import plan_github
 from reconciler.report.plan.markdown import plan_markdown
-from reconciler.report.plan.text import DRIFT, View
-from tests.unit.report.outcome.test_outcome import PARTLY
+from reconciler.report.plan.summary import DRIFT, View
 from tests.unit.report.plan.test_text import CONFLICT, DELETE, PLAN
+from tests.unit.report.test_outcome import PARTLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def test_a_plan_begins_with_what_is_dangerous() -> None:
 
 **2 to create, 1 to replace, 1 to delete**; 1,200 unchanged. 12 API requests, at least 8 s at 100 requests a minute.
 
-**1 change cannot be done as things are;** the others can.
+**1 change is blocked by a conflict; the other changes can be applied.**
 
 **create** `taken`
 ```diff
@@ -111,7 +111,9 @@ def test_no_line_approves_what_nobody_may_approve() -> None:
 def test_nothing_to_do_is_one_sentence() -> None:
     """Without changes there is no digest and no cost; drift has its own words."""
     empty = Plan("acme", (), unchanged=3, owned=3, cost=Cost(1, 0.0))
-    assert plan_markdown(empty) == "### Plan for `acme`\n\n**No changes.** 3 webhooks as declared.\n"
+    assert (
+        plan_markdown(empty) == "### Plan for `acme`\n\n**No changes.** 3 webhooks match their manifests.\n"
+    )
     assert plan_markdown(empty, title=DRIFT).startswith("### Drift in `acme`\n\n**No drift.**")
 
 
@@ -119,7 +121,7 @@ def test_more_is_told_when_asked_for() -> None:
     """The verbose view numbers the steps and lists unmanaged endpoints; the plain one counts them."""
     stranger = Endpoint("wh_7", "https://legacy.example.com/", ("run.started",))
     plan = replace(PLAN, unmanaged=(stranger,), cost=Cost(0, 0.0))
-    assert "1 live endpoint is unmanaged and not touched." in plan_markdown(plan)
+    assert "1 live endpoint is unmanaged and is not changed." in plan_markdown(plan)
     assert "wh_7" not in plan_markdown(plan)
     verbose = plan_markdown(replace(plan, unmanaged=(stranger,) * 23), view=View(verbose=True))
     assert "# 1. write the intent\n# 2. create the endpoint" in verbose
@@ -135,13 +137,13 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     strangers = tuple(Endpoint(i, "https://x.example.com/", ("x",), now - age) for i, age in ages.items())
     plan = Plan("acme", (), 0, 0, unmanaged=strangers)
     assert plan_markdown(plan, title=DRIFT, view=View(now=now)).endswith(
-        "2 live endpoints are unmanaged and not touched.\n\n1 of them appeared in the last 7 days.\n\n"
-        "```text\nwh_2  https://x.example.com/  x  made 5 min ago\n```\n"
+        "2 live endpoints are unmanaged and are not changed.\n\n1 of them appeared in the last 7 days.\n\n"
+        "```text\nwh_2  https://x.example.com/  x  created 5 min ago\n```\n"
     )
     verbose = plan_markdown(plan, title=DRIFT, view=View(now=now, verbose=True))
     assert verbose.index("wh_2") < verbose.index("wh_1")
     old = replace(plan, unmanaged=strangers[:1])
-    assert plan_markdown(old, title=DRIFT, view=View(now=now)).endswith("not touched.\n")
+    assert plan_markdown(old, title=DRIFT, view=View(now=now)).endswith("is not changed.\n")
 
 
 def test_new_unmanaged_endpoints_do_not_crowd_the_changes_out() -> None:
@@ -192,7 +194,7 @@ def test_two_thousand_changes_fit_a_comment() -> None:
     said = shown.count("**delete** `webhook-") + shown.count("**replace** `webhook-")
     assert said == 20 + int(shown.split("<summary>")[1].split(" ")[0])
     assert f"**{2000 - said:,} changes not shown here** (" in shown
-    assert f"): [the run's log]({page}) has the whole plan." in shown
+    assert f"): [the run's log]({page}) has the full plan." in shown
     assert shown.count("```diff") == said
     assert shown.count("<details>") == shown.count("</details>") == 1
     # Deletions first: nothing dangerous is out of sight while something harmless is shown.
@@ -207,7 +209,7 @@ def test_a_single_change_that_is_too_long_is_counted() -> None:
     )
     shown = plan_markdown(replace(PLAN, changes=(huge,)))
     assert len(shown) < GITHUB_LIMIT
-    assert "**1 change not shown here** (1 delete): the run's log has the whole plan." in shown
+    assert "**1 change not shown here** (1 delete): the run's log has the full plan." in shown
 
 
 def test_an_outcome_of_thousands_fits_a_comment() -> None:
@@ -234,15 +236,15 @@ def test_an_outcome_says_what_became_of_the_plan() -> None:
         == """\
 ### Partly applied to `acme`
 
-Partly done: 2 done (1 with a step that is due later), 1 unverified, 1 failed, 1 not attempted; 14 API requests in 12 s.
+Partly done: 2 done (1 with an open overlap), 1 unverified, 1 failed, 1 not attempted; 14 API requests in 12 s.
 
-Interrupted: the step in hand was finished, nothing is lost.
+Interrupted: the current step was finished and nothing is lost.
 
-Next: run the job again; it goes on from there, safely.
+Next: run the job again; it safely continues.
 
-1 leftover endpoint of abandoned attempts swept.
+Deleted 1 leftover endpoint of earlier runs.
 
-Leftovers could not be looked for: `no answer`
+Could not check for leftover endpoints: `no answer`
 
 | Webhook | Result | Endpoint |  |
 | --- | --- | --- | --- |
@@ -258,7 +260,7 @@ Leftovers could not be looked for: `no answer`
 def test_an_outcome_without_changes_has_no_table() -> None:
     """Nothing to do is two lines."""
     shown = outcome_markdown("acme", Outcome((), api_requests=1, seconds=0.2))
-    assert shown == "### Applied to `acme`\n\nDone: nothing to do; 1 API request in 0.2 s.\n"
+    assert shown == "### Applied to `acme`\n\nDone: no changes; 1 API request in 0.2 s.\n"
 
 
 # --- annotations ------------------------------------------------------------------------------------------

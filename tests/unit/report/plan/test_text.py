@@ -12,7 +12,8 @@ from reconciler.model import Endpoint, Location
 from reconciler.plan.guards import Verdict
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
 from reconciler.report.format.escape import visible
-from reconciler.report.plan.text import DRIFT, View, plan_text
+from reconciler.report.plan.summary import DRIFT, View
+from reconciler.report.plan.text import plan_text
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -87,7 +88,7 @@ Plan for acme: 4 changes
       hint: adopt it
 
 Plan: 2 to create, 1 to replace, 1 to delete; 1,200 unchanged.
-1 change cannot be done as things are (✗); the others can.
+✗ 1 change is blocked by a conflict; the other changes can be applied.
 Cost: 12 API requests, at least 8 s at 100 requests a minute.
 Digest: {PLAN.digest}
 """
@@ -112,24 +113,25 @@ def test_steps_are_numbered_when_asked_for() -> None:
 
 def test_a_plan_within_the_quota_names_no_least_time() -> None:
     """Where the quota allows all requests at once there is no least time to tell."""
-    plan = replace(PLAN, cost=Cost(1, 0.0))
-    assert "\nCost: 1 API request, within the quota of 60 requests a minute.\n" in plan_text(
-        plan, view=View(requests_per_minute=60)
-    )
+    plan = replace(PLAN, cost=Cost(1, 0.0, requests_per_minute=60))
+    assert "\nCost: 1 API request, within the quota of 60 requests a minute.\n" in plan_text(plan)
     assert "Cost:" not in plan_text(replace(PLAN, cost=Cost(0, 0.0)))
 
 
 def test_nothing_to_do_is_one_sentence() -> None:
     """A plan without changes says so and how many webhooks match; drift has its own words."""
     empty = Plan("acme", (), unchanged=3, owned=3)
-    assert plan_text(empty) == "No changes. 3 webhooks match in acme.\n"
-    assert plan_text(replace(empty, unchanged=1), title=DRIFT) == "No drift. 1 webhook matches in acme.\n"
+    assert plan_text(empty) == "No changes. 3 webhooks in acme match their manifests.\n"
+    assert (
+        plan_text(replace(empty, unchanged=1), title=DRIFT)
+        == "No drift. 1 webhook in acme matches its manifest.\n"
+    )
 
 
 def test_unmanaged_endpoints_are_counted_and_listed_on_demand() -> None:
     """Unmanaged endpoints are a count, and a list in the verbose view."""
     plan = Plan("acme", (), 0, 0, unmanaged=(Endpoint("wh_7", "https://x.example.com/", ("run.failed",)),))
-    assert "1 live endpoint is unmanaged and stays as it is (-v lists them).\n" in plan_text(plan)
+    assert "1 live endpoint is unmanaged and is not changed (-v lists them).\n" in plan_text(plan)
     assert "  wh_7  https://x.example.com/  run.failed\n" in plan_text(plan, view=View(verbose=True))
 
 
@@ -146,10 +148,10 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     plan = Plan("acme", (), 0, 0, unmanaged=(*strangers, undated), released=frozenset({"wh_5"}))
     view = View(now=NOW)
     assert plan_text(plan, title=DRIFT, view=view).partition("\n")[2] == (
-        "5 live endpoints are unmanaged and stay as they are (-v lists them).\n"
+        "5 live endpoints are unmanaged and are not changed (-v lists them).\n"
         "The API does not say when 1 of them appeared; 2 of them appeared in the last 7 days:\n"
-        "  wh_3  https://x.example.com/  run.failed  made 3 h ago\n"
-        "  wh_2  https://x.example.com/  run.failed  made 6 d ago\n"
+        "  wh_3  https://x.example.com/  run.failed  created 3 h ago\n"
+        "  wh_2  https://x.example.com/  run.failed  created 6 d ago\n"
     )
     verbose = plan_text(plan, title=DRIFT, view=replace(view, verbose=True))
     assert [line.split()[0] for line in verbose.splitlines()[2:7]] == ["wh_5", "wh_3", "wh_2", "wh_1", "wh_4"]
@@ -157,7 +159,7 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     calm = plan_text(replace(plan, unmanaged=tuple(strangers[:1])), title=DRIFT, view=view)
     assert calm.endswith("(-v lists them).\n")
     many = plan_text(replace(plan, unmanaged=(strangers[1],) * 23), title=DRIFT, view=view)
-    assert many.count("made 6 d ago") == 20
+    assert many.count("created 6 d ago") == 20
     assert many.endswith("  and 3 more\n")
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from reconciler.model import Run
 from reconciler.plan.history import HistoryEntry
-from reconciler.report.status.history import history_markdown, history_text, history_value
+from reconciler.report.history import history_markdown, history_text, history_value
 
 RUN = Run(
     "ada", "c0ffee" + "0" * 34, "https://ci.example.com/7", "https://git.example.com/acme/hooks/pull/12"
@@ -40,7 +40,7 @@ acme: 4 entries
 """
     )
     assert "\x1b[31m" in history_text("acme", [failed], color=True)
-    assert history_text("acme", []) == "acme: nothing is known of any change.\n"
+    assert history_text("acme", []) == "acme: no recorded changes.\n"
 
 
 def test_the_history_as_markdown_fits_a_comment() -> None:
@@ -48,7 +48,7 @@ def test_the_history_as_markdown_fits_a_comment() -> None:
     assert history_markdown("acme", [CREATED]).splitlines()[-1] == (
         "| `2026-11-01 12:00:00` | `ci` | `create` | `we_1` | `ada` | `c0ffee000000` | `#12` | `req_1` |"
     )
-    assert "Nothing is known of any change." in history_markdown("acme", [])
+    assert "No recorded changes." in history_markdown("acme", [])
     long = history_markdown("acme", [CREATED] * 5000)
     assert len(long) < 65_536
     assert long.rstrip().endswith("older entries not shown here.")

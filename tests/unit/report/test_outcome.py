@@ -6,7 +6,7 @@ import re
 
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Cause, Change, Cost
-from reconciler.report.outcome.text import outcome_text, outcome_value, totals
+from reconciler.report.outcome import outcome_text, outcome_value, totals
 
 
 def _change(name: str, action: Action) -> Change:
@@ -47,11 +47,11 @@ def test_an_outcome_lists_everything_and_the_next_command() -> None:
       hint: by hand
   ○ e   create not attempted
       interrupted
-  ✓ swept the leftover endpoint wh_0
+  ✓ deleted leftover endpoint wh_0
 
-Interrupted: the step in hand was finished, nothing is lost.
-Next: `reconciler plan` shows what is left; `reconciler apply` goes on from there, safely.
-Partly done: 2 done (1 with a step that is due later), 1 unverified, 1 failed, 1 not attempted; \
+Interrupted: the current step was finished and nothing is lost.
+Next: `reconciler plan` shows what is left; `reconciler apply` safely continues.
+Partly done: 2 done (1 with an open overlap), 1 unverified, 1 failed, 1 not attempted; \
 14 API requests in 12 s.
 """
     )
@@ -61,7 +61,7 @@ def test_a_complete_outcome_asks_for_nothing() -> None:
     """A complete run is two lines: what was done, and what it took."""
     text = outcome_text(Outcome((DONE,), api_requests=1, seconds=0.42))
     assert text == "  ✓ a  created  wh_1\n\nDone: 1 done; 1 API request in 0.4 s.\n"
-    assert outcome_text(Outcome((), 1, 0.0)) == "Done: nothing to do; 1 API request in 0 s.\n"
+    assert outcome_text(Outcome((), 1, 0.0)) == "Done: no changes; 1 API request in 0 s.\n"
 
 
 def test_what_it_took_stands_beside_what_was_planned() -> None:

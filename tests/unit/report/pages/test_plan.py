@@ -12,9 +12,9 @@ from reconciler.model import Endpoint, Location, Run
 from reconciler.plan.drift import Finding, Found
 from reconciler.plan.guards import Verdict
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Plan, Shape
-from reconciler.report.pages.occasion import Occasion
-from reconciler.report.plan.html import Sheet, plan_html
-from reconciler.report.plan.text import View
+from reconciler.report.pages.plan import PlanSection, plan_html
+from reconciler.report.pages.templates import PageContext
+from reconciler.report.plan.summary import View
 from tests.fixtures.fleet import NOW, OCCASION, SOURCES
 from tests.fixtures.page import HOSTILE, Element, assert_golden, read_page, skeleton
 from tests.fixtures.plan import REFUSED, large_plan, small_plan, small_sheet
@@ -22,7 +22,7 @@ from tests.fixtures.plan import REFUSED, large_plan, small_plan, small_sheet
 PROTECTED = Verdict("protected", "x is protected (deletionPolicy: Protect)", approvable=False)
 
 
-def _page(*sheets: Sheet, unread: tuple[str, ...] = ()) -> Element:
+def _page(*sheets: PlanSection, unread: tuple[str, ...] = ()) -> Element:
     return read_page(plan_html(sheets, OCCASION, unread=unread))
 
 
@@ -48,7 +48,7 @@ def test_the_page_is_its_golden_file() -> None:
 def test_dangerous_changes_come_first() -> None:
     """What cannot be done, then by danger; each kind with its number."""
     assert _groups(_page(small_sheet())) == {
-        "Cannot be done 1": ["taken"],
+        "Blocked by a conflict 1": ["taken"],
         "Delete 2": ["audit", "old"],
         "Replace 2": ["ci-run-results", "on-call-alerts"],
         "Rotate 1": ["search"],
@@ -74,15 +74,15 @@ def test_a_change_is_told_in_full() -> None:
     assert alerts.one("a").attributes["href"] == f"{SOURCES}/manifests/on-call.yaml#L12"
     assert "Endpointwh_8 Owneron-call" in alerts.words
     taken = _change(root, "taken").one("p", class_="alert")
-    assert taken.words.startswith("Cannot be applied: endpoint wh_99 is live at")
+    assert taken.words.startswith("Blocked by a conflict: endpoint wh_99 is live at")
     assert taken.one("code").words == "reconciler adopt taken --id wh_99"
     gone = _change(root, "ci-run-results").words
-    assert "Found: endpoint-removed (live); reconciler apply makes it anew" in gone
+    assert "Found: endpoint-removed (live). Fix: reconciler apply makes it anew" in gone
 
 
 def test_the_summary_and_the_cost_come_before_the_changes() -> None:
     """Counts, requests, the time that the quota asks for, and the digest."""
-    root = _page(Sheet(small_plan()))
+    root = _page(PlanSection(small_plan()))
     assert root.one("h2").words == (
         "2 to create, 2 to replace, 2 to delete, 1 to rotate, 1 to resume, 1 to release, 1 to update;"
         " 1,200 unchanged."
@@ -110,16 +110,16 @@ def test_a_refusal_has_the_line_that_approves_it() -> None:
 
 def test_no_line_approves_what_nobody_may_approve() -> None:
     """A verdict that a digest does not override has no line, even beside one that it does."""
-    refusal = _page(Sheet(small_plan(), (REFUSED, PROTECTED))).one("div", class_="alert refusal")
+    refusal = _page(PlanSection(small_plan(), (REFUSED, PROTECTED))).one("div", class_="alert refusal")
     assert "protected: x is protected" in refusal.words
     assert refusal.all("pre") == []
 
 
 def test_nothing_to_do_is_one_sentence() -> None:
     """Without changes there is no digest and no group; unmanaged endpoints are listed all the same."""
-    root = _page(Sheet(Plan("acme", (), 3, 3, (Endpoint("wh_1", "https://x.example.com/", ("x",)),))))
-    assert root.one("h2").words == "No changes: 3 webhooks as declared."
-    assert root.all("dl", class_="shape")[0].words == "Guardspassed Costnothing"
+    root = _page(PlanSection(Plan("acme", (), 3, 3, (Endpoint("wh_1", "https://x.example.com/", ("x",)),))))
+    assert root.one("h2").words == "No changes: 3 webhooks match their manifests."
+    assert root.all("dl", class_="shape")[0].words == "Guardspassed Costno API requests"
     assert _groups(root) == {"Unmanaged 1": []}
     assert [cell.words for cell in root.one("tbody").one("tr").inside] == [
         "wh_1",
@@ -140,7 +140,7 @@ def test_unmanaged_endpoints_come_newest_first() -> None:
 def test_steps_are_told_when_asked_for() -> None:
     """The verbose view numbers the steps of a change."""
     assert _page(small_sheet()).all("ol") == []
-    root = _page(Sheet(small_plan(), view=View(verbose=True)))
+    root = _page(PlanSection(small_plan(), view=View(verbose=True)))
     assert [step.words for step in root.one("ol").all("li")] == [
         "write the intent", "create the endpoint", "store its secret",
     ]  # fmt: skip
@@ -148,7 +148,7 @@ def test_steps_are_told_when_asked_for() -> None:
 
 def test_a_large_plan_is_folded() -> None:
     """Twenty changes are open and a hundred laid out; the others are there, folded away and counted."""
-    text = plan_html([Sheet(large_plan(2000))], OCCASION)
+    text = plan_html([PlanSection(large_plan(2000))], OCCASION)
     root = read_page(text)
     changes = root.all("details", class_="change")
     assert len(changes) == 2000
@@ -163,7 +163,7 @@ def test_the_most_dangerous_changes_are_open() -> None:
     """The twenty open ones are counted over all kinds, in the order of the page."""
     deletes = tuple(Change(f"d{n:02}", Action.DELETE, "gone", Cause.MANIFEST) for n in range(15))
     plan = replace(large_plan(10), changes=(*large_plan(10).changes, *deletes))
-    changes = _page(Sheet(plan)).all("details", class_="change")
+    changes = _page(PlanSection(plan)).all("details", class_="change")
     assert ["open" in each.attributes for each in changes] == [True] * 20 + [False] * 5
     assert changes[0].one("summary").words == "d00 gone"
 
@@ -172,7 +172,7 @@ def test_several_organizations_share_a_page() -> None:
     """Each has its verdict and its changes under its name; what could not be read is said."""
     first = replace(small_plan(), organization="prod")
     second = replace(small_plan(), organization="trial")
-    root = _page(Sheet(first, (REFUSED,)), Sheet(second), unread=("lost",))
+    root = _page(PlanSection(first, (REFUSED,)), PlanSection(second), unread=("lost",))
     assert [each.words.partition(":")[0] for each in root.all("h2")] == ["prod", "trial"]
     assert "lost could not be read" in root.one("main").words
     assert len(root.all("div", class_="alert refusal")) == 1
@@ -182,7 +182,7 @@ def test_several_organizations_share_a_page() -> None:
 @pytest.mark.parametrize("several", [True, False])
 def test_links_within_the_page_lead_somewhere(several: bool) -> None:
     """Each link to a fragment has its target, and no id is there twice."""
-    other = Sheet(replace(small_plan(), organization="a b/ü"))
+    other = PlanSection(replace(small_plan(), organization="a b/ü"))
     root = _page(small_sheet(), other) if several else _page(small_sheet())
     ids = [each.attributes["id"] for each in root.everything if "id" in each.attributes]
     assert len(ids) == len(set(ids))
@@ -190,7 +190,7 @@ def test_links_within_the_page_lead_somewhere(several: bool) -> None:
     assert targets <= set(ids)
 
 
-def _hostile(text: str) -> Sheet:
+def _hostile(text: str) -> PlanSection:
     """Return a plan in which every text that comes from elsewhere is `text`."""
     shape, other = Shape(text, (text,)), Shape(text, (text, "x"))
     change = Change(
@@ -200,7 +200,7 @@ def _hostile(text: str) -> Sheet:
         Finding((Found.ENDPOINT_CHANGED,), NOW),
     )  # fmt: skip
     plan = Plan(text, (change,), 0, 0, (Endpoint(text, text, (text,), NOW),))
-    return Sheet(plan, (Verdict(text, text, text),), View(verbose=True))
+    return PlanSection(plan, (Verdict(text, text, text),), View(verbose=True))
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
@@ -208,7 +208,7 @@ def test_hostile_texts_stay_texts(text: str) -> None:
     """Whatever comes from elsewhere adds no element, no attribute and no link, and hides nothing."""
 
     def render(text: str) -> str:
-        return plan_html([_hostile(text)], Occasion(NOW, Run(text, text, text), text), unread=(text,))
+        return plan_html([_hostile(text)], PageContext(NOW, Run(text, text, text), text), unread=(text,))
 
     hostile = render(text)
     root = read_page(hostile)

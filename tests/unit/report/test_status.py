@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,37 +10,19 @@ import pytest
 from reconciler.ledger.projection import Projection
 from reconciler.model import Endpoint, Location, Run, Webhook
 from reconciler.plan.plan import Action, Cause, Change
+from reconciler.plan.status import StatusRow
 from reconciler.report.format.style import count, duration, pad
-from reconciler.report.status.text import status_markdown, status_text, status_value
+from reconciler.report.status import status_markdown, status_text, status_value
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the fleet."""
-
-    name: str
-    state: str
-    endpoint_id: str | None = None
-    url: str | None = None
-    secret_created_at: datetime | None = None
-    verified_at: datetime | None = None
-    owner: str | None = None
-    source: Location | None = None
-    unmanaged: bool = False
-    webhook: Webhook | None = None
-    projection: Projection | None = None
-    endpoint: Endpoint | None = None
-    change: Change | None = None
-
-
 ROWS = (
-    Row(
+    StatusRow(
         "ci",
-        "in sync",
         "wh_1",
         "https://a.example.com/",
+        "in sync",
         NOW - timedelta(days=3),
         NOW - timedelta(minutes=5),
         "platform",
@@ -58,16 +39,16 @@ ROWS = (
         ),
         endpoint=Endpoint("wh_1", "https://a.example.com/", ("run.completed",)),
     ),
-    Row(
+    StatusRow(
         "später",
+        None,
+        None,
         "unverified",
-        None,
-        None,
         NOW + timedelta(hours=1),
         webhook=Webhook("später", "https://c.example.com/", ("run.failed",), Location("m/b.yaml")),
         change=Change("später", Action.RESUME, "no test delivery has been accepted yet", Cause.INTERRUPTED),
     ),
-    Row("wh_9", "unmanaged", "wh_9", "https://b.example.com/", unmanaged=True),
+    StatusRow("wh_9", "wh_9", "https://b.example.com/", "unmanaged", unmanaged=True),
 )
 
 
@@ -109,12 +90,12 @@ def test_colours_change_nothing_but_colours() -> None:
 
 def test_an_empty_fleet_is_a_sentence() -> None:
     """Where there is nothing, a sentence says so."""
-    assert status_text("acme", (), now=NOW) == "acme: no webhooks, neither in manifests nor live.\n"
+    assert status_text("acme", (), now=NOW) == "acme: no webhooks in manifests or live.\n"
 
 
 def test_hostile_text_reaches_no_terminal() -> None:
     """Owners and URLs of foreign origin are escaped."""
-    text = status_text("a", (Row("x", "in sync", "\x1b[2J", "\u202e", owner="\r"),), now=NOW)
+    text = status_text("a", (StatusRow("x", "\x1b[2J", "\u202e", "in sync", owner="\r"),), now=NOW)
     assert text.replace("\n", "").isprintable()
     assert all(escape in text for escape in (r"\x1b[2J", r"\u202e", r"\r"))
 
@@ -202,4 +183,4 @@ def test_a_large_fleet_fits_a_comment() -> None:
     """It is cut between two rows, with the count of what is left out."""
     shown = status_markdown("acme", ROWS * 2000, now=NOW)
     assert len(shown) < 65_536
-    assert re.search(r"\n[0-9,]+ of them not shown here\.\n$", shown)
+    assert re.search(r"\n[0-9,]+ rows not shown here\.\n$", shown)

@@ -14,7 +14,7 @@ from reconciler.manifest.lint.examples import EXAMPLES
 from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.lint.selection import Selection
 from reconciler.manifest.load import load_manifests
-from reconciler.report.diagnostics.rule_page import rule_index, rule_page
+from reconciler.report.diagnostics.markdown import rule_index, rule_page
 
 PAGES = Path(__file__).resolve().parents[4] / "docs" / "rules"
 WITHOUT_EXAMPLE = {"WH001", "WH002", "WH005", "WH040", "WH041"}

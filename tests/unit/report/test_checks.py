@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.cli.checkup import _check_clock
-from reconciler.report.status.checkup import Check, checkup_text, checkup_value
+from reconciler.report.checks import Check, checks_text, checks_value
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CHECKS = (
@@ -19,7 +19,7 @@ CHECKS = (
 
 def test_a_checklist_is_aligned_and_escaped() -> None:
     """Each check is a line with its mark; hints stand below; nothing from outside steers the terminal."""
-    assert checkup_text("acme\x07", CHECKS) == (
+    assert checks_text("acme\x07", CHECKS) == (
         "acme\\x07\n"
         "  ✓ API key  accepted\n"
         "  ✗ Vault    no \\x1b[31manswer\n"
@@ -30,7 +30,7 @@ def test_a_checklist_is_aligned_and_escaped() -> None:
 
 def test_a_checklist_is_painted_where_asked() -> None:
     """In colour the marks and the organization's name are painted, and the words are the same."""
-    text = checkup_text("acme", CHECKS[:1], color=True)
+    text = checks_text("acme", CHECKS[:1], color=True)
     assert "\x1b[32m✓\x1b[0m API key" in text
     assert "\x1b[1macme\x1b[0m" in text
 
@@ -38,7 +38,7 @@ def test_a_checklist_is_painted_where_asked() -> None:
 @pytest.mark.parametrize(("checks", "ok"), [(CHECKS[:1], True), (CHECKS[:2], False), (CHECKS[::2], False)])
 def test_a_checklist_is_an_object(checks: tuple[Check, ...], ok: bool) -> None:
     """As JSON it is `ok` only if every check is; what could not be checked is null, and not well."""
-    value = checkup_value("acme", checks)
+    value = checks_value("acme", checks)
     assert (value["organization"], value["ok"]) == ("acme", ok)
     assert [each["ok"] for each in value["checks"]] == [check.ok for check in checks]
     assert value["checks"][0] == {"name": "API key", "ok": True, "detail": "accepted", "hint": None}

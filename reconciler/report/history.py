@@ -1,4 +1,4 @@
-"""The history as a table, as Markdown and as JSON."""
+"""The history of changes as text, Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, table
-from reconciler.report.format.style import Ink, Style, count, pad, width
+from reconciler.report.format.style import Ink, Style, aligned, count
 from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
@@ -19,24 +19,18 @@ _COMMIT_DIGITS = 12
 
 
 def history_text(organization: str, entries: Sequence[HistoryEntry], *, color: bool = False) -> str:
-    """Return the history as a table, newest first as it is given, ending in a newline."""
+    """Return the history as a table in the given order, ending in a newline."""
     style = Style(color)
     if not entries:
-        return f"{visible(organization)}: nothing is known of any change.\n"
-    table = [_HEADER, *(_cells(entry) for entry in entries)]
-    widths = [max(map(width, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for number, cells in enumerate(table):
-        line = "  ".join(pad(text, columns) for text, columns in zip(cells, widths, strict=True)).rstrip()
-        failed = number > 0 and not entries[number - 1].ok
-        lines.append(
-            style.paint(line, Ink.BOLD) if number == 0 else style.paint(line, Ink.RED) if failed else line
-        )
-        if failed and (detail := entries[number - 1].detail):
-            lines.append(f"    {visible(detail)}")
-    return (
-        "\n".join([*lines, "", f"{visible(organization)}: {count(len(entries), 'entry', 'entries')}"]) + "\n"
-    )
+        return f"{visible(organization)}: no recorded changes.\n"
+    header, *rows = ["  ".join(cells).rstrip() for cells in aligned([_HEADER, *map(_cells, entries)])]
+    lines = [style.paint(header, Ink.BOLD)]
+    for entry, row in zip(entries, rows, strict=True):
+        lines.append(row if entry.ok else style.paint(row, Ink.RED))
+        if entry.detail and not entry.ok:
+            lines.append(f"    {visible(entry.detail)}")
+    lines += ["", f"{visible(organization)}: {count(len(entries), 'entry', 'entries')}"]
+    return "\n".join(lines) + "\n"
 
 
 def history_markdown(
@@ -45,11 +39,9 @@ def history_markdown(
     """Return the history as GitHub's Markdown, cut between two entries at about `limit` characters."""
     heading = f"### History of {code(organization)}\n\n"
     if not entries:
-        return f"{heading}Nothing is known of any change.\n"
-    rows = [["" if text == "-" else cell(text) for text in _cells(entry)] for entry in entries]
-    text, left_out = table(_HEADER, rows, limit)
-    more = f"\n\n{count(left_out, 'older entry', 'older entries')} not shown here."
-    return heading + text + (more if left_out else "") + "\n"
+        return f"{heading}No recorded changes.\n"
+    rows = [[cell(text) for text in _cells(entry)] for entry in entries]
+    return heading + table(_HEADER, rows, limit, ("older entry", "older entries")) + "\n"
 
 
 def history_value(organization: str, entries: Sequence[HistoryEntry]) -> dict[str, Any]:
@@ -76,14 +68,15 @@ def history_value(organization: str, entries: Sequence[HistoryEntry]) -> dict[st
 
 
 def _cells(entry: HistoryEntry) -> tuple[str, ...]:
-    pull_request = entry.pull_request.rpartition("/")[2] if entry.pull_request else None
+    """Return the table cells of an entry; an unknown value is empty."""
+    pull_request = entry.pull_request.rpartition("/")[2] if entry.pull_request else ""
     return (
-        f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "-",
+        f"{entry.at:%Y-%m-%d %H:%M:%S}" if entry.at else "",
         visible(entry.name),
         visible(entry.action) + ("" if entry.ok else " (failed)"),
-        visible(entry.endpoint_id or "-"),
-        visible(entry.actor or "-"),
-        visible((entry.commit or "-")[:_COMMIT_DIGITS]),
-        f"#{visible(pull_request)}" if pull_request else "-",
-        visible(entry.request_id or "-"),
+        visible(entry.endpoint_id or ""),
+        visible(entry.actor or ""),
+        visible((entry.commit or "")[:_COMMIT_DIGITS]),
+        pull_request and f"#{visible(pull_request)}",
+        visible(entry.request_id or ""),
     )

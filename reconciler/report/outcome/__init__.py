@@ -1,1 +1,0 @@
-"""The outcome of an apply in each output format."""

@@ -1,0 +1,159 @@
+"""What the text, Markdown and HTML of a plan have in common: order, counts and sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from reconciler.credentials.redaction import mask_url
+from reconciler.plan.plan import Action
+from reconciler.plan.unmanaged import LATE
+from reconciler.report.format.escape import visible
+from reconciler.report.format.style import age, count, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from reconciler.model import Endpoint
+    from reconciler.plan.guards import Verdict
+    from reconciler.plan.plan import Change, FieldChange, Plan
+
+BY_DANGER = (
+    Action.DELETE,
+    Action.REPLACE,
+    Action.ROTATE,
+    Action.RELEASE,
+    Action.RESUME,
+    Action.UPDATE,
+    Action.CREATE,
+    Action.NONE,
+)
+"""The order in which a person should see the actions."""
+MOST_LISTED = 20
+"""Refusals and unmanaged endpoints that are listed unasked; the rest is counted."""
+GUARD_REFUSES = "A guard refuses this plan: `apply` would change nothing."
+
+
+class Title(Struct, frozen=True):
+    """The words in which a plan and a drift report differ."""
+
+    some: str
+    nothing: str
+    summary: str
+
+
+PLAN = Title(some="Plan for", nothing="No changes.", summary="Plan")
+DRIFT = Title(some="Drift in", nothing="No drift.", summary="Drift")
+
+
+class View(Struct, frozen=True):
+    """How much detail to show."""
+
+    verbose: bool = False
+    """Show each change's steps, and every unmanaged endpoint."""
+    color: bool = False
+    """Use ANSI colours."""
+    now: datetime | None = None
+    """The time (aware) that ages of unmanaged endpoints are relative to; None: do not say which are new."""
+
+
+DEFAULT_VIEW = View()
+
+
+def counts(plan: Plan) -> str:
+    """Return how many changes there are of each action: `1 to create, 2 to delete`."""
+    summary = plan.summary
+    return ", ".join(f"{summary[action]:,} to {action}" for action in Action if summary.get(action))
+
+
+def matching(plan: Plan, place: str = "") -> str:
+    """Return how many webhooks, in `place`, match their manifests."""
+    match = "matches its manifest" if plan.unchanged == 1 else "match their manifests"
+    return f"{count(plan.unchanged, 'webhook')}{place} {match}."
+
+
+def cost(plan: Plan) -> str:
+    """Return the number of API requests and the time that the quota requires; empty for no requests."""
+    if not plan.cost.api_requests:
+        return ""
+    quota = f"{plan.cost.requests_per_minute:,} requests a minute"
+    least = plan.cost.minimum_seconds
+    time = f"at least {duration(least)} at {quota}" if least else f"within the quota of {quota}"
+    return f"{count(plan.cost.api_requests, 'API request')}, {time}"
+
+
+def blocked(plan: Plan) -> str:
+    """Return how many changes a conflict blocks; empty for none."""
+    number = len(plan.problems)
+    if not number:
+        return ""
+    are = "is blocked by a conflict" if number == 1 else "are blocked by conflicts"
+    others = "; the other changes can be applied" if number < len(plan.changes) else ""
+    return f"{count(number, 'change')} {are}{others}."
+
+
+def approvable(verdicts: Sequence[Verdict]) -> bool:
+    """Whether a guard refuses the plan and a person may approve it."""
+    return bool(verdicts) and all(verdict.approvable for verdict in verdicts)
+
+
+def drift_lines(change: Change) -> Iterator[str]:
+    """Yield what drifted and how to fix it, escaped, if no manifest asks for the change."""
+    finding = change.finding
+    if finding is None:
+        return
+    since = f" since {finding.since:%Y-%m-%d %H:%M} UTC" if finding.since else ""
+    owner = f"; owner: {visible(change.owner)}" if change.owner else ""
+    yield f"found: {', '.join(finding.found)} ({finding.where}){since}{owner}"
+    yield f"fix: {finding.remedy}"
+
+
+def elements(field: FieldChange) -> list[tuple[str, str]]:
+    """Return a field's elements with a sign: `-` only old, `+` only new, empty for both.
+
+    The elements of lists are sorted; of a single value, the old one comes first.
+    """
+    old, new = _values(field.old), _values(field.new)
+    ordered = sorted({*old, *new}) if is_list(field) else [*old, *new]
+    return [("+" if each not in old else "-" if each not in new else "", each) for each in ordered]
+
+
+def is_list(field: FieldChange) -> bool:
+    """Whether a field holds several values."""
+    return isinstance(field.old, list | tuple) or isinstance(field.new, list | tuple)
+
+
+def _values(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def unmanaged_count(plan: Plan) -> str:
+    """Return how many live endpoints are unmanaged."""
+    are = "is unmanaged and is" if len(plan.unmanaged) == 1 else "are unmanaged and are"
+    return f"{count(len(plan.unmanaged), 'live endpoint')} {are} not changed"
+
+
+def new_unmanaged(plan: Plan, now: datetime) -> str:
+    """Return how many unmanaged endpoints are new, and how many are of unknown age; empty for neither."""
+    new = len(plan.appeared(now))
+    undated = sum(e.created is None and e.id not in plan.released for e in plan.unmanaged)
+    parts = [f"the API does not say when {undated:,} of them appeared"] if undated else []
+    parts += [f"{new:,} of them appeared in the last {count(LATE.days, 'day')}"] if new else []
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
+
+
+def endpoint_line(endpoint: Endpoint, now: datetime | None) -> str:
+    """Return an unmanaged endpoint on one escaped line, with its age if `now` is given and it is known."""
+    events = ", ".join(visible(event) for event in endpoint.events)
+    since = f"  created {age(endpoint.created, now)} ago" if now and endpoint.created else ""
+    return f"{visible(endpoint.id)}  {visible(mask_url(endpoint.url))}  {events}{since}"
+
+
+def and_more(listed: Sequence[object], shown: int = MOST_LISTED) -> list[str]:
+    """Return a line that counts what is not listed, if anything is not."""
+    return [f"and {len(listed) - shown:,} more"] if len(listed) > shown else []

@@ -1,1 +1,0 @@
-"""Status, history, test deliveries and checks in each output format."""
