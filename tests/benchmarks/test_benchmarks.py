@@ -1,4 +1,4 @@
-"""The benchmark's own arithmetic and pages. Nothing is timed here."""
+"""The benchmarks' calculations and output. Nothing is timed here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_samples_add_up_round_by_round() -> None:
     ids=str,
 )
 def test_a_limit_includes_its_own_value(limit: Limit, kept: float, broken: float) -> None:
-    """What is just allowed is met, what is beyond is not."""
+    """A value at the limit meets the budget, a value beyond it does not."""
     assert limit.allows(kept)
     assert not limit.allows(broken)
 
@@ -73,7 +73,7 @@ def test_a_quantity_has_one_unit_for_all_of_its_numbers(quantity: Quantity, text
 
 
 def test_a_figure_that_could_not_be_taken_says_why() -> None:
-    """A problem stands in the table in one cell of one line, whatever it holds, and is no verdict."""
+    """A problem is one cell of one line of the table, whatever it contains, and not a verdict."""
     row = Row("P2", "octoDNS", problem="a | b\nc", limit=Limit("at least", 10))
     table = render_table([row])
     assert r"a \| b c" in table
@@ -96,25 +96,25 @@ def test_the_floor_is_all_windows_but_the_last(requests: int, windows: int) -> N
     assert floor(requests, 30, 6.0) == windows * 6.0
 
 
-def test_a_client_that_waits_for_each_window_obeys() -> None:
-    """Windows begin with their first request, and nobody is refused."""
+def test_a_client_that_waits_for_each_window_is_never_too_early() -> None:
+    """Windows start with their first request, and none is refused."""
     log = [request(at) for at in (0.0, 0.1, 6.5, 6.6, 13.0)]
     assert judge(log, limit=2, window=6.0) == Pacing(accepted=5, windows=3, most_refused=0, too_early=0)
 
 
-def test_what_was_under_way_when_a_window_ended_is_refused_but_no_disobedience() -> None:
-    """Only what is sent after the answer that said to wait counts."""
+def test_a_request_in_transit_when_a_window_ended_is_refused_but_not_too_early() -> None:
+    """Only requests sent after the answer that asks to wait count."""
     log = [request(0.0), request(0.1), request(0.11, 429), request(2.0, 429), request(6.5)]
     assert judge(log, limit=2, window=6.0) == Pacing(accepted=3, windows=2, most_refused=2, too_early=1)
 
 
 def test_the_log_may_be_out_of_order() -> None:
-    """It is in the order of the answers; what counts is when requests came."""
+    """It is in the order of the answers; the times of arrival count."""
     log = [request(6.5), request(0.1), request(0.0)]
     assert judge(log, limit=2, window=6.0).windows == 2
 
 
-def test_the_plot_is_an_svg_that_tells_its_numbers_to_those_who_cannot_see_it() -> None:
+def test_the_plot_has_a_text_alternative() -> None:
     """It has a title, a description with every point, and the name of every line."""
     root = ET.fromstring(draw({"plan": [(10, 0.25), (100_000, 8.5)], "a<b": [(30, 9.0)]}))  # noqa: S314 (ours)
     assert root.get("role") == "img"
@@ -126,8 +126,8 @@ def test_the_plot_is_an_svg_that_tells_its_numbers_to_those_who_cannot_see_it() 
     assert len(list(root.iter(f"{SVG}circle"))) == 3
 
 
-def test_names_in_the_plot_do_not_lie_on_one_another() -> None:
-    """Lines that end at one place have their names a line apart."""
+def test_labels_in_the_plot_do_not_overlap() -> None:
+    """Lines that end in the same place have labels one line apart."""
     root = ET.fromstring(draw({name: [(10, 1.0), (100, 2.0)] for name in ("one", "two", "three")}))  # noqa: S314 (ours)
     heights = sorted(
         float(text.get("y", "")) for text in root.iter(f"{SVG}text") if text.text in {"one", "two", "three"}
@@ -136,8 +136,8 @@ def test_names_in_the_plot_do_not_lie_on_one_another() -> None:
     assert heights[2] - heights[1] >= 15
 
 
-def test_the_document_gets_other_figures_and_keeps_the_rest() -> None:
-    """What stands between the marks is replaced, as often as one likes."""
+def test_the_page_gets_new_measurements_and_keeps_its_other_text() -> None:
+    """The text between the marks is replaced, any number of times."""
     text = f"# Before\n\n{BEGIN}\nold\n{END}\n\nafter\n"
     renewed = renew(text, "| new |\n", {"cores": "2", "python": "3.11"})
     assert renewed.startswith("# Before\n")
@@ -148,7 +148,7 @@ def test_the_document_gets_other_figures_and_keeps_the_rest() -> None:
     assert renew(renewed, "| new |\n", {"cores": "2", "python": "3.11"}) == renewed
 
 
-def test_a_document_without_marks_is_not_touched() -> None:
-    """Nobody knows where the figures belong."""
+def test_a_page_without_marks_is_not_changed() -> None:
+    """The place for the measurements is unknown."""
     with pytest.raises(ValueError, match="lacks"):
         renew("# Nothing here\n", "", {})

@@ -1,4 +1,4 @@
-"""The embedded OpenBao server: it starts, keeps to itself, and leaves nothing behind."""
+"""The embedded OpenBao server: it starts, is isolated, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def environment_of(pid: int) -> dict[str, str]:
     return dict(item.split("=", 1) for item in text.split("\0") if item)
 
 
-def test_it_keeps_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No secret is in its arguments, nothing of our environment in its own, and its home goes with it."""
+def test_it_is_isolated_from_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its arguments contain no secret, its environment nothing of ours, and its home is removed with it."""
     monkeypatch.setenv("VAULT_TOKEN", "canary")
     monkeypatch.setenv("BAO_ADDR", "http://canary")
     with OpenBaoServer() as server:
@@ -43,8 +43,8 @@ def test_it_keeps_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     assert server.pid is None
 
 
-def test_two_servers_are_two() -> None:
-    """Servers started one after another do not get into each other's way."""
+def test_two_servers_are_independent() -> None:
+    """Two servers at the same time have different ports and data."""
     with OpenBaoServer() as first, OpenBaoServer() as second:
         assert first.address != second.address
         first.request("POST", "secret/data/x", {"data": {"a": "b"}})
@@ -53,7 +53,7 @@ def test_two_servers_are_two() -> None:
 
 
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
-    """When the process that started it is killed, the server goes too."""
+    """When the process that started it is killed, the server ends, too."""
     code = (
         "from reconciler.sandbox.openbao import OpenBaoServer\n"
         "server = OpenBaoServer()\nserver.start()\n"
@@ -64,7 +64,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "TMPDIR": str(tmp_path)},  # nobody removes the server's home
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # the server's home is not removed
     ) as parent:
         assert parent.stdout is not None
         # A process descriptor can be read once the process has ended.
@@ -76,7 +76,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_data_outlives_a_server_with_a_directory(tmp_path: Path) -> None:
-    """A later server has the same documents and root token; without its keys it says which file is bad."""
+    """A later server has the same documents and root token; without its keys the error names the file."""
     data = tmp_path / "vault"
     with OpenBaoServer(data_dir=data) as server:
         token = server.root_token
@@ -97,7 +97,7 @@ def test_data_outlives_a_server_with_a_directory(tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    """The server's own last words are in the error, and nothing is left running."""
+    """The error contains the server's own error, and nothing is left running."""
     data = tmp_path / "vault"
     data.mkdir()
     (data / "vault.db").mkdir()
@@ -107,7 +107,7 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert server.pid is None
 
 
-def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
+def test_a_start_can_time_out(tmp_path: Path) -> None:
     """A start that takes longer than it may is a failure."""
     server = OpenBaoServer(start_patience=0)
     with pytest.raises(ReconcilerError, match="did not start"):
@@ -116,7 +116,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_stuck_server_is_killed() -> None:
-    """A server that does not listen to a polite request to end is ended."""
+    """A server that ignores SIGTERM is killed."""
     server = OpenBaoServer(stop_patience=0.1)
     server.start()
     pid = server.pid
@@ -126,7 +126,7 @@ def test_a_stuck_server_is_killed() -> None:
 
 
 def test_stopping_twice_is_once() -> None:
-    """A server that is not running can be stopped, and asked for nothing."""
+    """Stopping and resuming a server that is not running does nothing."""
     server = OpenBaoServer()
     server.stop()
     server.resume()

@@ -1,4 +1,4 @@
-"""What a webhook consumer imports: verifying signatures, and finding the secrets in Vault's fields."""
+"""Signatures of deliveries, and the secrets in the fields of a Vault document."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ secret_texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 def test_a_signature_is_hmac_sha256_in_lower_case_hex() -> None:
-    """The published test case 1 of RFC 4231 comes out, so other tools compute the same."""
+    """The result for test case 1 of RFC 4231 is the published one, so other tools compute the same."""
     expected = "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"
     assert sign(b"Hi There", "\x0b" * 20) == expected
 
 
 @given(body=st.binary(), secrets=st.lists(secret_texts, min_size=1), data=st.data())
 def test_any_of_the_secrets_verifies(body: bytes, secrets: list[str], data: st.DataObject) -> None:
-    """A delivery signed with any one of the candidates is accepted, wherever it stands in the list."""
+    """A delivery signed with any one of the candidates is accepted, wherever it is in the list."""
     assert verify(body, sign(body, data.draw(st.sampled_from(secrets))), secrets)
 
 
 @given(body=st.binary(), other=st.binary(), secret=secret_texts)
 def test_another_body_is_refused(body: bytes, other: bytes, secret: str) -> None:
-    """A signature holds for exactly the bytes that it was made of."""
+    """A signature is valid only for exactly the same bytes."""
     assert verify(other, sign(body, secret), secret) is (other == body)
 
 
 @given(signature=st.one_of(st.none(), st.text()), secrets=st.lists(secret_texts))
 def test_nonsense_is_refused_without_an_error(signature: str | None, secrets: list[str]) -> None:
-    """Whatever the header holds, the answer is a plain no."""
+    """Any other header is a failed verification, never an exception."""
     assert verify(BODY, signature, secrets) is False
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda text: f" {text}", lambda text: text[:-1], lambda _: ""])
 def test_only_the_exact_signature_counts(change: Any) -> None:
-    """Upper case, spaces and a signature cut short are refused."""
+    """Upper case, spaces and a truncated signature are refused."""
     assert not verify(BODY, change(sign(BODY, "whsec_a")), "whsec_a")
 
 
 def test_an_empty_secret_verifies_nothing() -> None:
-    """A field that is empty in Vault is no secret, since anybody could sign with it."""
+    """An empty field is not a secret, because anybody could sign with it."""
     assert not verify(BODY, sign(BODY, ""), ["", "whsec_a"])
     assert not verify(BODY, sign(BODY, ""), "")
 
 
 def test_every_secret_is_tried_even_after_a_match() -> None:
-    """Which candidate matched does not show in the work that is done."""
+    """The work is the same whichever candidate matched."""
     tried = []
 
     def candidates() -> Any:
@@ -70,7 +70,7 @@ def test_every_secret_is_tried_even_after_a_match() -> None:
 
 
 def test_all_secrets_of_a_document_are_candidates() -> None:
-    """Current, pending and every previous secret count, the current one first and none twice."""
+    """The current, pending and previous secrets, the current one first, without duplicates."""
     fields = {
         "signing_secret": "current",
         "pending_signing_secret": "pending",
@@ -97,7 +97,7 @@ def test_all_secrets_of_a_document_are_candidates() -> None:
     ],
 )
 def test_damaged_fields_give_no_candidates(fields: dict[str, object]) -> None:
-    """A document that somebody else wrote raises nothing and adds no secret."""
+    """A document in another format raises nothing and adds no secret."""
     assert candidate_secrets(fields) == ()
 
 
