@@ -18,6 +18,8 @@ from reconciler.sandbox.zof_server import ZofServer
 from tests.fixtures.examples import examples
 from tests.fixtures.zof import UNLIMITED
 
+pytest_plugins = ["schemathesis.pytest.plugin"]  # pyproject.toml keeps it out of the other tests
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
