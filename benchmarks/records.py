@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger
+from reconciler.ledger.projection import project
 from reconciler.model import Secret
-from reconciler.plan.protocol.project import project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -149,6 +149,16 @@ class Metadata(Struct, frozen=True, gc=False):
     changed_at: datetime | None = None
     """When the newest version was written, or else deleted, by Vault's clock; None where that is unknown."""
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the projection describes the newest version: no change was interrupted after it."""
+        return self.projection is not None and self.projection.version == self.version
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether there is a version that the projection does not describe: only its document shows more."""
+        return self.state is not VersionState.ABSENT and not self.is_settled
+
 
 class Stored(Struct, frozen=True):
     """A document as it was read."""
@@ -161,6 +171,12 @@ class Stored(Struct, frozen=True):
     age: float = 0.0
     """Seconds since the version was written, by Vault's own clock in both terms."""
     projection: Projection | None = None
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the webhook was removed: a deleted version is not to be undeleted."""
+        projection = self.projection
+        return projection is not None and projection.state == "deleted" and projection.version == self.version
 
 
 class DocumentStore(Protocol):

@@ -21,11 +21,10 @@ from reconciler.errors import (
 )
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Change
-from reconciler.plan.protocol.need import is_served
-from reconciler.plan.protocol.next_step import next_step
-from reconciler.plan.protocol.state import Situation
+from reconciler.plan.protocol.cleanup import sweep_step
+from reconciler.plan.protocol.next_step import is_served, next_step
+from reconciler.plan.protocol.state import State
 from reconciler.plan.protocol.steps import Done, Failed, Failure, Hold, Wait
-from reconciler.plan.protocol.sweep import sweep_step
 from reconciler.ports import VersionState
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Webhook
     from reconciler.plan.live import LiveIndex
-    from reconciler.plan.protocol.adopt import Adoption
+    from reconciler.plan.protocol.state import Adoption
     from reconciler.ports import Stored
     from reconciler.session import Session
 
@@ -154,7 +153,7 @@ class Runner:
     def _walk(self, change: Change, hand: Hand) -> ChangeOutcome:
         """Take step after step to the end."""
         for _ in range(_MAX_STEPS):
-            step = next_step(self._situation(hand))
+            step = next_step(self._state(hand))
             match step:
                 case Done():
                     return self._end(change, hand, Result.DONE)
@@ -184,9 +183,9 @@ class Runner:
             change, hand, Result.FAILED, "no end was in sight: another run keeps writing this document"
         )
 
-    def _situation(self, hand: Hand) -> Situation:
+    def _state(self, hand: Hand) -> State:
         session = self._session
-        return Situation(
+        return State(
             name=hand.name,
             organization=session.organization,
             desired=hand.desired,
@@ -270,12 +269,12 @@ class Runner:
             return None
         for name, stored in sorted(found.items()):
             hand = Hand(name, self._desired.get(name), stored, listing_current=True)
-            step = sweep_step(self._situation(hand))
+            step = sweep_step(self._state(hand))
             while not isinstance(step, Done | Failed | Hold) and not self._stop.is_set():
                 self._session.reporter.step(name, step.description, step.api_requests)
                 self._taker.take(hand, step)
                 swept |= hand.progress.deleted
-                step = sweep_step(self._situation(hand))
+                step = sweep_step(self._state(hand))
             if isinstance(step, Failed):
                 return f"{name}: {step.message}"
         return None

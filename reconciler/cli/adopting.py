@@ -11,7 +11,7 @@ import click
 from reconciler.cli import carry_out
 from reconciler.errors import InvalidInput, UsageError
 from reconciler.model import Secret
-from reconciler.plan.protocol.adopt import Adoption
+from reconciler.plan.protocol.state import Adoption
 from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.cli.options import Settings
     from reconciler.cli.wiring import Site
     from reconciler.plan.outcome import Outcome
-    from reconciler.plan.protocol.adopt import Adoption
+    from reconciler.plan.protocol.state import Adoption
     from reconciler.session import Session
     from reconciler.usecases.plan import Planned
 

@@ -6,6 +6,7 @@ It lies in the webhook's Vault document (`document`), whose metadata repeats a p
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -14,6 +15,9 @@ from reconciler.model import DeletionPolicy, Run, Secret
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How much the clocks of the API, of Vault and of this machine may differ."""
 
 
 class Pending(Struct, frozen=True):
@@ -87,7 +91,12 @@ class Previous(Struct, frozen=True):
     expire_at: datetime | None = None
     """From then on the secret is dropped and destroyed."""
     url: str = ""
-    """Where it stood; empty where that is unknown."""
+    """Empty where that is unknown."""
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the endpoint is to be deleted or, after that, its secret dropped; None: unknown."""
+        return self.expire_at if self.deleted_at else self.retire_after
 
 
 class Abandoned(Struct, frozen=True):
@@ -101,6 +110,11 @@ class Abandoned(Struct, frozen=True):
     """When the intent was written: what it made cannot be much older."""
     abandoned_at: datetime
     """Its last request was sent before this moment."""
+
+    @property
+    def watched_until(self) -> datetime:
+        """From then on a listing shows everything that the request can have created."""
+        return self.abandoned_at + CLOCK_TOLERANCE
 
 
 class Ledger(Struct, frozen=True):
@@ -137,3 +151,9 @@ class Ledger(Struct, frozen=True):
     def owned_ids(self) -> frozenset[str]:
         """The recorded endpoints that are ours: a released one is not."""
         return frozenset() if self.released else self.recorded_ids
+
+    @property
+    def next_due(self) -> datetime | None:
+        """When the next step of an overlap or of a sweep is due, if one is."""
+        moments = [p.next_due for p in self.previous] + [a.watched_until for a in self.abandoned]
+        return min((moment for moment in moments if moment is not None), default=None)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct, field
-from msgspec.structs import replace
 
+from reconciler.ledger.document import Document
+from reconciler.ledger.ledger import CLOCK_TOLERANCE, Abandoned, Current, Ledger, Previous
 from reconciler.model import POLICIES, DeletionPolicy, Run
 from reconciler.texts import MOST_DIGITS, from_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+
+    from reconciler.model import Secret
 
 # Vault allows 512 bytes a value of custom_metadata.
 _METADATA_VALUE_LIMIT = 512
@@ -21,6 +24,7 @@ _STATES_OF_ONE = frozenset({"active", "unverified", "released"})
 _STATES = _STATES_OF_ONE | {"empty", "removing", "deleted"}
 _DECISIVE = ("organization", "api_url", "state", "endpoint_id", "digest", "live_digest")
 """What a plan cannot do without where it is known."""
+_LONG_AGO = datetime(1971, 1, 1, tzinfo=UTC)
 
 
 class Projection(Struct, frozen=True, gc=False):
@@ -65,10 +69,6 @@ class Projection(Struct, frozen=True, gc=False):
     def owned_ids(self) -> tuple[str, ...]:
         """The recorded endpoints that are ours: as `Ledger.owned_ids`."""
         return () if self.state == "released" else self.recorded_ids
-
-    def at(self, version: int) -> Projection:
-        """Return this projection, made from document version `version`."""
-        return replace(self, version=version)
 
     def to_metadata(self) -> dict[str, str]:
         """Return `custom_metadata`: printable texts of at most 512 bytes, none of them secret.
@@ -157,3 +157,90 @@ def _number(text: str) -> int:
     if len(text) > MOST_DIGITS or not (text.isascii() and text.isdecimal()):
         raise ValueError("no count")
     return int(text)
+
+
+def project(document: Document, version: int, *, tested: bool, state: str | None = None) -> Projection:
+    """Return the projection of `document` at `version`.
+
+    `tested` says whether the manifest wants a test delivery; without one, nothing is unverified.
+    """
+    ledger, current = document.ledger, document.ledger.current
+    return Projection(
+        version=version,
+        organization=ledger.organization,
+        api_url=ledger.api_url,
+        generation=ledger.generation,
+        state=state or _state(ledger, tested=tested),
+        endpoint_id=current.endpoint_id if current else None,
+        url=current.url if current else None,
+        digest=current.digest if current else None,
+        live_digest=_live_digest(current) if current else None,
+        previous_ids=tuple(p.endpoint_id for p in ledger.previous if p.deleted_at is None),
+        next_due=ledger.next_due,
+        abandoned=len(ledger.abandoned),
+        # A missing secret has no age: so a plan sees that it is missing.
+        secret_created_at=current.created_at if current and document.signing_secret is not None else None,
+        verified_at=current.verified_at if current else None,
+        deletion_policy=ledger.deletion_policy,
+        owner=ledger.owner,
+        manifest=ledger.manifest_path,
+        run=ledger.run,
+    )
+
+
+def _live_digest(current: Current) -> str | None:
+    """Return the digest of what the API made of the request, where it is another one."""
+    return current.live_digest if current.live_digest not in {"", current.digest} else None
+
+
+def _state(ledger: Ledger, *, tested: bool) -> str:
+    if ledger.removing:
+        return "removing"
+    if ledger.current is None:
+        return "empty"
+    if ledger.released:
+        return "released"
+    return "unverified" if tested and ledger.current.verified_at is None else "active"
+
+
+def _current(projection: Projection) -> Current | None:
+    if projection.endpoint_id is None or projection.state == "deleted":
+        return None
+    return Current(
+        endpoint_id=projection.endpoint_id,
+        generation=projection.generation,
+        digest=projection.digest or "",
+        url=projection.url or "",
+        source="server",
+        live_digest=projection.live_digest or projection.digest or "",
+        created_at=projection.secret_created_at or _LONG_AGO,
+        verified_at=projection.verified_at,
+    )
+
+
+def document_from_projection(projection: Projection, *, secret: Secret | None = None) -> Document:
+    """Return as much of the document as the metadata holds; `secret` stands for the one not read, if any.
+
+    The metadata has one due time: it counts for each replaced endpoint and each abandoned attempt.
+    """
+    due = projection.next_due or _LONG_AGO
+    abandoned_at = due - CLOCK_TOLERANCE
+    return Document(
+        Ledger(
+            organization=projection.organization,
+            api_url=projection.api_url,
+            generation=projection.generation,
+            current=_current(projection),
+            previous=tuple(Previous(i, projection.generation, due) for i in projection.previous_ids),
+            abandoned=tuple(
+                Abandoned("", "", (), frozenset(), abandoned_at, abandoned_at)
+                for _ in range(min(projection.abandoned, 1))
+            ),
+            removing=projection.state == "removing",
+            released=projection.state == "released",
+            deletion_policy=projection.deletion_policy,
+            owner=projection.owner,
+            run=projection.run,
+        ),
+        signing_secret=secret if projection.secret_created_at is not None else None,
+    )

@@ -1,4 +1,4 @@
-"""Desired, ledger and live to a plan: compare first, explain only what differs."""
+"""Make a plan from manifests, metadata and the listing: decide for all, describe only what is due."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from reconciler.model import DeletionPolicy, Organization
 from reconciler.plan.guards import Facts
 from reconciler.plan.live import LiveIndex
 from reconciler.plan.plan import Action, Change, Cost, Plan
-from reconciler.plan.planner import Planner
+from reconciler.plan.protocol.decide import Decision, decide_by_metadata
 from reconciler.ports import Metadata, VersionState
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Comparison(Struct, frozen=True):
-    """A plan, and what the guards and the runner need beside it."""
+    """A plan, and what the guards and the runner need with it."""
 
     plan: Plan
     facts: Facts
@@ -41,7 +41,7 @@ def compare(
     requests_per_minute: int = 100,
     listing_requests: int = 1,
 ) -> Comparison:
-    """Return what is to be done so that live and ledger are as `desired` says.
+    """Return the plan that brings live endpoints and ledger to `desired`.
 
     Args:
         organization: whose webhooks these are.
@@ -49,26 +49,26 @@ def compare(
         metadata: every document's metadata, read before the listing began.
         endpoints: the complete listing.
         now: the current time (aware).
-        run: who plans.
+        run: this run.
         requests_per_minute: the API's quota, for the estimate.
-        listing_requests: what the listing took; a run takes it once.
+        listing_requests: how many requests the listing took; a run lists once.
     """
     projections = [m.projection for m in metadata.values() if m.projection is not None]
     live = LiveIndex(endpoints, (endpoint_id for p in projections for endpoint_id in p.owned_ids))
-    # What is owned counts as recorded anyhow.
+    # Owned endpoints count as recorded, too.
     live.record(endpoint_id for p in projections if p.state == "released" for endpoint_id in p.recorded_ids)
-    planner = Planner(organization, live, now, run)
-    changes: list[Change] = []
+    due: list[tuple[str, Decision]] = []
     abandoning: list[str] = []
     protected: list[str] = []
     owned = missing = 0
     wanted = {webhook.name: webhook for webhook in desired}
-    # One walk for all of it: at 100,000 webhooks, fetching them from memory is what takes the time. Manifests
-    # and most listings are sorted already, as a set of their names would not be.
+    # One pass for everything: at 100,000 webhooks, most of the time is spent on fetching them from memory.
+    # Manifests and most listings are sorted already; a set of their names would not be.
     for name in sorted([*wanted, *(name for name in metadata if name not in wanted)]):
         webhook, entry = wanted.get(name), metadata.get(name)
-        if change := planner.change(name, webhook, entry):
-            changes.append(change)
+        decision = decide_by_metadata(webhook, entry, live, now)
+        if decision.action is not None:
+            due.append((name, decision))
         if entry is None:
             continue
         if _is_owned(entry):
@@ -78,11 +78,20 @@ def compare(
             protected.append(name)
         if entry.projection and entry.projection.abandoned:
             abandoning.append(name)
+    changes: tuple[Change, ...] = ()
+    if due:
+        # Most previews have no changes.
+        from reconciler.plan.changes import Describer  # noqa: PLC0415
+
+        describe = Describer(organization, live, now, run).describe
+        changes = tuple(
+            describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due
+        )
     requests = listing_requests + sum(change.api_requests for change in changes)
     unmanaged = tuple(live.unowned())
     plan = Plan(
         organization=organization.name,
-        changes=tuple(changes),
+        changes=changes,
         unchanged=len(wanted) - sum(change.name in wanted for change in changes),
         owned=owned,
         unmanaged=unmanaged,
@@ -103,19 +112,19 @@ def compare(
 
 
 def _is_owned(metadata: Metadata) -> bool:
-    """Whether an endpoint of ours belongs to it, or may: the metadata of a live document may lag behind."""
+    """Whether it has an endpoint of ours, or may have one: its metadata may be outdated."""
     projection = metadata.projection
     is_live = metadata.state is VersionState.LIVE
     if projection is None:
         return is_live
-    may_have_one = projection.endpoint_id is not None or (is_live and projection.version != metadata.version)
+    may_have_one = projection.endpoint_id is not None or (is_live and not metadata.is_settled)
     return may_have_one and projection.state not in {"released", "deleted"}
 
 
 def _is_missing(metadata: Metadata, live: LiveIndex) -> bool:
-    """Whether its endpoint ought to be listed and is not. In the middle of a change nothing is sure."""
+    """Whether its endpoint is missing from the listing. An interrupted change may explain that."""
     projection = metadata.projection
-    if projection is None or projection.endpoint_id is None or projection.version != metadata.version:
+    if projection is None or projection.endpoint_id is None or not metadata.is_settled:
         return False
     return live.get(projection.endpoint_id) is None
 
@@ -132,7 +141,7 @@ def _is_protected(metadata: Metadata) -> bool:
 
 
 def _may_delete(metadata: Metadata) -> bool:
-    """Whether resuming it without a manifest may delete an endpoint, though no removal has begun."""
+    """Whether resuming it without a manifest may delete an endpoint although no removal has begun."""
     projection = metadata.projection
     if projection is None:
         return True

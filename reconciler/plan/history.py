@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from reconciler.plan.protocol.need import CLOCK_TOLERANCE
+from reconciler.ledger.ledger import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,24 +1,29 @@
-"""The live endpoints, answered by id and by normalised URL. No step scans or copies the listing."""
+"""The live endpoints, by id and by normalised URL. No step scans or copies the listing."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from reconciler.model import Endpoint
 
+RECENT = timedelta(days=7)
+"""Until this age an endpoint is new: whoever looks at reports looks at least once a week."""
+
 
 class LiveIndex:
-    """What the API lists, and which of it is ours. Any number of threads may ask while one changes it.
+    """The listed endpoints, and which of them are owned. Many threads may read while one writes.
 
-    A fork sees through to its parent and keeps its own additions and removals: a simulated run changes
-    a fork and costs only what it changes.
+    A fork reads through to its parent and keeps its own additions and removals: a simulated run changes a
+    fork and pays only for what it changes.
     """
 
     def __init__(self, endpoints: Iterable[Endpoint] = (), owned: Iterable[str] = ()) -> None:
-        """Index `endpoints`; `owned` are the ids that are ours by some ledger."""
+        """Index `endpoints`; `owned` are the ids of owned endpoints."""
         self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
         self._by_url: dict[str, tuple[str, ...]] | None = None
         self._owned = set(owned)
@@ -36,7 +41,7 @@ class LiveIndex:
         return (endpoint for endpoint in self._by_id.values() if endpoint is not None)
 
     def unowned(self) -> list[Endpoint]:
-        """Return the endpoints of the listing itself (not of a fork) that are not ours, by id."""
+        """Return the endpoints of the listing itself (not of a fork) that no ledger owns, by id."""
         return [e for i in sorted(self._by_id.keys() - self._owned) if (e := self._by_id[i]) is not None]
 
     def get(self, endpoint_id: str) -> Endpoint | None:
@@ -50,7 +55,7 @@ class LiveIndex:
         found = {e.id: e for e in self._parent.at(normalized_url)} if self._parent else {}
         for endpoint_id in self._urls().get(normalized_url, ()):
             endpoint = self._by_id[endpoint_id]
-            # Somebody may have moved it in the console since it was listed first.
+            # A later listing may have shown it at another URL.
             if endpoint is not None and endpoint.normalized_url == normalized_url:
                 found[endpoint_id] = endpoint
         return tuple(found[key] for key in sorted(found) if self.get(key) is not None)
@@ -66,29 +71,39 @@ class LiveIndex:
         self._by_id[endpoint_id] = None
 
     def own(self, endpoint_ids: Iterable[str]) -> None:
-        """Note that these endpoints are ours by some ledger."""
+        """Note that some ledger owns these endpoints."""
         self._owned.update(endpoint_ids)
 
     def record(self, endpoint_ids: Iterable[str]) -> None:
-        """Note that some ledger accounts for these endpoints: they are ours, or were released."""
+        """Note that some ledger accounts for these endpoints: they are owned or were released."""
         self._recorded.update(endpoint_ids)
 
     def is_owned(self, endpoint_id: str) -> bool:
-        """Whether this endpoint is ours by some ledger."""
+        """Whether some ledger owns this endpoint."""
         return endpoint_id in self._owned or (self._parent is not None and self._parent.is_owned(endpoint_id))
 
     def is_recorded(self, endpoint_id: str) -> bool:
-        """Whether some ledger accounts for this endpoint: it is ours, or was released."""
+        """Whether some ledger accounts for this endpoint: it is owned or was released."""
         if endpoint_id in self._recorded or self.is_owned(endpoint_id):
             return True
         return self._parent is not None and self._parent.is_recorded(endpoint_id)
 
     def _urls(self) -> dict[str, tuple[str, ...]]:
-        # Built on the first question: a plan without changes never asks one.
+        # Built on first use: a plan without changes never needs it.
         if self._by_url is None:
             found: dict[str, list[str]] = {}
             for endpoint in self:
                 found.setdefault(endpoint.normalized_url, []).append(endpoint.id)
-            # Nobody sees a part of it.
+            # Assigned when complete: another thread must not see a part of it.
             self._by_url = {url: tuple(ids) for url, ids in found.items()}
         return self._by_url
+
+
+def newest_first(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """Return endpoints by age, the newest first; undated ones come last, by id."""
+    return sorted(endpoints, key=lambda e: (-e.created.timestamp() if e.created else 0.0, e.id))
+
+
+def is_new(endpoint: Endpoint, now: datetime) -> bool:
+    """Whether an endpoint was created recently. A time in the future is a clock error and counts as now."""
+    return endpoint.created is not None and now - endpoint.created < RECENT

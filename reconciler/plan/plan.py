@@ -1,4 +1,4 @@
-"""A plan is data: frozen, sorted, round-trips through JSON, and has a digest."""
+"""A plan: every change that one run would make, as frozen and sorted data with a digest."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.plan.unmanaged import is_new, newest_first
+from reconciler.plan.live import is_new, newest_first
 from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from reconciler.model import Endpoint, Location
-    from reconciler.plan.drift import Finding
+    from reconciler.plan.drift import Drift
 
 FORMAT_VERSION = "1"
 
@@ -32,12 +31,11 @@ class Action(StrEnum):
     DELETE = "delete"
     ROTATE = "rotate"
     RESUME = "resume"
-    """An interrupted change goes on."""
+    """Continue an interrupted change."""
     RELEASE = "release"
-    """The endpoint stays live and is no longer ours."""
+    """The endpoint stays live and is no longer managed."""
     UPDATE = "update"
     """The ledger only: no API request."""
-    NONE = "none"
 
 
 class Cause(StrEnum):
@@ -50,7 +48,7 @@ class Cause(StrEnum):
 
 
 class Shape(Struct, frozen=True):
-    """What an endpoint is, for comparison and display."""
+    """An endpoint's URL and events, for comparison and display."""
 
     url: str
     events: tuple[str, ...]
@@ -58,11 +56,6 @@ class Shape(Struct, frozen=True):
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of the plan format."""
         return {"url": self.url, "events": list(self.events)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any] | None) -> Shape | None:
-        """Read what `to_json` wrote."""
-        return None if value is None else cls(value["url"], tuple(value["events"]))
 
 
 class FieldChange(Struct, frozen=True):
@@ -74,7 +67,7 @@ class FieldChange(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """What is to be done about one webhook."""
+    """What one run would do to one webhook."""
 
     name: str
     action: Action
@@ -87,16 +80,16 @@ class Change(Struct, frozen=True):
     """The manifest's place; None where the manifest is gone."""
     endpoint_id: str | None = None
     policy: str | None = None
-    """The deletion policy that holds from then on."""
+    """The deletion policy after the change."""
     steps: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     problem: str | None = None
-    """Why this change cannot be done as things are (a conflict)."""
+    """The conflict that blocks this change."""
     hint: str | None = None
     owner: str | None = None
-    """Who answers for the webhook."""
-    finding: Finding | None = None
-    """What was found, where no manifest asks for the change."""
+    """The person or team responsible for the webhook."""
+    drift: Drift | None = None
+    """What differs, where the manifest does not ask for the change."""
     api_requests: int = 0
     version: int = 0
     """The document version that the plan saw; not part of the plan's JSON."""
@@ -117,7 +110,7 @@ class Change(Struct, frozen=True):
             "steps": list(self.steps),
             "warnings": list(self.warnings),
             "owner": self.owner,
-            "finding": self.finding and self.finding.to_json(),
+            "finding": self.drift and self.drift.to_json(),
         }
         if self.problem is not None:
             value["problem"] = self.problem
@@ -125,7 +118,7 @@ class Change(Struct, frozen=True):
         return value
 
     def identity(self) -> dict[str, Any]:
-        """Return what the digest covers: what will be done, not when or why."""
+        """Return the part that the digest covers: what will be done, not when or why."""
         return {
             "name": self.name,
             "action": self.action.value,
@@ -137,7 +130,7 @@ class Change(Struct, frozen=True):
 
 
 class Cost(Struct, frozen=True):
-    """What carrying the plan out takes."""
+    """The API requests and the time that a plan needs."""
 
     api_requests: int
     minimum_seconds: float
@@ -146,7 +139,7 @@ class Cost(Struct, frozen=True):
 
     @classmethod
     def of(cls, api_requests: int, requests_per_minute: int) -> Cost:
-        """Return the cost of so many requests: the first window is there at once, the rest is paced."""
+        """Return the cost of so many requests: the first window is free, the rest is paced."""
         paced = max(0, api_requests - requests_per_minute)
         return cls(api_requests, paced * 60 / requests_per_minute, requests_per_minute)
 
@@ -162,16 +155,16 @@ class Plan(Struct, frozen=True):
     unmanaged: tuple[Endpoint, ...] = ()
     """By id."""
     released: frozenset[str] = frozenset()
-    """The ids of the unmanaged endpoints that we made and released."""
+    """The ids of the unmanaged endpoints that we created and released."""
     commit: str | None = None
     cost: Cost = field(default_factory=lambda: Cost(0, 0.0))
 
     def appeared(self, now: datetime) -> list[Endpoint]:
-        """Return the unmanaged endpoints that somebody else made of late, newest first."""
+        """Return the unmanaged endpoints that somebody else created recently, newest first."""
         return newest_first(e for e in self.unmanaged if e.id not in self.released and is_new(e, now))
 
     def restricted_to(self, changes: tuple[Change, ...]) -> Plan:
-        """Return this plan with only `changes` left, and what these alone cost."""
+        """Return this plan restricted to `changes`, with their cost."""
         left_out = sum(c.api_requests for c in self.changes) - sum(c.api_requests for c in changes)
         requests = self.cost.api_requests - left_out
         return replace(self, changes=changes, cost=Cost.of(requests, self.cost.requests_per_minute))
@@ -183,19 +176,19 @@ class Plan(Struct, frozen=True):
 
     @property
     def problems(self) -> tuple[Change, ...]:
-        """The changes that cannot be done as things are."""
+        """The changes that a conflict blocks."""
         return tuple(change for change in self.changes if change.problem is not None)
 
     @property
     def deletes(self) -> int:
-        """How many webhooks go for good."""
+        """How many webhooks are deleted."""
         return sum(change.action is Action.DELETE for change in self.changes)
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many changes of each action; conflicts count as what they would have been."""
+        """How many changes of each action; blocked ones count, too."""
         counts = Counter(change.action for change in self.changes)
-        summary = {action.value: counts[action] for action in Action if action is not Action.NONE}
+        summary = {action.value: counts[action] for action in Action}
         summary["unchanged"] = self.unchanged
         return summary
 

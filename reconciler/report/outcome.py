@@ -23,7 +23,6 @@ _DONE = {
     Action.RESUME: "resumed",
     Action.RELEASE: "released",
     Action.UPDATE: "updated",
-    Action.NONE: "unchanged",
 }
 _MARKS = {
     Result.DONE: ("✓", Ink.GREEN),

@@ -8,12 +8,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
+from reconciler.ledger.projection import document_from_projection
+from reconciler.plan.changes import steps_of, warnings_of
 from reconciler.plan.plan import Action, Cause, Change, Shape
-from reconciler.plan.planner import warnings_of
 from reconciler.plan.protocol.adopt import objection
-from reconciler.plan.protocol.project import document_from_projection
 from reconciler.plan.protocol.steps import CreateEndpoint
-from reconciler.plan.simulate import steps_of
 from reconciler.ports import VersionState
 from reconciler.urls import normalize_url
 from reconciler.usecases.plan import Planned, plan, restricted
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
     from reconciler.ledger.document import Document
     from reconciler.model import Endpoint, Webhook
-    from reconciler.plan.protocol.adopt import Adoption
+    from reconciler.plan.protocol.state import Adoption
     from reconciler.ports import Metadata
     from reconciler.session import Session
 

@@ -90,7 +90,7 @@ def _judge(name: str, projection: Projection, answer: TestAnswer) -> DeliveryOut
             )
         case Refused(status=404):
             detail = f"endpoint {endpoint_id} is not live"
-            hint = "`reconciler drift` says what happened, `reconciler apply` makes it anew"
+            hint = "`reconciler drift` shows what happened, `reconciler apply` creates a new one"
             return DeliveryOutcome(
                 name, endpoint_id, url, DeliveryResult.FAILED, detail, hint, answer.request_id
             )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from reconciler.model import DeletionPolicy
+from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Cause
 from reconciler.plan.status import StatusRow
-from reconciler.plan.unmanaged import newest_first
 from reconciler.usecases.plan import list_endpoints, read_metadata
 from reconciler.usecases.preview import preview
 

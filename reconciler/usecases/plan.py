@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Endpoint, Webhook
     from reconciler.plan.plan import Change, Plan
-    from reconciler.plan.protocol.adopt import Adoption
+    from reconciler.plan.protocol.state import Adoption
     from reconciler.ports import Metadata
     from reconciler.session import Session
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError
+from reconciler.ledger.ledger import CLOCK_TOLERANCE
 from reconciler.plan.plan import Cause
-from reconciler.plan.protocol.need import CLOCK_TOLERANCE
 from reconciler.usecases.plan import (
     Seen,
     has_moved_on,

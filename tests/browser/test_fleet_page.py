@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from playwright.sync_api import expect
 
 from reconciler.model import Run
-from reconciler.plan.fields import differences
+from reconciler.plan.changes import differences
 from reconciler.plan.history import HistoryEntry
 from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.report.pages.fleet import Fleet

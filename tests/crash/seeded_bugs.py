@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "SEEDED_BUG"
-CREATE, NEED, STATE = "plan.protocol.create", "plan.protocol.need", "plan.protocol.state"
-ADOPT, SWEEP = "plan.protocol.adopt", "plan.protocol.sweep"
+CREATE, CLEANUP, STATE = "plan.protocol.create", "plan.protocol.cleanup", "plan.protocol.state"
+ADOPT = "plan.protocol.adopt"
 RUNNER, EXECUTOR = "apply.runner", "apply.executor"
 CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
 
@@ -183,8 +183,8 @@ BUGS = (
     Bug(
         "a sweep without the baseline",
         Edit(
-            NEED,
-            "candidates",
+            CLEANUP,
+            "leftovers",
             "endpoint.id in attempt.baseline_ids or $spared or $recorded",
             "$spared or $recorded",
         ),
@@ -203,15 +203,17 @@ BUGS = (
     Bug(
         "a sweep that takes what its own ledger records",
         Edit(
-            NEED,
-            "candidates",
+            CLEANUP,
+            "leftovers",
             "$baseline or endpoint.id in spared or live.is_recorded(endpoint.id)",
             "$baseline",
         ),
     ),
     Bug(
         "a sweep without an end in time",
-        Edit(NEED, "candidates", "$earliest <= endpoint.created <= $latest", "$earliest <= endpoint.created"),
+        Edit(
+            CLEANUP, "leftovers", "$earliest <= endpoint.created <= $latest", "$earliest <= endpoint.created"
+        ),
         caught_by="operator",
     ),
     Bug(
@@ -299,7 +301,7 @@ BUGS = (
     Bug(
         "no sweep for a webhook that waits to go",
         Edit(
-            SWEEP,
+            CLEANUP,
             "sweep_step",
             "document is None or document.ledger.pending is not None",
             "document is None or document.ledger.pending is not None or document.ledger.removing",

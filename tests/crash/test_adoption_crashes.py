@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import GuardRefused, ReconcilerError
 from reconciler.model import Secret
-from reconciler.plan.protocol.adopt import Adoption
+from reconciler.plan.protocol.state import Adoption
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.apply import apply
 from tests.crash.test_simulation import BEHAVIORS, FAULTY, PAUSES, Bomb, Crash, Faults

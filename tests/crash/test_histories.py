@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from reconciler.errors import ApiError, ReconcilerError, StoreError, StoreUnavailable
 from reconciler.model import DeletionPolicy, Secret
 from reconciler.plan.outcome import Outcome
-from reconciler.plan.protocol.adopt import Adoption
+from reconciler.plan.protocol.state import Adoption
 from reconciler.ports import Created, Refused, Unanswered, VersionState
 from reconciler.report.plan.json import plan_json
 from reconciler.urls import normalize_url

@@ -68,7 +68,7 @@ def test_patterns(code: str, right: str, wrong: str, expected: str | None) -> No
 
 def test_a_pattern_that_no_longer_fits_says_what_to_update() -> None:
     """The message names the file to edit, shows the code as it is, and where else the pattern matches."""
-    moved = Edit("plan.protocol.sweep", "sweep_step", "REPLAY_WINDOW = $hours", "pass")
+    moved = Edit("plan.protocol.cleanup", "sweep_step", "REPLAY_WINDOW = $hours", "pass")
     with pytest.raises(AssertionError) as failed:
         moved.applied_to(source_of(moved.module))
     message = str(failed.value)

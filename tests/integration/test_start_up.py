@@ -35,7 +35,7 @@ NOT_FOR_A_PREVIEW = {
         "apply.executor",
         "apply.lock",
         "plan.protocol.next_step",
-        "plan.simulate",
+        "plan.changes",
         "plan.protocol.create",
     )
 }
@@ -114,5 +114,5 @@ def test_a_preview_with_changes_explains_them(command: CommandLine) -> None:
     """The protocol is loaded where the steps of a change are shown."""
     command.write("one")
     loaded = _loaded_by("plan", folder=command.folder, environ=command.environment)
-    assert "reconciler.plan.simulate" in loaded
+    assert "reconciler.plan.changes" in loaded
     assert "reconciler.apply.runner" not in loaded

@@ -253,7 +253,7 @@ def test_the_whole_story(repository: Repository, request: pytest.FixtureRequest)
         states={"ci": "in sync", "alerts": "drifted"},
     )
     due = read_page(repository.fleet).one("tbody", id="webhook=alerts").one("div", class_="due").words
-    assert "Found: endpoint-removed (live); reconciler apply makes it anew" in due
+    assert "Found: endpoint-removed (live); reconciler apply creates a new one" in due
 
     jobs = repository.drift(heal=True, actor="linus")
     assert (jobs["drift"].result, jobs["heal"].result) == ("success", "success"), jobs["heal"].log

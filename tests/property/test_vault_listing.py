@@ -12,8 +12,8 @@ from msgspec import Raw
 
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger
+from reconciler.ledger.projection import project
 from reconciler.model import Secret
-from reconciler.plan.protocol.project import project
 from reconciler.vault.answers import json_object
 from reconciler.vault.listing import listing_object, parse_entry
 from reconciler.vault.metadata import UnexpectedShape, parse_metadata

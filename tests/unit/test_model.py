@@ -13,9 +13,8 @@ import pytest
 from reconciler.errors import DocumentUnreadable
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger, Pending
-from reconciler.ledger.projection import Projection
+from reconciler.ledger.projection import Projection, project
 from reconciler.model import Endpoint, Location, Secret, Webhook
-from reconciler.plan.protocol.project import project
 from reconciler.ports import Metadata, VersionState
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

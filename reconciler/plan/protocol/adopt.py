@@ -1,45 +1,34 @@
-"""An unmanaged endpoint becomes a webhook's own: one write, and the ordinary protocol goes on from there.
+"""Make an unmanaged endpoint a webhook's own: one write, then the ordinary protocol continues.
 
-With its secret it is tested, and that is all. Without one (nobody knows it) it is an endpoint whose secret
-is missing, which the protocol replaces: created, stored and tested before the one that was taken over goes.
-So a run that is cut off after the write is resumed like any other, and before it nothing has happened.
+If the secret is known, the endpoint is tested. If not, it is an endpoint whose secret is missing, which
+the protocol replaces: the new one is created, stored and tested before the adopted one is deleted. So a run
+that is killed after the write is resumed like any other, and before it nothing has happened.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.ledger.ledger import Current, Previous
 from reconciler.plan.protocol.create import blank
-from reconciler.plan.protocol.state import Situation, declared, write
+from reconciler.plan.protocol.state import Adoption, State, declared, write
 from reconciler.plan.protocol.steps import Failed, ListAgain, Step
 
 if TYPE_CHECKING:
     from reconciler.ledger.document import Document
     from reconciler.ledger.ledger import Ledger
-    from reconciler.model import Endpoint, Secret, Webhook
+    from reconciler.model import Endpoint, Webhook
     from reconciler.plan.live import LiveIndex
 
 ADOPTED = "adopted"
-"""The source of a secret that a person handed in, and of one that is still to be replaced."""
-_GO_ON_FIRST = "run `reconciler apply` first, which finishes it; then adopt, if there is still a need"
+"""The source of a secret that a person provided, and of an unknown one that must be replaced."""
+FINISH_FIRST = "run `reconciler apply` first, which finishes it; then adopt, if that is still needed"
 
 
-class Adoption(Struct, frozen=True):
-    """An endpoint that is to become a webhook's own, by a person's word."""
-
-    name: str
-    """The webhook, as its manifest says."""
-    endpoint_id: str
-    secret: Secret | None = None
-    """What the endpoint signs with; None: nobody knows it, so the endpoint is replaced."""
-
-
-def adopt(s: Situation, document: Document | None, webhook: Webhook, adoption: Adoption) -> Step | None:
-    """Return the write that makes the endpoint ours, or why it must not be; None once it is done."""
+def adopt(s: State, document: Document | None, webhook: Webhook, adoption: Adoption) -> Step | None:
+    """Return the write that makes the endpoint ours, or why it is refused; None once it is done."""
     if document is not None and _is_done(document, adoption):
         return None
     if not s.listing_current:
@@ -47,10 +36,8 @@ def adopt(s: Situation, document: Document | None, webhook: Webhook, adoption: A
     if failed := objection(webhook, document, s.live, adoption):
         return failed
     endpoint = s.live.get(adoption.endpoint_id)
-    assert endpoint is not None, "what is not live was objected to"  # noqa: S101 - an invariant
-    return write(
-        s, _taken_over(s, document or blank(s), webhook, endpoint, adoption), "take the endpoint over"
-    )
+    assert endpoint is not None, "an endpoint that is not live is refused"  # noqa: S101 - an invariant
+    return write(s, _taken_over(s, document or blank(s), webhook, endpoint, adoption), "adopt the endpoint")
 
 
 def _is_done(document: Document, adoption: Adoption) -> bool:
@@ -67,7 +54,7 @@ def _is_replaced(ledger: Ledger, endpoint_id: str) -> bool:
 def objection(
     webhook: Webhook, document: Document | None, live: LiveIndex, adoption: Adoption
 ) -> Failed | None:
-    """Return why `webhook` must not take the endpoint over as things are; None: it may."""
+    """Return why `webhook` must not adopt the endpoint; None if it may."""
     endpoint_id, name = adoption.endpoint_id, adoption.name
     if document is not None and (failed := _occupied(document.ledger, live, adoption)):
         return failed
@@ -82,72 +69,72 @@ def objection(
             return failed
     elif live.is_recorded(endpoint_id):
         return Failed(
-            f"another webhook's ledger has endpoint {endpoint_id}",
-            hint="`reconciler status` says whose it is: an endpoint belongs to one webhook",
+            f"endpoint {endpoint_id} is in another webhook's ledger",
+            hint="`reconciler status` shows which: an endpoint belongs to one webhook",
         )
     if not endpoint.serves(webhook):
         return Failed(
             f"{name} and endpoint {endpoint_id} differ: {_differences(webhook, endpoint)}",
-            hint=f"write into {webhook.location} what is live, adopt, and change it afterwards",
+            hint=f"copy the live URL and events into {webhook.location}, adopt, and change them afterwards",
         )
     return None
 
 
 def _occupied(ledger: Ledger, live: LiveIndex, adoption: Adoption) -> Failed | None:
-    """Return what the webhook's own ledger has against it."""
+    """Return why the webhook's own ledger forbids it."""
     name = adoption.name
     if ledger.pending is not None:
-        return Failed(f"a new endpoint of {name} is being created", hint=_GO_ON_FIRST)
+        return Failed(f"a new endpoint of {name} is being created", hint=FINISH_FIRST)
     if ledger.removing:
-        return Failed(f"{name} is being removed", hint=_GO_ON_FIRST)
+        return Failed(f"{name} is being removed", hint=FINISH_FIRST)
     if _is_replaced(ledger, adoption.endpoint_id):
         return Failed(
-            f"endpoint {adoption.endpoint_id} is one that {name} has replaced already",
-            hint="there is nothing left to adopt; `reconciler plan` says what is still to be done",
+            f"{name} has already replaced endpoint {adoption.endpoint_id}",
+            hint="there is nothing to adopt; `reconciler plan` shows what is pending",
         )
     current = _current_id(ledger)
     if ledger.released and current == adoption.endpoint_id:
         return Failed(
             f"{name} released endpoint {current} earlier, and its secret is still in Vault",
-            hint="`reconciler apply` takes it up again; there is nothing to adopt",
+            hint="`reconciler apply` takes it back; there is nothing to adopt",
         )
     if current is not None and current != adoption.endpoint_id and live.get(current) is not None:
         return Failed(
-            f"{name} has endpoint {current} already, and it is live",
+            f"{name} already has endpoint {current}, and it is live",
             hint=f"adopt {adoption.endpoint_id} under another name, or remove it",
         )
     return None
 
 
 def _owned(document: Document, adoption: Adoption) -> Failed | None:
-    """Return why there is nothing to adopt; None where the secret may still be handed in."""
+    """Return why there is nothing to adopt; None where the secret may still be provided."""
     current = document.ledger.current
     if document.signing_secret is None:
-        # Lost in Vault, or taken over with `--rotate` and not replaced yet.
+        # Lost in Vault, or adopted with `--rotate` and not replaced yet.
         return None
     if current and current.source == ADOPTED and current.verified_at is None and adoption.secret is not None:
-        # Nothing has shown that what was handed in before is right.
+        # Nothing has shown that the secret that was provided before is right.
         return None
     return Failed(
-        f"{adoption.name} owns endpoint {adoption.endpoint_id} already",
+        f"{adoption.name} already owns endpoint {adoption.endpoint_id}",
         hint=f"its secret is in Vault; `reconciler rotate {adoption.name}` replaces it",
     )
 
 
 def _differences(webhook: Webhook, endpoint: Endpoint) -> str:
-    """Return what the manifest says and what is live, where they differ."""
+    """Return how the manifest and the live endpoint differ."""
     found = []
     if endpoint.normalized_url != webhook.normalized_url:
         found.append(f"the URL is {endpoint.url}, the manifest says {webhook.url}")
     if surplus := sorted(set(endpoint.events) - set(webhook.events)):
         found.append(f"the manifest lacks {', '.join(surplus)}")
-    if wanting := sorted(set(webhook.events) - set(endpoint.events)):
-        found.append(f"the endpoint lacks {', '.join(wanting)}")
+    if missing := sorted(set(webhook.events) - set(endpoint.events)):
+        found.append(f"the endpoint lacks {', '.join(missing)}")
     return "; ".join(found)
 
 
 def _taken_over(
-    s: Situation, document: Document, webhook: Webhook, endpoint: Endpoint, adoption: Adoption
+    s: State, document: Document, webhook: Webhook, endpoint: Endpoint, adoption: Adoption
 ) -> Document:
     """Return the document with the endpoint as the current one."""
     ledger, secrets = document.ledger, dict(document.previous_secrets)
@@ -159,12 +146,12 @@ def _taken_over(
         url=webhook.url,
         source=ADOPTED,
         live_digest=endpoint.digest,
-        # Nobody knows more about the secret's age than that it is no older than its endpoint.
+        # All that is known of the secret's age is that it is not older than its endpoint.
         created_at=min(endpoint.created or s.now, s.now),
     )
     previous, old = ledger.previous, ledger.current
     if old is not None and old.endpoint_id != endpoint.id and not ledger.released:
-        # It is gone; what it has signed may still be on its way.
+        # It is gone; deliveries that it signed may still arrive.
         previous = (*previous, Previous(old.endpoint_id, old.generation, s.now, url=old.url))
         if document.signing_secret is not None:
             secrets[old.endpoint_id] = document.signing_secret

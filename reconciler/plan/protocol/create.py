@@ -1,17 +1,19 @@
-"""From an intent to an endpoint whose secret is stored: steps 1 to 3, and whatever may become of them."""
+"""Create an endpoint and store its secret (steps 1 to 3), and handle every outcome of the request."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, Webhook
-from reconciler.plan.protocol.need import conflict_told, conflicting
-from reconciler.plan.protocol.state import Situation, declared, delete, refuses_key, write
+from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers
+from reconciler.plan.protocol.decide import conflict
+from reconciler.plan.protocol.state import State, declared, delete, refuses_key, write
 from reconciler.plan.protocol.steps import (
     CreateEndpoint,
     Failed,
@@ -19,7 +21,6 @@ from reconciler.plan.protocol.steps import (
     ListAgain,
     Step,
 )
-from reconciler.plan.protocol.sweep import clear_abandoned
 from reconciler.ports import (
     Created,
     Refused,
@@ -27,32 +28,33 @@ from reconciler.ports import (
 )
 from reconciler.urls import normalize_url
 
+if TYPE_CHECKING:
+    from reconciler.plan.live import LiveIndex
+
 REPLAY_WINDOW = timedelta(hours=20)
-"""How long a key is trusted to be remembered: the API is assumed to keep it for 24 hours."""
-DELIVERY_RETRIES = timedelta(hours=24)
-"""How long deliveries signed with a replaced secret may still arrive."""
+"""How long we rely on the API to remember a key; it keeps keys for 24 hours."""
 MAX_ATTEMPTS = 3
 
 
-def blank(s: Situation) -> Document:
+def blank(s: State) -> Document:
     """Return the document of a webhook that has none; the generation survives in the metadata."""
     generation = s.stored.projection.generation if s.stored.projection else 0
     return Document(Ledger(s.organization.name, s.organization.api_url, name=s.name, generation=generation))
 
 
-def begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = False) -> Step:
+def begin(s: State, document: Document, webhook: Webhook, *, gap: bool = False) -> Step:
     """Write the intent of a new endpoint, before any request is sent."""
     ledger = document.ledger
     if s.progress.attempts >= MAX_ATTEMPTS:
         return Failed(
             f"{MAX_ATTEMPTS} attempts in this run did not yield an endpoint with a known secret",
-            hint="look at the API's answers with -v, then run `reconciler apply` again",
+            hint="look at the API's responses with -v, then run `reconciler apply` again",
         )
     if not s.listing_current:
         return ListAgain()
-    if stranger := conflicting(webhook, document, s.live):
-        serving = ledger.current is not None and s.live.get(ledger.current.endpoint_id) is not None
-        problem, hint = conflict_told(s.name, stranger, serving=serving)
+    current_id = ledger.current.endpoint_id if ledger.current else None
+    if found := conflict(webhook, current_id, ledger.owned_ids, s.live, explained_by(ledger, s.live)):
+        problem, hint = found
         return Failed(problem, hint=hint)
     attempt = s.progress.attempts + 1
     generation = ledger.generation + 1
@@ -72,8 +74,13 @@ def begin(s: Situation, document: Document, webhook: Webhook, *, gap: bool = Fal
     return write(s, replace(document, ledger=begun), "record the intent", begins_attempt=True)
 
 
-def resolve(s: Situation, document: Document, pending: Pending) -> Step:
-    """Find out what became of an intent, by its own request if that can be repeated."""
+def explained_by(ledger: Ledger, live: LiveIndex) -> frozenset[str]:
+    """Return the live endpoints that abandoned attempts of this ledger created."""
+    return frozenset(e.id for attempt in ledger.abandoned for e in leftovers(attempt, live))
+
+
+def resolve(s: State, document: Document, pending: Pending) -> Step:
+    """Resolve an intent: repeat its request if that is safe, and act on the response."""
     if pending.stuck:
         return _give_up(s, document, pending)
     answer = s.progress.created if s.progress.key == pending.idempotency_key else None
@@ -90,15 +97,15 @@ def resolve(s: Situation, document: Document, pending: Pending) -> Step:
                 document,
                 pending,
                 Failed(
-                    f"the API answered with endpoint {endpoint.id}, which was there before",
+                    f"the API returned endpoint {endpoint.id}, which existed before",
                     hint=f"take it over with `reconciler adopt {s.name} --id {endpoint.id}`",
                 ),
             )
         case Created(secret=secret):
             if secret is not None:
                 return _promote(s, document, pending, answer, secret)
-            # It is never assumed that the secret that we proposed was honoured. The attempt is given up
-            # first: whoever loses the race for this write must not touch what the other run goes on with.
+            # Never assume that the API uses the secret that we sent. Abandon the attempt first: a run that
+            # loses the race for this write must not touch the endpoint that the other run continues with.
             return _abandon(s, document, pending, s.now)
         case Refused():
             return _refused(s, document, pending, answer)
@@ -111,31 +118,31 @@ def _is_current(document: Document, endpoint_id: str) -> bool:
     return current is not None and current.endpoint_id == endpoint_id
 
 
-def _is_wanted(s: Situation, pending: Pending) -> bool:
-    """Whether the manifest still wants the URL: else what stands there by now may be another webhook's."""
+def _is_wanted(s: State, pending: Pending) -> bool:
+    """Whether the manifest still wants the URL. If not, an endpoint there may be another webhook's."""
     return s.desired is not None and s.desired.normalized_url == normalize_url(pending.url)
 
 
-def _is_ours(s: Situation, pending: Pending) -> bool:
-    """Whether nobody but this run can have sent the intent. Else who knows what came of it."""
+def _is_ours(s: State, pending: Pending) -> bool:
+    """Whether only this run can have sent the intent. Otherwise its outcome is unknown."""
     return pending.idempotency_key in s.progress.begun and not pending.resent
 
 
-def _age(s: Situation, pending: Pending) -> timedelta:
-    """Return how long ago the intent was written, by whichever clock makes it older."""
+def _age(s: State, pending: Pending) -> timedelta:
+    """Return how long ago the intent was written, by the clock that makes it older."""
     return max(timedelta(seconds=s.stored.age), s.now - pending.written_at)
 
 
-def _send(s: Situation, document: Document, pending: Pending) -> Step:
+def _send(s: State, document: Document, pending: Pending) -> Step:
     if not _is_ours(s, pending) and not pending.resent:
-        # Whoever wrote it may be at work, and is to learn that there may be two endpoints soon.
+        # Its writer may still be running, and must learn that there may soon be two endpoints.
         ledger = replace(document.ledger, pending=replace(pending, resent=True))
         return write(s, replace(document, ledger=ledger), "record that the intent is sent again")
-    # Whoever wrote the intent won: what its baseline shows of attempts before cannot be recorded any more.
+    # The intent is ours: earlier attempts' endpoints in its baseline cannot be recorded any more.
     if step := clear_abandoned(s, document.ledger, among=pending.baseline_ids):
         return step
     if pending.gap:
-        # Only we want this URL, so what is owned and stands here belongs to us or to a webhook that leaves.
+        # Only this manifest wants the URL: an owned endpoint here is ours or that of a webhook being removed.
         for endpoint_id in sorted(pending.baseline_ids):
             if _is_current(document, endpoint_id) or s.live.is_owned(endpoint_id):
                 step = delete(s, endpoint_id, "delete the replaced endpoint first (allowEventGap)")
@@ -146,29 +153,29 @@ def _send(s: Situation, document: Document, pending: Pending) -> Step:
     return CreateEndpoint(pending.idempotency_key, pending.body, pending.baseline_ids)
 
 
-def _give_up(s: Situation, document: Document, pending: Pending) -> Step:
-    """The key may be forgotten: give the attempt up. The next one, or the sweep, removes what it made."""
-    # Nobody sends it once it is stuck, and the version's age tells since when; nor after its window.
+def _give_up(s: State, document: Document, pending: Pending) -> Step:
+    """Give up an attempt whose key may be forgotten. The next attempt or the sweep cleans up after it."""
+    # No run sends it once it is stuck (the version's age shows since when), nor after its window.
     since = timedelta(seconds=s.stored.age) if pending.stuck else _age(s, pending) - REPLAY_WINDOW
     return _abandon(s, document, pending, s.now - max(since, timedelta(0)))
 
 
-def _abandon(s: Situation, document: Document, pending: Pending, last_sent: datetime) -> Step:
-    # What was swept once stays a candidate of later sweeps: the server may be slower than we are.
+def _abandon(s: State, document: Document, pending: Pending, last_sent: datetime) -> Step:
+    # Later sweeps look again: the server may still create an endpoint.
     abandoned = (*document.ledger.abandoned, pending.abandon(last_sent))
     ledger = replace(document.ledger, pending=None, abandoned=abandoned)
     return write(s, replace(document, ledger=ledger), "abandon the attempt")
 
 
-def _forget(s: Situation, document: Document, pending: Pending, failed: Failed) -> Step:
-    """The intent was refused for good: nothing came of it, unless an earlier request did it unseen."""
+def _forget(s: State, document: Document, pending: Pending, failed: Failed) -> Step:
+    """Clear an intent that was refused for good. An earlier request may still have created an endpoint."""
     ledger = replace(document.ledger, pending=None)
     secrets = dict(document.previous_secrets)
     if not _is_ours(s, pending):
         ledger = replace(ledger, abandoned=(*ledger.abandoned, pending.abandon(s.now)))
     current = ledger.current
     if pending.gap and current is not None and current.endpoint_id in s.progress.deleted:
-        # It made room for one that did not come: recorded as gone, it is not missed as if lost.
+        # It was deleted for a new endpoint that was refused: record that, so that it does not count as lost.
         expire_at = s.now + DELIVERY_RETRIES
         gone = Previous(current.endpoint_id, current.generation, s.now, s.now, expire_at, url=current.url)
         ledger = replace(ledger, current=None, previous=(*ledger.previous, gone))
@@ -180,31 +187,29 @@ def _forget(s: Situation, document: Document, pending: Pending, failed: Failed) 
 
 
 def _after_gap(pending: Pending, failed: Failed) -> Failed:
-    """Let a creation that failed after its deletion end the run: the next one would leave a gap, too."""
+    """End the run if a creation fails after its deletion: the next change would leave a gap, too."""
     return replace(failed, failure=Failure.RUN) if pending.gap else failed
 
 
-def _mark_stuck(
-    s: Situation, document: Document, pending: Pending, why: str, then: Failed | None = None
-) -> Step:
-    """Record that the key is of no use any more: what it may have made is cleaned up, not asked for."""
+def _mark_stuck(s: State, document: Document, pending: Pending, why: str, then: Failed | None = None) -> Step:
+    """Record that the key is useless: an endpoint that it created is cleaned up, not requested again."""
     ledger = replace(document.ledger, pending=replace(pending, stuck=True))
     return write(s, replace(document, ledger=ledger), why, then=then)
 
 
-def _unanswered(s: Situation, document: Document, pending: Pending, answer: Unanswered) -> Step:
+def _unanswered(s: State, document: Document, pending: Pending, answer: Unanswered) -> Step:
     failed = _after_gap(
         pending,
-        Failed(f"the creation had no usable answer: {answer}", hint="run `reconciler apply` again"),
+        Failed(f"the creation had no usable response: {answer}", hint="run `reconciler apply` again"),
     )
     if not answer.stored_error:
         return failed
     return _mark_stuck(s, document, pending, "record that the server may replay its error", failed)
 
 
-def _refused(s: Situation, document: Document, pending: Pending, answer: Refused) -> Step:
+def _refused(s: State, document: Document, pending: Pending, answer: Refused) -> Step:
     if refuses_key(answer):
-        # The key is at fault, not the intent: it stands until a good key comes.
+        # The key is at fault, not the intent, which stays until a valid key is used.
         return Failed(f"the API refused the key: {answer}", hint="check the API key", failure=Failure.RUN)
     if answer.status != 409:  # noqa: PLR2004 - HTTP's own number for a conflict
         failed = Failed(f"the API refused the endpoint: {answer}", hint="correct the manifest")
@@ -214,9 +219,9 @@ def _refused(s: Situation, document: Document, pending: Pending, answer: Refused
         failed = Failed(
             f"the API holds another request under our key: {answer}", hint="run `reconciler apply` again"
         )
-        return _mark_stuck(s, document, pending, "record that the key is spoilt", failed)
+        return _mark_stuck(s, document, pending, "record that the key is useless", failed)
     if not _is_ours(s, pending):
-        # An earlier run sent this intent: the endpoint in the way may be its own, under a forgotten key.
+        # An earlier run sent this intent: the endpoint at the URL may be its own, under a forgotten key.
         return _mark_stuck(s, document, pending, "record that the intent may be carried out")
     ours = bool(neighbours) and all(s.live.is_owned(endpoint.id) for endpoint in neighbours)
     if s.desired is not None and s.desired.allow_event_gap and ours and not pending.gap:
@@ -233,8 +238,8 @@ def _refused(s: Situation, document: Document, pending: Pending, answer: Refused
     )
 
 
-def _promote(s: Situation, document: Document, pending: Pending, made: Created, secret: Secret) -> Step:
-    """Store the secret that the answer returned; the endpoint before becomes the previous one."""
+def _promote(s: State, document: Document, pending: Pending, made: Created, secret: Secret) -> Step:
+    """Store the secret that the response returned; the current endpoint becomes a previous one."""
     ledger = document.ledger
     old = ledger.current
     previous, secrets = ledger.previous, dict(document.previous_secrets)
@@ -244,7 +249,7 @@ def _promote(s: Situation, document: Document, pending: Pending, made: Created, 
             secrets[old.endpoint_id] = document.signing_secret
     abandoned = ledger.abandoned
     if made.uncertain or not _is_ours(s, pending):
-        # A server that had forgotten the key has made two: the sweep looks for the other one.
+        # A server that had forgotten the key has created two endpoints: the sweep looks for the other one.
         abandoned = (*abandoned, pending.abandon(s.now, also=frozenset({made.endpoint.id})))
     current = Current(
         endpoint_id=made.endpoint.id,
@@ -260,8 +265,8 @@ def _promote(s: Situation, document: Document, pending: Pending, made: Created, 
     return write(s, promoted, "store the signing secret")
 
 
-def _replaced(s: Situation, old: Current, pending: Pending) -> Previous:
-    """Return how long the replaced endpoint and its secret stay valid."""
+def _replaced(s: State, old: Current, pending: Pending) -> Previous:
+    """Return the replaced endpoint with how long it and its secret stay valid."""
     if pending.revoke:
         return Previous(old.endpoint_id, old.generation, s.now, expire_at=s.now, url=old.url)
     overlap = s.desired.overlap if s.desired else NO_OVERLAP

@@ -1,4 +1,4 @@
-"""What the next step depends on, and the few steps that every part of the protocol takes."""
+"""Inputs of the step function, and steps that its parts share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from reconciler.model import Organization, Run, Webhook
-from reconciler.plan.protocol.project import project
+from reconciler.ledger.projection import project
+from reconciler.model import Organization, Run, Secret, Webhook
 from reconciler.plan.protocol.steps import (
     DeleteEndpoint,
     Failed,
@@ -36,39 +36,48 @@ if TYPE_CHECKING:
     from reconciler.ledger.document import Document
     from reconciler.ledger.ledger import Ledger
     from reconciler.plan.live import LiveIndex
-    from reconciler.plan.protocol.adopt import Adoption
 
 REMOVE_BY_HAND = "remove it in Admin Center > Developer > Webhooks, then run `reconciler apply` again"
 
 
+class Adoption(Struct, frozen=True):
+    """A request to make an unmanaged endpoint a webhook's own."""
+
+    name: str
+    """The webhook, as its manifest names it."""
+    endpoint_id: str
+    secret: Secret | None = None
+    """The endpoint's signing secret; None: nobody knows it, so the endpoint is replaced."""
+
+
 class Progress(Struct, frozen=True):
-    """What this run has learned about one change so far; nothing of it outlives the run."""
+    """What this run has learned about one change so far. It is not stored."""
 
     attempts: int = 0
     begun: frozenset[str] = frozenset()
-    """The idempotency keys whose intents this run wrote: any other was sent before, by who knows whom."""
+    """The idempotency keys whose intents this run wrote. Another run may have sent any other key."""
     key: str | None = None
-    """The idempotency key that `created` answers."""
+    """The idempotency key of the request that got the response `created`."""
     created: CreateAnswer | None = None
     baseline_ids: frozenset[str] = frozenset()
-    """What was there before the request that `created` answers."""
+    """The endpoints that existed before that request."""
     tested: tuple[str, TestAnswer] | None = None
-    """The endpoint that was tested, and the answer."""
+    """The endpoint that was tested, and the response."""
     deleted: frozenset[str] = frozenset()
     undeleted: Mapping[str, DeleteAnswer] = field(default_factory=dict)
-    """Endpoints whose deletion failed, and the answer."""
+    """Endpoints that could not be deleted, and the response."""
     purged: bool = False
     failed: Failed | None = None
-    """Why the change is over, once its last write is done."""
+    """Why the change ends after its last write."""
 
     @property
     def made(self) -> Created | None:
-        """The endpoint that this run's POST made, if it did."""
+        """The endpoint that this run's POST created, if it did."""
         return self.created if isinstance(self.created, Created) else None
 
 
-class Situation(Struct, frozen=True):
-    """All that the next step depends on."""
+class State(Struct, frozen=True):
+    """Everything that the next step depends on."""
 
     name: str
     organization: Organization
@@ -77,7 +86,7 @@ class Situation(Struct, frozen=True):
     live: LiveIndex
     listing_began: datetime
     listing_current: bool
-    """The listing began after the document's version was known, so absence counts."""
+    """The listing began after the document's version was known: an endpoint that it lacks is gone."""
     now: datetime
     fresh: Fresh
     run: Run = field(default_factory=Run)
@@ -85,25 +94,24 @@ class Situation(Struct, frozen=True):
     awaited: Mapping[str, str] = field(default_factory=dict)
     """Normalised URLs that manifests want and do not have yet, and the names of those manifests."""
     adoption: Adoption | None = None
-    """The live endpoint that is to become this webhook's own."""
 
 
 def write(
-    s: Situation,
+    s: State,
     document: Document,
     description: str,
     *,
     begins_attempt: bool = False,
     then: Failed | None = None,
 ) -> WriteDocument:
-    """Return the write of `document` in place of the version that was read."""
+    """Return the write that replaces the version that was read with `document`."""
     ledger = replace(document.ledger, name=s.name, nonce=s.fresh.nonce)
     document = replace(document, ledger=ledger)
     return WriteDocument(document, s.stored.version, description, begins_attempt, then)
 
 
-def declared(s: Situation, ledger: Ledger, webhook: Webhook) -> Ledger:
-    """Return `ledger` with what the manifest says beside URL and events, and who says so."""
+def declared(s: State, ledger: Ledger, webhook: Webhook) -> Ledger:
+    """Return `ledger` with what the manifest declares apart from URL and events, and with this run."""
     return replace(
         ledger,
         released=False,
@@ -115,38 +123,37 @@ def declared(s: Situation, ledger: Ledger, webhook: Webhook) -> Ledger:
     )
 
 
-def delete(s: Situation, endpoint_id: str, description: str) -> Step | None:
-    """Return the deletion; why it cannot be done, where this run has tried; None once it is gone."""
+def delete(s: State, endpoint_id: str, description: str) -> Step | None:
+    """Return the deletion, or the failure if this run has tried it; None once the endpoint is gone."""
     answer = s.progress.undeleted.get(endpoint_id)
     if endpoint_id in s.progress.deleted or (_is_unsupported(answer) and _is_gone(s, endpoint_id)):
         return None
     return DeleteEndpoint(endpoint_id, description) if answer is None else _give_up_on(endpoint_id, answer)
 
 
-def let_go(s: Situation, endpoint_id: str, url: str, description: str) -> Step | None:
-    """Return the deletion of an endpoint that has served `url`, or what it waits for.
+def let_go(s: State, endpoint_id: str, url: str, description: str) -> Step | None:
+    """Return the deletion of an endpoint that has served `url`, or the `Hold` that comes before it.
 
-    At a URL that another manifest is about to take over it stays until that one serves it: in between,
-    events would have no endpoint.
+    If another manifest is about to take over the URL, the endpoint stays until that one serves it: in
+    between, events would have no endpoint.
     """
     endpoint = s.live.get(endpoint_id)
     url = endpoint.url if endpoint is not None else url
-    taker = s.awaited.get(normalize_url(url), s.name)
+    successor = s.awaited.get(normalize_url(url), s.name)
     step = delete(s, endpoint_id, description)
-    return Hold(taker, url) if taker != s.name and isinstance(step, DeleteEndpoint) else step
+    return Hold(successor, url) if successor != s.name and isinstance(step, DeleteEndpoint) else step
 
 
 def _is_unsupported(answer: DeleteAnswer | None) -> bool:
     return isinstance(answer, Refused) and answer.status in {405, 501}
 
 
-def _is_gone(s: Situation, endpoint_id: str) -> bool:
-    """Whether a listing that counts shows that it is gone: somebody has removed it by hand."""
+def _is_gone(s: State, endpoint_id: str) -> bool:
+    """Whether a current listing lacks it: somebody removed it by hand."""
     return s.listing_current and s.live.get(endpoint_id) is None
 
 
 def _give_up_on(endpoint_id: str, answer: DeleteAnswer) -> Failed:
-    """Return the failure of a deletion that this run has tried in vain."""
     if _is_unsupported(answer):
         return Failed(f"this organization's API cannot delete endpoint {endpoint_id}", hint=REMOVE_BY_HAND)
     return Failed(
@@ -157,11 +164,11 @@ def _give_up_on(endpoint_id: str, answer: DeleteAnswer) -> Failed:
 
 
 def refuses_key(answer: object) -> bool:
-    """Whether the API refused the key: nothing else will be accepted from it either."""
+    """Whether the API refused the key: it will refuse every other request, too."""
     return isinstance(answer, Refused) and answer.status in {401, 403}
 
 
-def record(s: Situation, document: Document) -> Step | None:
-    """Bring the metadata up to date, if it is not."""
+def record(s: State, document: Document) -> Step | None:
+    """Return the write that brings the metadata up to date; None if it is."""
     projection = project(document, s.stored.version, tested=s.desired is None or s.desired.test)
     return None if projection == s.stored.projection else WriteProjection(projection)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action
-from reconciler.plan.unmanaged import newest_first
 from reconciler.report.pages.templates import environment, key_of
 from reconciler.report.plan.summary import (
     BY_DANGER,
@@ -41,7 +41,6 @@ _MEANING = {
     Action.RESUME: "An interrupted change continues from where it stopped.",
     Action.UPDATE: "Only the record in Vault changes: no API request.",
     Action.CREATE: "A new endpoint; its signing secret is stored in Vault.",
-    Action.NONE: "Nothing changes.",
 }
 
 

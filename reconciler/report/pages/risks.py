@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from reconciler.credentials.redaction import mask_url
-from reconciler.plan.unmanaged import is_new
+from reconciler.plan.live import is_new
 from reconciler.report.checks import ReceiverProblem
 from reconciler.report.format.style import age, count
 

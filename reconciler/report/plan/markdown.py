@@ -6,8 +6,8 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action
-from reconciler.plan.unmanaged import newest_first
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, code, fenced, link
 from reconciler.report.format.style import count

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from reconciler.credentials.redaction import mask_url
+from reconciler.plan.live import RECENT
 from reconciler.plan.plan import Action
-from reconciler.plan.unmanaged import LATE
 from reconciler.report.format.escape import visible
 from reconciler.report.format.style import age, count, duration
 
@@ -28,7 +28,6 @@ BY_DANGER = (
     Action.RESUME,
     Action.UPDATE,
     Action.CREATE,
-    Action.NONE,
 )
 """The order in which a person should see the actions."""
 MOST_LISTED = 20
@@ -101,12 +100,12 @@ def approvable(verdicts: Sequence[Verdict]) -> bool:
 
 def drift_lines(change: Change) -> Iterator[str]:
     """Yield what drifted and how to fix it, escaped, if no manifest asks for the change."""
-    finding = change.finding
+    finding = change.drift
     if finding is None:
         return
     since = f" since {finding.since:%Y-%m-%d %H:%M} UTC" if finding.since else ""
     owner = f"; owner: {visible(change.owner)}" if change.owner else ""
-    yield f"found: {', '.join(finding.found)} ({finding.where}){since}{owner}"
+    yield f"found: {', '.join(finding.kinds)} ({finding.side}){since}{owner}"
     yield f"fix: {finding.remedy}"
 
 
@@ -142,7 +141,7 @@ def new_unmanaged(plan: Plan, now: datetime) -> str:
     new = len(plan.appeared(now))
     undated = sum(e.created is None and e.id not in plan.released for e in plan.unmanaged)
     parts = [f"the API does not say when {undated:,} of them appeared"] if undated else []
-    parts += [f"{new:,} of them appeared in the last {count(LATE.days, 'day')}"] if new else []
+    parts += [f"{new:,} of them appeared in the last {count(RECENT.days, 'day')}"] if new else []
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
 

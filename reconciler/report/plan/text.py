@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action
-from reconciler.plan.unmanaged import newest_first
 from reconciler.report.format.escape import visible
 from reconciler.report.format.style import Ink, Style, count
 from reconciler.report.plan.summary import (
@@ -42,7 +42,6 @@ _SYMBOLS = {
     Action.RESUME: ("»", Ink.MAGENTA),
     Action.RELEASE: ("~", Ink.YELLOW),
     Action.UPDATE: ("~", Ink.YELLOW),
-    Action.NONE: ("=", Ink.DIM),
 }
 _SIGNS = {"+": Ink.GREEN, "-": Ink.RED}
 _INDENT = "      "

@@ -15,9 +15,8 @@ from msgspec.structs import replace
 from reconciler.errors import DocumentUnreadable
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Abandoned, Current, Ledger, Pending, Previous
-from reconciler.ledger.projection import Projection
+from reconciler.ledger.projection import Projection, project
 from reconciler.model import DeletionPolicy, Run, Secret
-from reconciler.plan.protocol.project import project
 from reconciler.texts import from_timestamp, is_text, to_timestamp
 from tests.fixtures.damage import damaged
 

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from reconciler.ledger.projection import Projection
 from reconciler.model import Run, body_digest
-from reconciler.plan.drift import Finding, Found, Where, finding_of
+from reconciler.plan.changes import drift_of
+from reconciler.plan.drift import Drift, DriftKind, Side
 from reconciler.plan.plan import Action, Cause, Change, Shape
-from reconciler.plan.protocol.adopt import Adoption
+from reconciler.plan.protocol.state import Adoption
 from reconciler.ports import Metadata, VersionState
 from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.summary import DRIFT
@@ -52,9 +53,9 @@ def drifted(org: Org, desired: Webhook = A) -> Change:
 
 def found(org: Org, desired: Webhook = A) -> tuple[tuple[str, ...], str]:
     """Return what was found, and where."""
-    finding = drifted(org, desired).finding
+    finding = drifted(org, desired).drift
     assert finding is not None
-    return finding.found, finding.where
+    return finding.kinds, finding.side
 
 
 def _endpoint(org: Org) -> str:
@@ -90,7 +91,7 @@ def test_a_secret_that_somebody_deleted_says_since_when(org: Org) -> None:
     org.store.soft_delete("a", max(org.store.states("a")))
     org.clock.advance(hours=2)
     assert found(org) == (("secret-deleted",), "Vault")
-    assert drifted(org).finding == Finding((Found.SECRET_DELETED,), deleted_at)
+    assert drifted(org).drift == Drift((DriftKind.SECRET_DELETED,), deleted_at)
 
 
 def test_a_secret_that_is_lost(org: Org) -> None:
@@ -122,7 +123,7 @@ def test_a_change_that_was_cut_off_says_since_when(org: Org) -> None:
     at = org.clock.now()
     org.store.put("a", org.store.fields("a"))
     org.clock.advance(hours=1)
-    assert drifted(org).finding == Finding((Found.INTERRUPTED,), at)
+    assert drifted(org).drift == Drift((DriftKind.INTERRUPTED,), at)
     assert found(org) == (("interrupted",), "Vault")
 
 
@@ -131,8 +132,8 @@ def test_a_document_that_somebody_else_wrote(org: Org) -> None:
     org.store.put("a", {"signing_secret": "theirs"})
     change = drifted(org)
     assert change.reason == "the last change was interrupted, or somebody else wrote the document"
-    assert change.finding is not None
-    assert "what somebody else wrote it leaves alone" in change.finding.remedy
+    assert change.drift is not None
+    assert "does not change a document that somebody else wrote" in change.drift.remedy
     (outcome,) = org.apply(A).changes
     assert outcome.detail is not None
     assert "somebody else wrote it" in outcome.detail
@@ -153,9 +154,9 @@ def test_an_overlap_that_is_over_says_since_when(org: Org) -> None:
     assert org.apply(longer).complete
     due = org.clock.now() + timedelta(hours=24)
     org.clock.advance(hours=30)
-    finding = drifted(org, longer).finding
+    finding = drifted(org, longer).drift
     assert finding is not None
-    assert finding.found == (Found.OVERLAP_DUE,)
+    assert finding.kinds == (DriftKind.OVERLAP_DUE,)
     assert finding.since is not None
     assert abs(finding.since - due) < timedelta(minutes=1)
 
@@ -181,7 +182,7 @@ def test_reports_tell_what_heals(org: Org, render: Callable[..., str]) -> None:
 def test_a_manifests_change_is_no_finding(org: Org) -> None:
     """What a manifest asks for is nothing that was found."""
     (change,) = org.plan(replace(A, events=("run.started",))).plan.changes
-    assert change.finding is None
+    assert change.drift is None
     assert "found:" not in plan_text(org.plan(replace(A, events=("run.started",))).plan)
 
 
@@ -194,19 +195,19 @@ def test_a_secret_that_is_lost_does_not_make_its_endpoint_changed() -> None:
     )  # fmt: skip
     metadata = Metadata("a", 1, VersionState.DESTROYED, projection)
     change = Change("a", Action.REPLACE, "lost", Cause.DRIFT, before=shape)
-    assert finding_of(change, metadata) == Finding((Found.SECRET_DESTROYED,))
-    bare = finding_of(change, replace(metadata, projection=None))
+    assert drift_of(change, metadata) == Drift((DriftKind.SECRET_DESTROYED,))
+    bare = drift_of(change, replace(metadata, projection=None))
     assert bare is not None
-    assert bare.where is Where.BOTH
+    assert bare.side is Side.BOTH
 
 
 def test_nothing_is_found_about_what_is_not_in_vault() -> None:
     """Without a document there is nothing to differ from."""
-    assert finding_of(Change("a", Action.CREATE, "new", Cause.DRIFT), None) is None
+    assert drift_of(Change("a", Action.CREATE, "new", Cause.DRIFT), None) is None
 
 
-@pytest.mark.parametrize("found", Found)
-def test_everything_that_can_be_found_has_a_side_and_a_remedy(found: Found) -> None:
+@pytest.mark.parametrize("found", DriftKind)
+def test_everything_that_can_be_found_has_a_side_and_a_remedy(found: DriftKind) -> None:
     """No finding leaves a person without the next thing to do."""
-    assert Finding((found,)).where in {Where.LIVE, Where.VAULT}
-    assert "reconciler apply" in Finding((found,)).remedy
+    assert Drift((found,)).side in {Side.LIVE, Side.VAULT}
+    assert "reconciler apply" in Drift((found,)).remedy

@@ -13,7 +13,8 @@ from reconciler.model import DeletionPolicy, Endpoint, Secret
 from reconciler.plan.live import LiveIndex
 from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause
-from reconciler.plan.protocol.adopt import Adoption, objection
+from reconciler.plan.protocol.adopt import objection
+from reconciler.plan.protocol.state import Adoption
 from reconciler.ports import Refused
 from reconciler.receiver.signature import candidate_secrets
 from reconciler.usecases.adopt import plan_adoption
@@ -63,7 +64,7 @@ def test_with_its_secret_an_endpoint_stays_as_it_is() -> None:
     plan = planned(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A, B).plan
     (change,) = plan.changes
     assert (change.action, change.cause, change.endpoint_id) == (Action.UPDATE, Cause.MANIFEST, endpoint.id)
-    assert change.steps[:2] == ("take the endpoint over", "send a test delivery")
+    assert change.steps[:2] == ("adopt the endpoint", "send a test delivery")
     assert plan.cost.api_requests == 2
     assert plan.unmanaged == ()
     before = org.api.requests_sent
@@ -109,7 +110,7 @@ def test_a_replaced_endpoint_stays_for_the_overlap() -> None:
     assert endpoint.id in org.api.endpoints
     assert not org.plan(a).plan.changes
     again = refused(org, Adoption("a", endpoint.id), a)
-    assert again.message == f"endpoint {endpoint.id} is one that a has replaced already"
+    assert again.message == f"a has already replaced endpoint {endpoint.id}"
     org.clock.advance(hours=25)
     assert org.apply(a).complete
     assert endpoint.id not in org.api.endpoints
@@ -284,7 +285,7 @@ def test_a_wrong_secret_can_be_corrected_until_it_is_verified() -> None:
     org.api.behavior = replace(org.api.behavior, accepts_tests=True)
     right = Adoption("a", endpoint.id, secret_of(org, endpoint))
     plan = planned(org, right, A).plan
-    assert plan.changes[0].steps[:2] == ("take the endpoint over", "send a test delivery")
+    assert plan.changes[0].steps[:2] == ("adopt the endpoint", "send a test delivery")
     assert (plan.unmanaged, plan.cost.api_requests) == ((), 2)
     assert adopt(org, right, A).complete
     org.check([A])
@@ -365,7 +366,7 @@ def test_whatever_some_ledger_has_is_refused() -> None:
     live.record(["we_1"])
     failed = objection(A, None, live, Adoption("a", "we_1"))
     assert failed is not None
-    assert failed.message == "another webhook's ledger has endpoint we_1"
+    assert failed.message == "endpoint we_1 is in another webhook's ledger"
 
 
 def test_what_is_owned_already_is_refused() -> None:
@@ -375,7 +376,7 @@ def test_what_is_owned_already_is_refused() -> None:
     fields = org.store.fields("a")
     for secret in (None, Secret("whsec_other"), Secret(fields["signing_secret"])):
         error = refused(org, Adoption("a", fields["endpoint_id"], secret), A)
-        assert error.message == f"a owns endpoint {fields['endpoint_id']} already"
+        assert error.message == f"a already owns endpoint {fields['endpoint_id']}"
         assert "reconciler rotate a" in (error.hint or "")
 
 
@@ -384,10 +385,10 @@ def test_a_webhook_whose_endpoint_is_live_takes_no_other() -> None:
     org = Org()
     org.apply(A)
     twin = made_by_hand(org)
-    assert "has endpoint we_0001 already" in refused(org, Adoption("a", twin.id), A).message
+    assert "already has endpoint we_0001" in refused(org, Adoption("a", twin.id), A).message
     moved = replace(A, url="https://hooks.example.com/moved")
     stranger = made_by_hand(org, moved)
-    assert "has endpoint we_0001 already" in refused(org, Adoption("a", stranger.id), moved).message
+    assert "already has endpoint we_0001" in refused(org, Adoption("a", stranger.id), moved).message
     (conflict,) = org.plan(moved).plan.changes
     assert conflict.hint == "remove it, or choose another URL: a has an endpoint already"
 
@@ -545,7 +546,7 @@ def test_the_other_run_creates_its_own() -> None:
     meanwhile(org, "write", overtake)
     (outcome,) = apply(ours).changes
     assert outcome.result is Result.FAILED
-    assert outcome.detail == "a has endpoint we_0002 already, and it is live"
+    assert outcome.detail == "a already has endpoint we_0002, and it is live"
     org.check([A])
 
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.errors import ApiError, StoreError
-from reconciler.plan.protocol.need import CLOCK_TOLERANCE
+from reconciler.ledger.ledger import CLOCK_TOLERANCE
 from reconciler.usecases.preview import preview
 from tests.fakes.api import FakeApi
 from tests.fakes.world import Org, webhook

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from reconciler.errors import DocumentUnreadable, StoreError
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger
+from reconciler.ledger.projection import project
 from reconciler.model import Secret
-from reconciler.plan.protocol.project import project
 from reconciler.ports import VersionState
 from reconciler.vault.answers import Answer, interpret, read_body
 from reconciler.vault.failures import Purpose

@@ -162,7 +162,7 @@ def test_a_copied_document_owns_nothing() -> None:
     org.apply(A)
     org.store.put("a-backup", org.store.fields("a"))
     outcome = org.apply(A)
-    assert "is a copy of a's" in (of(outcome, "a-backup").detail or "")
+    assert "is a copy of that of a" in (of(outcome, "a-backup").detail or "")
     assert len(org.api.endpoints) == 1
 
 

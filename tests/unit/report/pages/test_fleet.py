@@ -357,7 +357,7 @@ def test_drift_comes_first() -> None:
 
 def test_what_was_found_is_told_with_what_heals_it() -> None:
     """A card, and the webhook's details, name the finding, its side, since when, and the remedy."""
-    told = "Found: interrupted (Vault) since 2026-11-24 10:00 UTC. Fix: reconciler apply goes on from where"
+    told = "Found: interrupted (Vault) since 2026-11-24 10:00 UTC. Fix: reconciler apply continues from where"
     for drift in (True, False):
         root = read_page(page(small_fleet(), drift=drift))
         assert told in root.one("tbody", id="webhook=warehouse").one("div", class_="due").words

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Location, Run
-from reconciler.plan.drift import Finding, Found
+from reconciler.plan.drift import Drift, DriftKind
 from reconciler.plan.guards import Verdict
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Plan, Shape
 from reconciler.report.pages.plan import PlanSection, plan_html
@@ -77,7 +77,7 @@ def test_a_change_is_told_in_full() -> None:
     assert taken.words.startswith("Blocked by a conflict: endpoint wh_99 is live at")
     assert taken.one("code").words == "reconciler adopt taken --id wh_99"
     gone = _change(root, "ci-run-results").words
-    assert "Found: endpoint-removed (live). Fix: reconciler apply makes it anew" in gone
+    assert "Found: endpoint-removed (live). Fix: reconciler apply creates a new one" in gone
 
 
 def test_the_summary_and_the_cost_come_before_the_changes() -> None:
@@ -197,7 +197,7 @@ def _hostile(text: str) -> PlanSection:
         text, Action.REPLACE, text, Cause.DRIFT, shape, other,
         (FieldChange(text, text, None), FieldChange(text, (text,), ())),
         Location(text), text, text, (text,), (text,), text, text, text,
-        Finding((Found.ENDPOINT_CHANGED,), NOW),
+        Drift((DriftKind.ENDPOINT_CHANGED,), NOW),
     )  # fmt: skip
     plan = Plan(text, (change,), 0, 0, (Endpoint(text, text, (text,), NOW),))
     return PlanSection(plan, (Verdict(text, text, text),), View(verbose=True))

@@ -181,7 +181,7 @@ def test_what_cannot_be_approved_offers_no_approval() -> None:
     assert "--approve" not in plan_text(PLAN, verdicts)
 
 
-@pytest.mark.parametrize("action", [action for action in Action if action is not Action.NONE])
+@pytest.mark.parametrize("action", Action)
 def test_every_action_has_a_symbol_and_a_place_in_the_summary(action: Action) -> None:
     """Each action is named in its headline and counted in the summary line."""
     text = plan_text(Plan("acme", (Change("x", action, "why", Cause.DRIFT),), 0, 1))

@@ -1,0 +1,247 @@
+"""The changes of a plan: what each shows, and the steps that it takes if nothing goes wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from reconciler.ledger.projection import document_from_projection
+from reconciler.model import Endpoint, Secret, body_digest
+from reconciler.plan.drift import Drift, DriftKind
+from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
+from reconciler.plan.protocol.next_step import next_step
+from reconciler.plan.protocol.state import Progress, State
+from reconciler.plan.protocol.steps import (
+    CreateEndpoint,
+    DeleteEndpoint,
+    DestroyBefore,
+    Done,
+    Failed,
+    SoftDelete,
+    Step,
+    TestEndpoint,
+    Undelete,
+    Wait,
+    WriteDocument,
+    WriteProjection,
+)
+from reconciler.ports import Created, Delivered, Fresh, Metadata, Stored, VersionState
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from reconciler.ledger.document import Document
+    from reconciler.ledger.projection import Projection
+    from reconciler.model import Organization, Run, Webhook
+    from reconciler.plan.live import LiveIndex
+    from reconciler.plan.protocol.decide import Decision
+    from reconciler.plan.protocol.state import Adoption
+
+_RESUME_STEPS = ("read the ledger", "continue from where it stopped")
+_RESUME_REQUESTS = 2
+"""The estimate for an interrupted change: its ledger holds a secret, so a plan does not read it."""
+_FRESH = Fresh(nonce="", key_suffix="", secret=Secret("simulated"))
+_NEW_ID = "(new)"
+_MOST = 60
+
+
+class Describer(Struct, frozen=True):
+    """Turns decisions into changes that can be shown."""
+
+    organization: Organization
+    live: LiveIndex
+    now: datetime
+    run: Run
+
+    def describe(
+        self, name: str, decision: Decision, webhook: Webhook | None, metadata: Metadata | None
+    ) -> Change:
+        """Return everything that the change of `name` shows; something is due by `decision`."""
+        assert decision.action is not None, "only what is due is described"  # noqa: S101 - an invariant
+        projection = metadata.projection if metadata is not None else None
+        change = Change(
+            name=name,
+            action=decision.action,
+            reason=decision.reason,
+            cause=decision.cause,
+            before=self._before(projection),
+            after=Shape(webhook.url, webhook.events) if webhook else None,
+            source=webhook.location if webhook else None,
+            endpoint_id=projection.endpoint_id if projection else None,
+            policy=webhook.deletion_policy.value if webhook else None,
+            problem=decision.problem,
+            hint=decision.hint,
+            owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
+            version=metadata.version if metadata else 0,
+        )
+        change = replace(change, drift=drift_of(change, metadata))
+        if metadata is not None and metadata.is_interrupted:
+            return replace(change, steps=_RESUME_STEPS, api_requests=_RESUME_REQUESTS)
+        steps = steps_of(self.organization, name, webhook, metadata, self.live, self.now, self.run)
+        if webhook is None and projection is not None:
+            change = replace(change, policy=projection.deletion_policy.value)
+        return replace(
+            change,
+            fields=differences(change.before, change.after) if change.action is not Action.CREATE else (),
+            steps=tuple(step.description for step in steps),
+            warnings=warnings_of(change, webhook) if change.before is not None else (),
+            api_requests=0 if change.problem else sum(step.api_requests for step in steps),
+        )
+
+    def _before(self, projection: Projection | None) -> Shape | None:
+        """Return the live endpoint; None if there is none, or it is gone."""
+        if projection is None or projection.endpoint_id is None or projection.state == "deleted":
+            return None
+        endpoint = self.live.get(projection.endpoint_id)
+        return None if endpoint is None else Shape(endpoint.url, endpoint.events)
+
+
+def drift_of(change: Change, metadata: Metadata | None) -> Drift | None:
+    """Return the drift that makes `change` due; None if only the manifest does."""
+    if metadata is None:
+        return None
+    projection = metadata.projection
+    match change.cause:
+        case Cause.MANIFEST:
+            return None
+        case Cause.DRIFT:
+            return _drifted(change, metadata)
+        case Cause.ROTATION if change.action is Action.RESUME:
+            return Drift((DriftKind.OVERLAP_DUE,), projection.next_due if projection else None)
+        case Cause.ROTATION:
+            return Drift((DriftKind.ROTATION_DUE,))
+        case Cause.INTERRUPTED:
+            is_unverified = metadata.is_settled and projection and projection.state == "unverified"
+            kind = DriftKind.UNVERIFIED if is_unverified else DriftKind.INTERRUPTED
+            return Drift((kind,), metadata.changed_at)
+
+
+def _drifted(change: Change, metadata: Metadata) -> Drift:
+    kinds: list[DriftKind] = []
+    if change.before is None:
+        kinds.append(DriftKind.ENDPOINT_RECREATED if change.problem else DriftKind.ENDPOINT_REMOVED)
+    elif _is_changed(change.before, metadata.projection):
+        kinds.append(DriftKind.ENDPOINT_CHANGED)
+    since = None
+    if metadata.state is VersionState.DELETED:
+        kinds.append(DriftKind.SECRET_DELETED)
+        since = metadata.changed_at
+    elif metadata.state is VersionState.DESTROYED:
+        kinds.append(DriftKind.SECRET_DESTROYED)
+    elif not kinds:
+        kinds.append(DriftKind.SECRET_MISSING)
+    return Drift(tuple(kinds), since)
+
+
+def _is_changed(live: Shape, projection: Projection | None) -> bool:
+    """Whether the endpoint differs from what the API made of our request."""
+    recorded = (projection.live_digest or projection.digest) if projection else None
+    return body_digest(live.url, live.events) != recorded
+
+
+def differences(before: Shape | None, after: Shape | None) -> tuple[FieldChange, ...]:
+    """Return the differences between two shapes by path; none if either is absent or both are equal."""
+    if before is None or after is None or before == after:
+        return ()
+    # Importing it costs more than planning a thousand unchanged webhooks.
+    from deepdiff import DeepDiff  # noqa: PLC0415 - lazy on purpose
+
+    old, new = before.to_json(), after.to_json()
+    delta = DeepDiff(old, new, ignore_order=True)
+    touched = sorted(
+        {str(level.path(output_format="list")[0]) for group in delta.tree.values() for level in group}
+    )
+    return tuple(FieldChange(path, old[path], new[path]) for path in touched)
+
+
+def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
+    """Return what receivers will notice of `change`, which replaces a live endpoint."""
+    if webhook is None or change.action not in {Action.REPLACE, Action.ROTATE}:
+        return ()
+    if webhook.revoke:
+        return ("deliveries signed with the old secret are refused from then on (--now)",)
+    if webhook.allow_event_gap:
+        return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
+    if webhook.overlap:
+        overlap = _span(webhook.overlap)
+        return (f"for {overlap} events are delivered twice: by the old and by the new endpoint",)
+    return ()
+
+
+def _span(time: timedelta) -> str:
+    """Return a span as manifests write it: `1d`, `36h`, `90m`, `5s`."""
+    seconds = round(time.total_seconds())
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"
+
+
+def steps_of(
+    organization: Organization,
+    name: str,
+    webhook: Webhook | None,
+    metadata: Metadata | None,
+    live: LiveIndex,
+    now: datetime,
+    run: Run,
+    adoption: Adoption | None = None,
+    document: Document | None = None,
+) -> tuple[Step, ...]:
+    """Return the steps that a change takes if nothing goes wrong, from the metadata or `document`."""
+    live = live.fork()
+    stored = _stored(name, metadata, document)
+    progress = Progress()
+    steps: list[Step] = []
+    for _ in range(_MOST):
+        current = State(name, organization, webhook, stored, live, now, True, now, _FRESH, run, progress)
+        step = next_step(replace(current, adoption=adoption))
+        match step:
+            case Done() | Wait() | Failed():
+                break
+            case WriteDocument(document=document):
+                stored = replace(
+                    stored, version=stored.version + 1, state=VersionState.LIVE, document=document
+                )
+                if step.begins_attempt:
+                    progress = replace(progress, attempts=progress.attempts + 1)
+            case CreateEndpoint(key=key) if webhook is not None:
+                endpoint = Endpoint(_NEW_ID, webhook.url, webhook.events, now)
+                live.add(endpoint)
+                live.own([_NEW_ID])
+                progress = replace(progress, key=key, created=Created(endpoint, _FRESH.secret))
+            case TestEndpoint(endpoint_id=endpoint_id):
+                progress = replace(progress, tested=(endpoint_id, Delivered()))
+            case DeleteEndpoint(endpoint_id=endpoint_id):
+                live.remove(endpoint_id)
+                progress = replace(progress, deleted=progress.deleted | {endpoint_id})
+            case WriteProjection(projection=projection):
+                stored = replace(stored, projection=projection)
+            case Undelete():
+                stored = _revived(stored)
+            case SoftDelete():
+                stored = replace(stored, state=VersionState.DELETED, document=None)
+            case DestroyBefore():
+                progress = replace(progress, purged=True)
+            case _:
+                break
+        steps.append(step)
+    return tuple(steps)
+
+
+def _stored(name: str, metadata: Metadata | None, document: Document | None) -> Stored:
+    if metadata is None:
+        return Stored(name, 0, VersionState.ABSENT, None)
+    stored = Stored(name, metadata.version, metadata.state, None, projection=metadata.projection)
+    if metadata.state is not VersionState.LIVE:
+        return stored
+    return _revived(stored) if document is None else replace(stored, document=document)
+
+
+def _revived(stored: Stored) -> Stored:
+    if stored.projection is None:
+        return replace(stored, state=VersionState.LIVE)
+    document = document_from_projection(stored.projection, secret=_FRESH.secret)
+    return replace(stored, state=VersionState.LIVE, document=document)

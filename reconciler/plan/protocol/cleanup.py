@@ -1,0 +1,136 @@
+"""Clean up: replaced endpoints, expired secrets, and leftovers of abandoned attempts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from reconciler.ledger.ledger import CLOCK_TOLERANCE
+from reconciler.plan.protocol.state import State, delete, let_go, record, write
+from reconciler.plan.protocol.steps import DestroyBefore, Done, Step
+from reconciler.urls import normalize_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.ledger.document import Document
+    from reconciler.ledger.ledger import Abandoned, Ledger
+    from reconciler.model import Endpoint
+    from reconciler.plan.live import LiveIndex
+
+DELIVERY_RETRIES = timedelta(hours=24)
+"""How long deliveries signed with a replaced secret may still arrive."""
+
+
+def retire(
+    s: State, document: Document, *, except_at: str | None = None, all_due: bool = False
+) -> Step | None:
+    """Return the next step of deleting the replaced endpoints that are due; None: there are none.
+
+    Args:
+        s: the state.
+        document: the document with the replaced endpoints.
+        except_at: endpoints at this normalised URL stay.
+        all_due: whether all of them are due now.
+    """
+    due = [
+        p
+        for p in document.ledger.previous
+        if p.deleted_at is None
+        and (all_due or p.retire_after <= s.now)
+        and not _is_at(s, p.endpoint_id, except_at)
+    ]
+    for previous in due:
+        if step := let_go(s, previous.endpoint_id, previous.url, "delete the replaced endpoint"):
+            return step
+    if not due:
+        return None
+    gone = {p.endpoint_id for p in due}
+    previous_now = tuple(
+        replace(p, deleted_at=s.now, expire_at=p.expire_at or s.now + DELIVERY_RETRIES)
+        if p.endpoint_id in gone
+        else p
+        for p in document.ledger.previous
+    )
+    ledger = replace(document.ledger, previous=previous_now)
+    return write(s, replace(document, ledger=ledger), "record the deletion")
+
+
+def _is_at(s: State, endpoint_id: str, normalized_url: str | None) -> bool:
+    endpoint = s.live.get(endpoint_id)
+    return endpoint is not None and endpoint.normalized_url == normalized_url
+
+
+def drop_expired(s: State, document: Document) -> Step | None:
+    """Return the next step of dropping the secrets whose deliveries can no longer arrive.
+
+    The metadata announces an expiry before the ledger forgets it: if a run is killed in between, the next one
+    still destroys the versions that hold the secret.
+    """
+    ledger = document.ledger
+    expired = {
+        p.endpoint_id for p in ledger.previous if p.deleted_at and p.expire_at and p.expire_at <= s.now
+    }
+    if expired:
+        kept = tuple(p for p in ledger.previous if p.endpoint_id not in expired)
+        secrets = {k: v for k, v in document.previous_secrets.items() if k not in expired}
+        dropped = replace(document, ledger=replace(ledger, previous=kept), previous_secrets=secrets)
+        return record(s, document) or write(s, dropped, "drop the expired secret")
+    announced = s.stored.projection.next_due if s.stored.projection else None
+    is_due = any(p.next_due is not None and p.next_due <= s.now for p in ledger.previous)
+    is_over = announced is not None and announced <= s.now and not is_due
+    # The newest version holds every secret that is still needed.
+    return DestroyBefore(s.stored.version) if is_over and not s.progress.purged else None
+
+
+def sweep_step(s: State) -> Step:
+    """Return the next step of deleting the endpoints that abandoned attempts may have left.
+
+    Call it only when every intent of the run is resolved: one document's abandoned URL may be another's
+    pending one.
+    """
+    document = s.stored.document
+    if document is None or document.ledger.pending is not None:
+        return Done()
+    ledger = document.ledger
+    if step := clear_abandoned(s, ledger):
+        return step
+    kept = tuple(a for a in ledger.abandoned if a.watched_until > s.listing_began)
+    if kept != ledger.abandoned:
+        swept = replace(document, ledger=replace(ledger, abandoned=kept))
+        return write(s, swept, "forget the abandoned attempt")
+    return record(s, document) or Done()
+
+
+def clear_abandoned(s: State, ledger: Ledger, *, among: frozenset[str] | None = None) -> Step | None:
+    """Return the next deletion of an abandoned attempt's endpoint, or its failure; None: there is none left.
+
+    Only endpoints in `among` are deleted; None: all.
+    """
+    for attempt in ledger.abandoned:
+        for endpoint in leftovers(attempt, s.live, spared=ledger.recorded_ids):
+            if among is not None and endpoint.id not in among:
+                continue
+            if step := delete(s, endpoint.id, "delete the leftover of an abandoned attempt"):
+                return step
+    return None
+
+
+def leftovers(
+    attempt: Abandoned, live: LiveIndex, *, spared: frozenset[str] = frozenset()
+) -> Iterator[Endpoint]:
+    """Yield the live endpoints that only `attempt` can have created.
+
+    They have its normalised URL and exactly its events, did not exist before it, are not in any ledger
+    (`spared` is what the attempt's own ledger records), and were created while its request may have been on
+    its way: not before it was written and not after it was last sent, give or take the tolerance for clocks.
+    """
+    events = tuple(sorted(attempt.events))
+    earliest, latest = attempt.written_at - CLOCK_TOLERANCE, attempt.watched_until
+    for endpoint in live.at(normalize_url(attempt.url)):
+        known = endpoint.id in attempt.baseline_ids or endpoint.id in spared or live.is_recorded(endpoint.id)
+        in_time = endpoint.created is None or earliest <= endpoint.created <= latest
+        if endpoint.events == events and in_time and not known:
+            yield endpoint
