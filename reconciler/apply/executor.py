@@ -153,15 +153,7 @@ class StepTaker:
         hand.stored = replace(
             hand.stored, version=version, state=VersionState.LIVE, document=step.document, age=0.0
         )
-        pending = step.document.ledger.pending
-        if step.begins_attempt and pending is not None:
-            hand.progress = replace(
-                hand.progress,
-                attempts=hand.progress.attempts + 1,
-                begun=hand.progress.begun | {pending.idempotency_key},
-            )
-        if step.then is not None:
-            hand.progress = replace(hand.progress, failed=step.then)
+        hand.progress = hand.progress.after_write(step)
 
     def _delete(self, hand: Hand, endpoint_id: str) -> None:
         if not self.live.is_recorded(endpoint_id) and endpoint_id not in self._made:

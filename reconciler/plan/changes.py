@@ -205,8 +205,7 @@ def steps_of(
                 stored = replace(
                     stored, version=stored.version + 1, state=VersionState.LIVE, document=document
                 )
-                if step.begins_attempt:
-                    progress = replace(progress, attempts=progress.attempts + 1)
+                progress = progress.after_write(step)
             case CreateEndpoint(key=key) if webhook is not None:
                 endpoint = Endpoint(_NEW_ID, webhook.url, webhook.events, now)
                 live.add(endpoint)

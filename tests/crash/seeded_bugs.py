@@ -136,7 +136,7 @@ BUGS = (
             EXECUTOR,
             None,
             "$api.create($key, $body)",
-            "$api.create($key + self._world.fresh().key_suffix, $body)",
+            "$api.create($key + self._session.fresh().key_suffix, $body)",
         ),
     ),
     Bug(
@@ -274,11 +274,11 @@ BUGS = (
         Edit(
             CREATE,
             "begin",
-            "if $found := conflicting($*arguments): $*body",
+            "if $found := conflict($*arguments): $*body",
             """
             if step := clear_abandoned(s, ledger):
                 return step
-            if $found := conflicting($*arguments):
+            if $found := conflict($*arguments):
                 $*body
             """,
         ),

@@ -70,6 +70,14 @@ class Progress(Struct, frozen=True):
     failed: Failed | None = None
     """Why the change ends after its last write."""
 
+    def after_write(self, step: WriteDocument) -> Progress:
+        """Return the progress once `step` is done."""
+        progress, pending = self, step.document.ledger.pending
+        if step.begins_attempt and pending is not None:
+            begun = self.begun | {pending.idempotency_key}
+            progress = replace(progress, attempts=self.attempts + 1, begun=begun)
+        return progress if step.then is None else replace(progress, failed=step.then)
+
     @property
     def made(self) -> Created | None:
         """The endpoint that this run's POST created, if it did."""
