@@ -327,9 +327,9 @@ class TestTheWay:
         netrc.write_text("machine 127.0.0.1 login me password canary\n")
         netrc.chmod(0o600)
         monkeypatch.setenv("NETRC", str(netrc))
-        session = connect(address=proxy.address)
-        session._on_loopback = False  # loopback would ignore the whole environment
-        describe_token(session)
+        # On loopback the whole environment is ignored.
+        monkeypatch.setattr("reconciler.vault.session.is_loopback", lambda _host: False)
+        describe_token(connect(address=proxy.address))
         assert "Authorization" not in proxy.requests[0].headers
 
     def test_a_proxy_of_the_environment_never_sees_loopback(

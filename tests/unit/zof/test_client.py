@@ -738,4 +738,5 @@ def test_closing_is_part_of_with() -> None:
     server = Server(page())
     with server.api as api:
         list(api.list_pages())
-    assert server.api._wire._client.is_closed
+    with pytest.raises(RuntimeError, match="closed"):
+        list(server.api.list_pages())
