@@ -1,4 +1,4 @@
-"""Diagnostics for programs: a JSON array, one object each."""
+"""Diagnostics as a JSON array."""
 
 from __future__ import annotations
 
@@ -35,6 +35,6 @@ def _object(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _location(location: Location, extent: Extent | None) -> dict[str, Any]:
-    """Return the JSON object of a place: `end_column` is the first after it, or null where it is unknown."""
+    """Return the JSON object of a place; `end_column` is the first column after it, or null if unknown."""
     end = extent.end if extent else None
     return {"path": location.path, "line": location.line, "column": location.column, "end_column": end}

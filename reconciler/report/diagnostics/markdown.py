@@ -1,4 +1,4 @@
-"""The page of a rule, in Markdown: what `docs/rules/` holds and `validate --explain` prints."""
+"""The pages of rules in Markdown, for `docs/rules/` and `validate --explain`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def rule_page(rule: Rule, bad: str | None = None, good: str | None = None) -> st
 
     Args:
         rule: the rule.
-        bad: a file that breaks it.
-        good: the same file as it should be.
+        bad: an example that breaks it.
+        good: the corrected example.
     """
     about = (rule.explanation, f"{_kind(rule)}. {_how_to_silence(rule)}")
     parts = [
@@ -29,7 +29,7 @@ def rule_page(rule: Rule, bad: str | None = None, good: str | None = None) -> st
         *(textwrap.fill(text, _WIDTH, break_on_hyphens=False) for text in about),
     ]
     if bad:
-        parts += ["Not accepted:" if rule.severity is Severity.ERROR else "Worth a second look:", _yaml(bad)]
+        parts += ["Not accepted:" if rule.severity is Severity.ERROR else "Warns:", _yaml(bad)]
     if good:
         parts += ["Instead:", _yaml(good)]
     return "\n\n".join(parts) + "\n"
@@ -41,11 +41,11 @@ def rule_index(rules: Iterable[Rule]) -> str:
     head = [
         "# Rules",
         "",
-        "What manifests and configuration are held to. `reconciler validate --explain CODE` prints a page.",
+        "The rules for manifests and configuration. `reconciler validate --explain CODE` prints a page.",
         "[Validation](../reference/validation.md#ignoring-a-rule) describes how to select or ignore a rule.",
         (
-            "These pages are made from the code: "
-            "`UPDATE_GOLDEN=1 ./script/test tests/unit/report/diagnostics/test_rule_page.py`."
+            "These pages are generated: "
+            "`UPDATE_GOLDEN=1 ./script/test tests/unit/report/diagnostics/test_markdown.py`."
         ),
         "",
         "| code | rule | |",
@@ -55,17 +55,17 @@ def rule_index(rules: Iterable[Rule]) -> str:
 
 
 def _kind(rule: Rule) -> str:
-    """Return how severe a rule is, and whether it has to be selected."""
+    """Return the severity of a rule, and whether it is off by default."""
     return str(rule.severity).capitalize() + ("" if rule.default else ", off by default")
 
 
 def _how_to_silence(rule: Rule) -> str:
-    """Return how a rule is ignored, in a sentence."""
+    """Return how to ignore a rule, in one sentence."""
     if not rule.ignorable:
-        return "It may not be ignored."
+        return "It cannot be ignored."
     return (
-        f"`# reconciler: ignore[{rule.code}] why` at the end of its line ignores it there, "
-        f"`rules: {{ignore: [{rule.code}]}}` in the configuration everywhere."
+        f"To ignore it on one line, end the line with `# reconciler: ignore[{rule.code}] why`; "
+        f"to ignore it everywhere, set `rules: {{ignore: [{rule.code}]}}` in the configuration."
     )
 
 

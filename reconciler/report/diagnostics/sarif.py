@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _FINGERPRINT = "reconcilerDiagnostic/v1"
 _MOST_RESULTS = 5_000
-"""Code scanning shows no more results of a run, and refuses a log that has more than 25,000."""
+"""GitHub code scanning shows at most this many results of a run, and rejects a log with over 25,000."""
 
 
 def diagnostics_sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule]) -> str:
     """Return a SARIF log with one run.
 
-    Of more than 5,000 results the errors come first, and a notification says how many are left out.
+    It has at most 5,000 results, errors first; a notification says how many are left out.
 
     Args:
-        diagnostics: the results; no source line goes into the log.
-        rules: every rule by its code, whether it is broken or not, so that indices stay the same.
+        diagnostics: the results; source lines do not go into the log.
+        rules: all rules by code, so that their indices do not depend on the results.
     """
     chosen = diagnostics
     if len(diagnostics) > _MOST_RESULTS:
-        # Sorting is stable: within a severity they stay in the order of their places.
+        # Sorting is stable: within a severity, the order of places stays.
         chosen = sorted(diagnostics, key=lambda each: each.severity is not Severity.ERROR)[:_MOST_RESULTS]
     index = {code: number for number, code in enumerate(rules)}
     twins: Counter[tuple[str, str, str]] = Counter()
@@ -54,13 +54,13 @@ def diagnostics_sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rul
     if left_out := len(diagnostics) - len(chosen):
         run["invocations"] = [_cut_short(left_out)]
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
-    # Compact: a log is for machines, and may have ten thousand results.
+    # Compact: the log is for programs and can be large.
     return json.dumps(log, separators=(",", ":")) + "\n"
 
 
 def _cut_short(left_out: int) -> dict[str, Any]:
-    """Return how a viewer learns that results are left out."""
-    text = f"{left_out:,} more problems are left out; `reconciler validate` tells them all"
+    """Return the notification that results are left out."""
+    text = f"{left_out:,} more problems are left out; `reconciler validate` lists them all"
     return {
         "executionSuccessful": True,
         "toolExecutionNotifications": [{"level": "warning", "message": {"text": text}}],
@@ -68,7 +68,7 @@ def _cut_short(left_out: int) -> dict[str, Any]:
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
-    """Return what a viewer shows about a rule."""
+    """Return the description of a rule."""
     return {
         "id": rule.code,
         "shortDescription": {"text": rule.title},
@@ -80,7 +80,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 
 def _result(diagnostic: Diagnostic, rule_index: int, twins: Counter[tuple[str, str, str]]) -> dict[str, Any]:
-    """Return one result; `twins` counts those that differ in their line only."""
+    """Return one result; `twins` counts results that differ only in their line."""
     hint = f"\nhelp: {diagnostic.hint}" if diagnostic.hint else ""
     result: dict[str, Any] = {
         "ruleId": diagnostic.rule,
@@ -102,7 +102,7 @@ def _result(diagnostic: Diagnostic, rule_index: int, twins: Counter[tuple[str, s
             for number, other in enumerate(diagnostic.also)
         ]
     twin = (diagnostic.rule, _uri(path), diagnostic.message)
-    # Without the line: a result stays the same when lines are added above it.
+    # Without the line, so that the fingerprint survives lines added above.
     identity = json.dumps([*twin, twins[twin]])
     twins[twin] += 1
     result["partialFingerprints"] = {_FINGERPRINT: hashlib.sha256(identity.encode()).hexdigest()}
@@ -118,13 +118,13 @@ def _location(place: Location, extent: Extent | None) -> dict[str, Any]:
 
 
 def _uri(path: str) -> str:
-    """Return a path as a URI: relative to where the run began, percent-encoded."""
+    """Return a path as a percent-encoded URI, relative to the working directory."""
     encoded = quote(posixpath.normpath(path), safe="/", errors="replace")
     return f"file://{encoded}" if encoded.startswith("/") else encoded
 
 
 def _text(text: str) -> str:
-    """Return a plain text message: no placeholder, no link, and nothing that steers a terminal."""
+    """Return a plain text message without placeholders, links and control characters."""
     text = "\n".join(map(visible, text.splitlines())).replace("{", "{{").replace("}", "}}")
-    # Brackets make a link only before a parenthesis; elsewhere they are indices, and stay readable.
+    # Brackets form a link only before a parenthesis; elsewhere, as in indices, they stay readable.
     return text.replace("[", "\\[").replace("]", "\\]") if "](" in text else text

@@ -1,4 +1,4 @@
-"""Diagnostics for a person: place, source line with a caret, related places, hint; then the count."""
+"""Diagnostics as text: place, source line with a caret, related places, hint; the count at the end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from reconciler.report.format.style import Ink, Style, count, width
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.diagnostics import Diagnostic, Extent
+    from reconciler.diagnostics import Diagnostic, Related
     from reconciler.model import Location
 
 _INKS = {Severity.ERROR: Ink.RED, Severity.WARNING: Ink.YELLOW}
@@ -21,8 +21,8 @@ def diagnostics_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) 
     """Return the diagnostics for a terminal.
 
     Args:
-        diagnostics: in the order in which they are to be shown.
-        color: whether to paint with ANSI sequences.
+        diagnostics: in the order in which to show them.
+        color: whether to use ANSI colours.
     """
     style = Style(color)
     blocks = ["\n".join(_block(diagnostic, style)) for diagnostic in diagnostics]
@@ -34,41 +34,33 @@ def _block(diagnostic: Diagnostic, style: Style) -> list[str]:
     ink = _INKS[diagnostic.severity]
     head = style.paint(f"{diagnostic.severity}[{visible(diagnostic.rule)}]", Ink.BOLD, ink)
     place = f"{style.paint(_place(diagnostic.location), Ink.BOLD)}: " if diagnostic.location else ""
-    lines = [f"{place}{head}: {visible(diagnostic.message)}"]
-    if diagnostic.location and diagnostic.excerpt is not None:
-        mark = style.paint(
-            _mark("^", diagnostic.location, diagnostic.excerpt, diagnostic.extent), Ink.BOLD, ink
-        )
-        lines += _excerpt(diagnostic.location, diagnostic.excerpt, mark, style)
+    lines = [f"{place}{head}: {visible(diagnostic.message)}", *_excerpt(diagnostic, "^", ink, style)]
     for other in diagnostic.also:
         note = style.paint("note:", Ink.BOLD)
         lines.append(f"  {note} {_place(other.location)}: {visible(other.message)}")
-        if other.excerpt is not None:
-            mark = style.paint(_mark("-", other.location, other.excerpt, other.extent), Ink.BOLD, Ink.CYAN)
-            lines += _excerpt(other.location, other.excerpt, mark, style)
+        lines += _excerpt(other, "-", Ink.CYAN, style)
     if diagnostic.hint:
         lines.append(f"  {style.paint('help:', Ink.BOLD, Ink.CYAN)} {visible(diagnostic.hint)}")
     return lines
 
 
-def _excerpt(place: Location, source: str, mark: str, style: Style) -> list[str]:
-    """Return a source line with its number, and a mark under what is meant."""
-    number = str(place.line)
-    gutter = style.paint(f"{' ' * len(number)} |", Ink.DIM)
-    numbered = style.paint(f"{number} |", Ink.DIM)
-    # What stands before the mark may be longer on the screen than in the file, and the reverse.
+def _excerpt(where: Diagnostic | Related, mark: str, ink: Ink, style: Style) -> list[str]:
+    """Return the source line with its number, underlined with `mark`; nothing without a source line."""
+    place, source = where.location, where.excerpt
+    if place is None or source is None:
+        return []
+    number, end = str(place.line), where.extent.end if where.extent else place.column + 1
+    # Escapes change the width, so measure the visible text.
     before = " " * width(visible(source[: place.column - 1]))
-    return [f"  {numbered} {visible(source)}".rstrip(), f"  {gutter} {before}{mark}"]
-
-
-def _mark(char: str, place: Location, source: str, extent: Extent | None) -> str:
-    """Return the characters that stand under what is meant: at least one."""
-    end = extent.end if extent else place.column + 1
-    return char * max(1, width(visible(source[place.column - 1 : end - 1])))
+    underline = style.paint(mark * max(1, width(visible(source[place.column - 1 : end - 1]))), Ink.BOLD, ink)
+    return [
+        f"  {style.paint(f'{number} |', Ink.DIM)} {visible(source)}".rstrip(),
+        f"  {style.paint(' ' * len(number) + ' |', Ink.DIM)} {before}{underline}",
+    ]
 
 
 def _total(diagnostics: Sequence[Diagnostic], style: Style) -> str:
-    """Return how many errors and warnings there are, and where more is said about them."""
+    """Return the number of errors and warnings, and where to read about the first rule."""
     errors = sum(diagnostic.severity is Severity.ERROR for diagnostic in diagnostics)
     warnings = len(diagnostics) - errors
     parts = [count(errors, "error")] if errors or not warnings else []
@@ -81,5 +73,5 @@ def _total(diagnostics: Sequence[Diagnostic], style: Style) -> str:
 
 
 def _place(location: Location) -> str:
-    """Return a place as editors and terminals understand it."""
+    """Return a place in the form that editors and terminals link."""
     return f"{visible(location.path)}:{location.line}:{location.column}"

@@ -9,15 +9,7 @@ from msgspec import Struct
 from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action
 from reconciler.report.pages.templates import environment, key_of
-from reconciler.report.plan.summary import (
-    BY_DANGER,
-    DEFAULT_VIEW,
-    GUARD_REFUSES,
-    approvable,
-    cost,
-    counts,
-    matching,
-)
+from reconciler.report.plan import summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +22,6 @@ if TYPE_CHECKING:
 
 _OPEN = 20
 """How many changes are expanded; the others are collapsed."""
-_LISTED = 100
-"""How many changes of a group are shown; the others are collapsed together."""
 _CONFLICT = "blocked by a conflict", "These cannot be applied. The other changes can."
 _MEANING = {
     Action.DELETE: "The endpoint is deleted and its deliveries end.",
@@ -62,23 +52,13 @@ class Group(Struct, frozen=True):
     key: str
     rows: Sequence[Row]
 
-    @property
-    def listed(self) -> Sequence[Row]:
-        """The changes that are shown."""
-        return self.rows[:_LISTED]
-
-    @property
-    def folded(self) -> Sequence[Row]:
-        """The changes that are collapsed."""
-        return self.rows[_LISTED:]
-
 
 class PlanSection(Struct, frozen=True):
     """One organization's plan and its refusals."""
 
     plan: Plan
     verdicts: Sequence[Verdict] = ()
-    view: View = DEFAULT_VIEW
+    view: View = summary.DEFAULT_VIEW
 
     @property
     def key(self) -> str:
@@ -89,13 +69,13 @@ class PlanSection(Struct, frozen=True):
     def headline(self) -> str:
         """The sentence to read first."""
         if not self.plan.changes:
-            return f"No changes: {matching(self.plan)}"
-        return f"{counts(self.plan)}; {self.plan.unchanged:,} unchanged."
+            return f"No changes: {summary.matching(self.plan)}"
+        return f"{summary.counts(self.plan)}; {self.plan.unchanged:,} unchanged."
 
     @property
     def cost(self) -> str:
         """The API requests and the time that they take."""
-        return cost(self.plan) or "no API requests"
+        return summary.cost(self.plan) or "no API requests"
 
     @property
     def unmanaged(self) -> list[Endpoint]:
@@ -105,7 +85,7 @@ class PlanSection(Struct, frozen=True):
     @property
     def approvable(self) -> bool:
         """Whether a guard refuses the plan and a person may approve it."""
-        return approvable(self.verdicts)
+        return summary.approvable(self.verdicts)
 
 
 def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Sequence[str] = ()) -> str:
@@ -124,7 +104,7 @@ def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Seq
         unread=unread,
         several=several,
         parts=[(section, list(_groups(section.plan, several=several))) for section in sections],
-        guard_refuses=GUARD_REFUSES,
+        guard_refuses=summary.GUARD_REFUSES,
     )
 
 
@@ -132,7 +112,7 @@ def _groups(plan: Plan, *, several: bool) -> Iterator[Group]:
     """Yield the changes by kind: conflicts, then the most dangerous first."""
     left = _OPEN
     kinds = [(*_CONFLICT, "conflict", plan.problems)]
-    for action in BY_DANGER:
+    for action in summary.BY_DANGER:
         found = tuple(c for c in plan.changes if c.problem is None and c.action is action)
         kinds.append((action.value, _MEANING[action], f"to-{action}", found))
     for title, meaning, slug, changes in kinds:

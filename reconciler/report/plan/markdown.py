@@ -11,24 +11,7 @@ from reconciler.plan.plan import Action
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, code, fenced, link
 from reconciler.report.format.style import count
-from reconciler.report.plan.summary import (
-    BY_DANGER,
-    DEFAULT_VIEW,
-    GUARD_REFUSES,
-    MOST_LISTED,
-    PLAN,
-    and_more,
-    approvable,
-    blocked,
-    cost,
-    counts,
-    drift_lines,
-    elements,
-    endpoint_line,
-    matching,
-    new_unmanaged,
-    unmanaged_count,
-)
+from reconciler.report.plan import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,8 +30,8 @@ def plan_markdown(
     plan: Plan,
     verdicts: Sequence[Verdict] = (),
     *,
-    title: Title = PLAN,
-    view: View = DEFAULT_VIEW,
+    title: Title = summary.PLAN,
+    view: View = summary.DEFAULT_VIEW,
     page: str | None = None,
     limit: int = COMMENT_LIMIT,
     on_cut: Callable[[], object] | None = None,
@@ -76,26 +59,26 @@ def plan_markdown(
 def _head(plan: Plan, title: Title) -> Iterator[str]:
     yield f"### {title.some} {code(plan.organization)}"
     if not plan.changes:
-        yield f"**{title.nothing}** {matching(plan)}"
+        yield f"**{title.nothing}** {summary.matching(plan)}"
         return
-    requests = f" {cost(plan)}." if plan.cost.api_requests else ""
-    yield f"**{counts(plan)}**; {plan.unchanged:,} unchanged.{requests}"
+    requests = f" {summary.cost(plan)}." if plan.cost.api_requests else ""
+    yield f"**{summary.counts(plan)}**; {plan.unchanged:,} unchanged.{requests}"
     if plan.problems:
-        yield f"**{blocked(plan)}**"
+        yield f"**{summary.blocked(plan)}**"
 
 
 def _refusal(verdicts: Sequence[Verdict], digest: str) -> Iterator[str]:
     """Yield the guards' refusals, and the line that approves exactly this plan."""
     if not verdicts:
         return
-    yield f"> [!CAUTION]\n> {GUARD_REFUSES}"
+    yield f"> [!CAUTION]\n> {summary.GUARD_REFUSES}"
     lines = []
-    for verdict in verdicts[:MOST_LISTED]:
+    for verdict in verdicts[: summary.MOST_LISTED]:
         lines.append(f"{visible(verdict.guard)}: {visible(verdict.message)}")
         if verdict.hint:
             lines.append(f"  hint: {visible(verdict.hint)}")
-    yield fenced([*lines, *and_more(verdicts)])
-    if approvable(verdicts):
+    yield fenced([*lines, *summary.and_more(verdicts)])
+    if summary.approvable(verdicts):
         yield "To apply exactly this plan, approve it with a reviewed line under the organization:"
         yield fenced([f"guards: {{approve: [{digest}]}}"], "yaml")
 
@@ -108,7 +91,7 @@ def _changes(
     on_cut: Callable[[], object] | None,
 ) -> Iterator[str]:
     """Yield as many changes as fit, and count those that do not."""
-    ordered = sorted(changes, key=lambda c: (c.problem is None, BY_DANGER.index(c.action), c.name))
+    ordered = sorted(changes, key=lambda c: (c.problem is None, summary.BY_DANGER.index(c.action), c.name))
     shown: list[str] = []
     for change in ordered:
         block = _change(change, verbose=view.verbose)
@@ -123,7 +106,7 @@ def _changes(
         yield "</details>"
     if left_out := ordered[len(shown) :]:
         actions = Counter(change.action for change in left_out)
-        listed = ", ".join(f"{actions[action]:,} {action}" for action in BY_DANGER if actions[action])
+        listed = ", ".join(f"{actions[action]:,} {action}" for action in summary.BY_DANGER if actions[action])
         log = link("the run's log", page)
         yield f"**{count(len(left_out), 'change')} not shown here** ({listed}): {log} has the full plan."
         if on_cut is not None:
@@ -140,7 +123,7 @@ def _change(change: Change, *, verbose: bool) -> str:
 def _lines(change: Change, *, verbose: bool) -> Iterator[str]:
     """Yield a change as a diff: `#` starts a comment, `!` a line that needs attention."""
     yield f"# {change.cause}: {visible(change.reason)}"
-    for line in drift_lines(change):
+    for line in summary.drift_lines(change):
         yield f"# {line}"
     if change.problem is not None:
         yield f"! conflict: {visible(change.problem)}"
@@ -157,7 +140,7 @@ def _lines(change: Change, *, verbose: bool) -> Iterator[str]:
 def _differences(change: Change) -> Iterator[str]:
     """Yield the changed fields, removed values first; without any, what is created or deleted."""
     for field in change.fields:
-        for sign, text in sorted(elements(field), key=lambda each: ("-", "", "+").index(each[0])):
+        for sign, text in sorted(summary.elements(field), key=lambda each: ("-", "", "+").index(each[0])):
             yield f"{sign or ' '} {visible(field.path)}: {visible(text)}"
     created = change.after if change.before is None else None
     sign, shape = ("-", change.before) if change.action is Action.DELETE else ("+", created)
@@ -171,13 +154,13 @@ def _unmanaged(plan: Plan, view: View, room: int) -> Iterator[str]:
     """Yield the number of unmanaged endpoints, then as many of the listed ones as fit."""
     if not plan.unmanaged:
         return
-    yield f"{unmanaged_count(plan)}."
+    yield f"{summary.unmanaged_count(plan)}."
     listed = newest_first(plan.unmanaged) if view.verbose else []
-    if view.now is not None and (news := new_unmanaged(plan, view.now)):
+    if view.now is not None and (news := summary.new_unmanaged(plan, view.now)):
         yield f"{news}."
         listed = listed or plan.appeared(view.now)
-    lines = [endpoint_line(endpoint, view.now) for endpoint in listed[:MOST_LISTED]]
+    lines = [summary.endpoint_line(endpoint, view.now) for endpoint in listed[: summary.MOST_LISTED]]
     # Their URLs are of any length, and must not push out the changes.
     shown = [line for line, end in zip(lines, accumulate(map(len, lines)), strict=True) if end <= room]
     if listed:
-        yield fenced([*shown, *and_more(listed, len(shown))])
+        yield fenced([*shown, *summary.and_more(listed, len(shown))])

@@ -8,23 +8,7 @@ from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action
 from reconciler.report.format.escape import visible
 from reconciler.report.format.style import Ink, Style, count
-from reconciler.report.plan.summary import (
-    DEFAULT_VIEW,
-    MOST_LISTED,
-    PLAN,
-    and_more,
-    approvable,
-    blocked,
-    cost,
-    counts,
-    drift_lines,
-    elements,
-    endpoint_line,
-    is_list,
-    matching,
-    new_unmanaged,
-    unmanaged_count,
-)
+from reconciler.report.plan import summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +32,11 @@ _INDENT = "      "
 
 
 def plan_text(
-    plan: Plan, verdicts: Sequence[Verdict] = (), *, title: Title = PLAN, view: View = DEFAULT_VIEW
+    plan: Plan,
+    verdicts: Sequence[Verdict] = (),
+    *,
+    title: Title = summary.PLAN,
+    view: View = summary.DEFAULT_VIEW,
 ) -> str:
     """Return the plan as text, ending in a newline.
 
@@ -67,7 +55,7 @@ def plan_text(
         lines += _totals(plan, title, style)
     else:
         nothing = style.paint(title.nothing, Ink.BOLD, Ink.GREEN)
-        lines = [f"{nothing} {matching(plan, f' in {visible(plan.organization)}')}"]
+        lines = [f"{nothing} {summary.matching(plan, f' in {visible(plan.organization)}')}"]
     if plan.unmanaged:
         lines += _unmanaged(plan, style, view)
     if verdicts:
@@ -79,7 +67,7 @@ def _change(change: Change, style: Style, *, verbose: bool) -> Iterator[str]:
     """Yield one change: headline, reason, differences, steps, warnings and conflict."""
     yield _headline(change, style)
     yield f"{_INDENT}{change.cause.value}: {visible(change.reason)}"
-    for line in (*drift_lines(change), *_differences(change, style)):
+    for line in (*summary.drift_lines(change), *_differences(change, style)):
         yield _INDENT + line
     if verbose:
         for number, step in enumerate(change.steps, start=1):
@@ -122,10 +110,10 @@ def _shape(shape: Shape, sign: str) -> Iterator[str]:
 def _field(field: FieldChange, column: int, style: Style) -> Iterator[str]:
     """Yield `~ url: old → new`; for lists, one line for each element."""
     head = f"{style.paint('~', Ink.YELLOW)} {f'{visible(field.path)}:'.ljust(column + 1)}"
-    if not is_list(field):
+    if not summary.is_list(field):
         yield f"{head} {_value(field.old)} → {_value(field.new)}"
         return
-    for sign, text in elements(field):
+    for sign, text in summary.elements(field):
         line = f"{sign or ' '} {visible(text)}"
         yield f"{head} {style.paint(line, _SIGNS[sign]) if sign else line}"
         head = " " * (column + 3)
@@ -137,25 +125,27 @@ def _value(value: Any) -> str:
 
 def _totals(plan: Plan, title: Title, style: Style) -> Iterator[str]:
     """Yield the summary, the cost and the digest."""
-    yield f"{style.paint(title.summary + ':', Ink.BOLD)} {counts(plan)}; {plan.unchanged:,} unchanged."
+    head = style.paint(f"{title.summary}:", Ink.BOLD)
+    yield f"{head} {summary.counts(plan)}; {plan.unchanged:,} unchanged."
     if plan.problems:
-        yield style.paint(f"✗ {blocked(plan)}", Ink.RED)
+        yield style.paint(f"✗ {summary.blocked(plan)}", Ink.RED)
     if plan.cost.api_requests:
-        yield f"Cost: {cost(plan)}."
+        yield f"Cost: {summary.cost(plan)}."
     yield f"Digest: {plan.digest}"
 
 
 def _unmanaged(plan: Plan, style: Style, view: View) -> Iterator[str]:
     """Yield the number of unmanaged endpoints, then the new ones, or all in the verbose view."""
-    yield unmanaged_count(plan) + (":" if view.verbose else " (-v lists them).")
+    yield summary.unmanaged_count(plan) + (":" if view.verbose else " (-v lists them).")
     if view.verbose:
         for endpoint in newest_first(plan.unmanaged):
-            yield style.paint(f"  {endpoint_line(endpoint, view.now)}", Ink.DIM)
-    if view.now is None or not (news := new_unmanaged(plan, view.now)):
+            yield style.paint(f"  {summary.endpoint_line(endpoint, view.now)}", Ink.DIM)
+    if view.now is None or not (news := summary.new_unmanaged(plan, view.now)):
         return
     new = [] if view.verbose else plan.appeared(view.now)
     yield style.paint(news + (":" if new else "."), Ink.YELLOW)
-    for line in (*(endpoint_line(e, view.now) for e in new[:MOST_LISTED]), *and_more(new)):
+    lines = [summary.endpoint_line(endpoint, view.now) for endpoint in new[: summary.MOST_LISTED]]
+    for line in (*lines, *summary.and_more(new)):
         yield f"  {line}"
 
 
@@ -166,7 +156,7 @@ def _refusal(verdicts: Sequence[Verdict], digest: str, style: Style) -> Iterator
         yield f"{head} {visible(verdict.message)}"
         if verdict.hint:
             yield f"  hint: {visible(verdict.hint)}"
-    if approvable(verdicts):
+    if summary.approvable(verdicts):
         yield "To apply exactly this plan, approve it for one run:"
         yield f"  reconciler apply --approve {digest}"
         yield "or with a reviewed line under the organization in reconciler.yaml:"
