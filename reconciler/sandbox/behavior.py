@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from enum import EnumMeta
+from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from msgspec import Meta, Struct, ValidationError, convert, field, json
 
@@ -39,15 +40,19 @@ class JsonSettings(Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return convert(value, cls)
         except ValidationError as error:
-            fields = ", ".join(sorted(cls.__struct_fields__))
-            raise InvalidInput(
-                f"invalid {cls.__name__} of the sandbox: {error}", hint=f"the fields are {fields}"
-            ) from error
+            fields = ", ".join(sorted(_describe(*each) for each in get_type_hints(cls).items()))
+            raise InvalidInput(f"invalid {cls.__name__}: {error}", hint=f"the fields are {fields}") from error
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""
         fields: dict[str, Any] = json.decode(json.encode(self))
         return fields
+
+
+def _describe(name: str, hint: Any) -> str:
+    """Return the name of a field, with its values if there are only a few."""
+    choices = get_args(hint) if get_origin(hint) is Literal else hint if isinstance(hint, EnumMeta) else ()
+    return f"{name} ({' | '.join(choices)})" if choices else name
 
 
 class Behavior(JsonSettings, frozen=True, kw_only=True):
@@ -108,6 +113,6 @@ class Behavior(JsonSettings, frozen=True, kw_only=True):
         targets = self.deliver_to.values() if isinstance(self.deliver_to, Mapping) else [self.deliver_to]
         if not all(target is None or is_loopback_url(target) for target in targets):
             raise InvalidInput(
-                "invalid Behavior of the sandbox: `deliver_to` must be null, a loopback URL,"
+                "invalid Behavior: `deliver_to` must be null, a loopback URL,"
                 " or an object of hosts and loopback URLs"
             )

@@ -41,6 +41,7 @@ def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(InvalidInput, match="rate_limits") as refused:
         Behavior.from_json({"rate_limits": 1})
     assert "rate_limit, rate_window" in (refused.value.hint or "")
+    assert "secret_field (secret | signing_secret)" in (refused.value.hint or "")
 
 
 def test_settings_survive_json() -> None:
