@@ -174,7 +174,7 @@ BUGS = (
             return $abandon($*arguments)
             """,
         ),
-        caught_by=f"{RIVALS} and hides and stranger",
+        caught_by=f"{RIVALS} and hides and unmanaged",
     ),
     Bug(
         "no sweep of abandoned attempts",
@@ -188,7 +188,7 @@ BUGS = (
             "endpoint.id in attempt.baseline_ids or $spared or $recorded",
             "$spared or $recorded",
         ),
-        caught_by=f"{CRASHES} and stranger",
+        caught_by=f"{CRASHES} and unmanaged",
     ),
     Bug(
         "a sweep before pendings are resolved",

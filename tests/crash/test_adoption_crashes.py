@@ -127,7 +127,7 @@ class Scene:
         self.org.apply(*self.desired)
         if not was_taken_over:
             assert self.org.api.endpoints.get(self.endpoint.id) == self.endpoint, "touched while unmanaged"
-            assert self.org.api.ever_made == self.made, "something was made beside a stranger's endpoint"
+            assert self.org.api.ever_made == self.made, "something was made beside an unmanaged endpoint"
             self.adopt()
         self.settle()
 

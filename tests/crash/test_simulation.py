@@ -38,17 +38,17 @@ class Crash(BaseException):
 
 @dataclass(frozen=True)
 class Shape:
-    """What is there before, and what is asked for."""
+    """The webhooks before a run, and those that it is asked for."""
 
     name: str
     before: tuple[Webhook, ...]
     after: tuple[Webhook, ...]
     twin: Webhook | None = None
-    """Somebody makes an endpoint just like this one in the console, right before the run."""
+    """Somebody creates an endpoint exactly like this one in the console, right before the run."""
 
     @property
     def replaces(self) -> bool:
-        """Whether some endpoint is followed by another at the same URL."""
+        """Whether an endpoint is replaced by another at the same URL."""
         return any(old.url == new.url and old != new for old in self.before for new in self.after)
 
     @property
@@ -63,7 +63,7 @@ BEFORE_THE_RUN = FakeClock().now() + timedelta(minutes=30)
 
 
 def _gap(wanted: Webhook, **changes: str) -> Webhook:
-    """Return the webhook changed, and content with a gap."""
+    """Return the webhook with `changes`, and with `allowEventGap`."""
     return replace(wanted, allow_event_gap=True, **changes)
 
 
@@ -73,7 +73,7 @@ SHAPES = (
     Shape("move", (A,), (replace(A, url="https://hooks.example.com/moved"),)),
     Shape("delete", (A, B), (B,)),
     Shape("mixed", (A, B), (A2, webhook("c"))),
-    Shape("stranger", (A,), (A2,), twin=A2),
+    Shape("unmanaged", (A,), (A2,), twin=A2),
     Shape("gap", (A,), (replace(A2, allow_event_gap=True),)),
     Shape("swap", (A, B), (replace(A, url=B.url), replace(B, url=A.url))),
     Shape("chain", (A,), (replace(A, url="https://hooks.example.com/moved"), replace(B, url=A.url))),
@@ -86,9 +86,9 @@ SHAPES = (
     Shape("retain", (replace(A, deletion_policy=DeletionPolicy.RETAIN), B), (B,)),
 )
 NEED_TWO_AT_A_URL = {
-    "replace", "mixed", "stranger", "swap", "chain", "rename", "overlap", "rotate", "revoke",
+    "replace", "mixed", "unmanaged", "swap", "chain", "rename", "overlap", "rotate", "revoke",
 }  # fmt: skip
-"""What cannot be done at all where the API allows one endpoint a URL, unless a gap is allowed."""
+"""Shapes that an API with one endpoint a URL makes impossible, unless a gap is allowed."""
 BEHAVIORS = {
     "faithful": ApiBehavior(),
     "server makes the secret": ApiBehavior(honours_client_secret=False),
@@ -106,7 +106,7 @@ FAULTY = {
     "500": (ApiBehavior(), ERROR),
     "500, stored and replayed": (ApiBehavior(stores_server_errors=True), ERROR),
 }
-# How long the next run lets wait: a retry at once, after the sweep's patience, after the replay window.
+# The next run starts immediately, after the sweep's tolerance, or after the replay window.
 PAUSES = (timedelta(seconds=1), timedelta(minutes=6), timedelta(hours=30))
 
 
@@ -114,7 +114,7 @@ class Bomb:
     """Raises at one point of a run: the n-th moment before or after a request of either server."""
 
     def __init__(self, org: Org, point: int | None) -> None:
-        """Lay it; without a `point` it only counts."""
+        """Install the hooks; without a `point` they only count."""
         self.moments = 0
         self._org = org
         self._point = point
@@ -144,7 +144,7 @@ def prepared(shape: Shape, behavior: ApiBehavior) -> Org:
     org.clock.advance(hours=1)
     if shape.twin is not None:
         org.unmanaged.add(org.api.console_create(shape.twin.url, shape.twin.events).id)
-        # Nobody can tell a stranger that is not listed yet from what a request of ours has made.
+        # An unmanaged endpoint that is not listed yet cannot be distinguished from what our own request made.
         org.clock.advance(seconds=behavior.listing_lag)
     return org
 
@@ -176,7 +176,7 @@ def cases() -> Iterator[object]:
 
 
 def converge(org: Org, shape: Shape, pause: timedelta) -> None:
-    """Let two further runs happen, then ask the oracle."""
+    """Run twice more, then check the result."""
     for _ in range(2):
         org.clock.advance(seconds=pause.total_seconds())
         org.apply(*shape.after)
@@ -189,17 +189,17 @@ def converge(org: Org, shape: Shape, pause: timedelta) -> None:
     }
     org.check(shape.after, unmanaged=org.unmanaged | kept)
     if org.api.behavior.key_lifetime and shape.twin is None:
-        # The sweep would heal it later, and until then every event would come twice.
+        # The sweep would delete it later, and until then every event would be delivered twice.
         assert org.api.most_at_one_url <= (2 if shape.replaces else 1), "an orphan was left live"
     for deletion in org.api.deletions:
-        # What no ledger ever recorded was never anybody's endpoint: an orphan of a forgotten key, say.
+        # An endpoint that no ledger ever recorded served nobody: an orphan of a forgotten key, for example.
         replaced = deletion.endpoint.id in org.recorded
         wanted = any(deletion.endpoint.url == webhook.url for webhook in shape.after)
         assert shape.has_gap or not replaced or not wanted or deletion.also_at_url, "events had no endpoint"
 
 
 def settle(org: Org, shape: Shape) -> None:
-    """Let what is only waiting for its time come to its end: it must need no more than two runs."""
+    """Let overlaps and sweeps end: they must need no more than two runs."""
     for _ in range(2):
         org.clock.advance(hours=30)
         org.apply(*shape.after)
@@ -336,7 +336,7 @@ def test_an_api_that_cannot_delete(shape: Shape, record_property: Record) -> Non
         for _ in range(4):
             named = {word for each in outcome.changes for word in (each.detail or "").split()}
             for endpoint_id in named & org.api.endpoints.keys():
-                assert endpoint_id not in org.unmanaged, "a stranger's endpoint is to go"
+                assert endpoint_id not in org.unmanaged, "an unmanaged endpoint is to go"
                 org.api.console_delete(endpoint_id)
             org.clock.advance(hours=30)
             outcome = org.apply(*shape.after)
@@ -409,7 +409,7 @@ class Faults:
     """Lets one moment of a run fail: the n-th before or after a request of either server."""
 
     def __init__(self, org: Org, point: int, answer: Unanswered) -> None:
-        """Lay it; `answer` is what the API is heard to say."""
+        """Install the hooks; `answer` is what the run gets from the API instead."""
         self._org = org
         self._left = point
         self._answer = answer
@@ -440,5 +440,5 @@ class Faults:
         return self._left == -1
 
     def end(self) -> None:
-        """No fault any more."""
+        """Remove the hooks."""
         Bomb(self._org, None)

@@ -1,4 +1,4 @@
-"""The Zof API's port in memory: faithful, deterministic, and as badly behaved as a test asks for."""
+"""The Zof API's port in memory: deterministic, and as badly behaved as a test wants it."""
 
 from __future__ import annotations
 

@@ -28,31 +28,31 @@ NO_LIMITS = GuardLimits(max_deletes=1000, max_delete_percent=100)
 
 
 class SilentReporter:
-    """Tells nobody anything, and remembers the warnings."""
+    """Reports nothing, and remembers the warnings."""
 
     def __init__(self) -> None:
-        """Begin silent."""
+        """Begin without warnings."""
         self.warnings: list[str] = []
 
     def listed(self, endpoints: int, pages: int) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def planned(self, api_requests: int) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def step(self, name: str, description: str, api_requests: int) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def answered(
         self, name: str, request: str, *, endpoint_id: str | None, request_id: str | None, ok: bool
     ) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Say nothing."""
+        """Ignore it."""
 
     def warn(self, message: str) -> None:
         """Remember it."""
@@ -134,7 +134,7 @@ class Org:
         return apply(self.plan(*desired, limits=limits), stop=stop)
 
     def check(self, desired: Sequence[Webhook], unmanaged: Iterable[str] = ()) -> None:
-        """The oracle: live and stored are exactly as desired, and a further run changes nothing."""
+        """Check that live endpoints and documents are as desired, and that a further run changes nothing."""
         expected = set(unmanaged)
         for wanted in desired:
             fields = self.store.fields(wanted.name)

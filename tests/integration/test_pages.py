@@ -15,9 +15,9 @@ from tests.fixtures.ci import ORGANIZATION, Administrator, forget
 from tests.fixtures.command import CommandLine
 from tests.fixtures.github import FakeGitHub
 from tests.fixtures.mailbox import Mailbox
+from tests.fixtures.operator import Operator
 from tests.fixtures.pages import DOCS, ROOT, Page
 from tests.fixtures.runner import template
-from tests.fixtures.stranger import Stranger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,13 +51,13 @@ def hub() -> Iterator[FakeGitHub]:
 
 
 @pytest.fixture
-def stranger(
+def operator(
     tmp_path: Path, zof: ZofServer, ci_vault: OpenBaoServer, hub: FakeGitHub, issuer: Issuer
-) -> Iterator[Stranger]:
+) -> Iterator[Operator]:
     """Give somebody who has set Vault and GitHub up and begun a repository, as the guide says."""
-    stranger = Stranger(tmp_path, zof, ci_vault, hub, issuer)
-    stranger.do(GITHUB.block("begin"), tmp_path)
-    yield stranger
+    operator = Operator(tmp_path, zof, ci_vault, hub, issuer)
+    operator.do(GITHUB.block("begin"), tmp_path)
+    yield operator
     forget(ci_vault)
 
 
@@ -67,20 +67,20 @@ def _comment(hub: FakeGitHub) -> str:
     return str(comment["body"]).partition("\n")[2]
 
 
-def _write(stranger: Stranger, *names: str, branch: str = "main") -> None:
+def _write(operator: Operator, *names: str, branch: str = "main") -> None:
     """Commit manifests like the one on the page, and push them."""
     for name in names:
         text = PULLS.block("manifest").replace("alerts", name)
-        (stranger.clone / f"manifests/{name}.yaml").write_text(text, encoding="utf-8")
-    stranger.do(f"git add --all && git commit -q -m more && git push -q origin HEAD:{branch}")
+        (operator.clone / f"manifests/{name}.yaml").write_text(text, encoding="utf-8")
+    operator.do(f"git add --all && git commit -q -m more && git push -q origin HEAD:{branch}")
 
 
-def _approve(stranger: Stranger, hub: FakeGitHub) -> None:
+def _approve(operator: Operator, hub: FakeGitHub) -> None:
     """Add the line that the comment shows to the organization, and push it."""
     line = _comment(hub).partition("```yaml\n")[2].partition("\n")[0]
-    config, place = stranger.clone / "reconciler.yaml", "    manifests: [manifests]\n"
+    config, place = operator.clone / "reconciler.yaml", "    manifests: [manifests]\n"
     config.write_text(config.read_text().replace(place, f"{place}    {line}\n"))
-    stranger.do("git commit -q -a -m approve && git push -q")
+    operator.do("git commit -q -a -m approve && git push -q")
 
 
 def _live(zof: ZofServer) -> set[str]:
@@ -93,10 +93,10 @@ def _delete(zof: ZofServer, name: str) -> None:
     zof.console.delete(lost.id)
 
 
-def _propose(stranger: Stranger) -> None:
+def _propose(operator: Operator) -> None:
     """Do what the page on pull requests says, up to opening one."""
-    (stranger.clone / "manifests/alerts.yaml").write_text(PULLS.block("manifest"), encoding="utf-8")
-    stranger.do(PULLS.block("branch"))
+    (operator.clone / "manifests/alerts.yaml").write_text(PULLS.block("manifest"), encoding="utf-8")
+    operator.do(PULLS.block("branch"))
 
 
 # --- the tutorial -------------------------------------------------------------------------------------------
@@ -131,108 +131,108 @@ def test_the_tutorial(ci: CommandLine) -> None:
 
 
 def test_the_way_from_nothing_to_healed_drift(
-    stranger: Stranger, hub: FakeGitHub, zof: ZofServer, ci_vault: OpenBaoServer
+    operator: Operator, hub: FakeGitHub, zof: ZofServer, ci_vault: OpenBaoServer
 ) -> None:
     """Begin, preview, merge, drift, heal, revert: each page's commands work and show what it shows."""
-    first = stranger.apply()
+    first = operator.apply()
     assert first.result == "success", first.log
     GITHUB.hold("first-run", first.summary)
 
-    _propose(stranger)
-    jobs = stranger.preview("alerts")
+    _propose(operator)
+    jobs = operator.preview("alerts")
     assert [job.result for job in jobs.values()] == ["success", "success"], jobs["plan"].log
     PULLS.hold("comment", _comment(hub))
     assert _comment(hub).strip() == jobs["plan"].summary.strip()
     assert any(each["name"].startswith("webhooks-plan--") for each in hub.artifacts)
 
-    stranger.merge("alerts")
-    applied = stranger.apply()
+    operator.merge("alerts")
+    applied = operator.apply()
     assert applied.result == "success", applied.log
     MERGING.hold("summary", applied.summary)
     MERGING.hold("reviewed", applied.log.partition("\n")[0])
     assert ci_vault.request("GET", f"secret/data/webhooks/{ORGANIZATION}/alerts")
 
-    looked = stranger.drift()["drift"]
+    looked = operator.drift()["drift"]
     assert (looked.result, hub.issues) == ("success", []), looked.log
     DRIFT.hold("none", looked.summary)
     _delete(zof, "alerts")
-    looked = stranger.drift()["drift"]
+    looked = operator.drift()["drift"]
     assert looked.result == "success", looked.log
     (issue,) = hub.issues
     assert issue["title"] == "Webhooks have drifted"
     DRIFT.hold("issue", issue["body"].partition("\n")[2])
-    assert stranger.drift(heal=True)["heal"].result == "success"
+    assert operator.drift(heal=True)["heal"].result == "success"
     assert _live(zof) == {"alerts"}
     assert issue["state"] == "closed"
 
-    stranger.do(UNDO.block("revert"))
-    assert stranger.preview("revert-alerts")["plan"].result == "failure", "the last webhook is guarded"
+    operator.do(UNDO.block("revert"))
+    assert operator.preview("revert-alerts")["plan"].result == "failure", "the last webhook is guarded"
     assert "empty: " in _comment(hub)
-    _approve(stranger, hub)
-    assert stranger.preview("revert-alerts")["plan"].result == "success"
+    _approve(operator, hub)
+    assert operator.preview("revert-alerts")["plan"].result == "success"
     assert "**1 to delete**" in _comment(hub)
-    stranger.merge("revert-alerts")
-    assert stranger.apply().result == "success"
+    operator.merge("revert-alerts")
+    assert operator.apply().result == "success"
     assert _live(zof) == set()
 
 
-def test_what_can_go_wrong_in_a_pull_request(stranger: Stranger, hub: FakeGitHub) -> None:
+def test_what_can_go_wrong_in_a_pull_request(operator: Operator, hub: FakeGitHub) -> None:
     """A mistake, a refusal and a job without a key look as the page says."""
-    _write(stranger, "ci", "gates", "nightly", "approvals")
-    assert stranger.apply().result == "success"
-    _propose(stranger)
-    mistake = stranger.clone / "manifests/alerts.yaml"
+    _write(operator, "ci", "gates", "nightly", "approvals")
+    assert operator.apply().result == "success"
+    _propose(operator)
+    mistake = operator.clone / "manifests/alerts.yaml"
     mistake.write_text(mistake.read_text().replace("run.failed", "run.fail"))
-    stranger.do("git commit -q -a -m typo && git push -q")
-    jobs = stranger.preview("alerts")
+    operator.do("git commit -q -a -m typo && git push -q")
+    jobs = operator.preview("alerts")
     assert [job.result for job in jobs.values()] == ["failure", "failure"]
     FAILED.hold("annotation", jobs["validate"].log)
 
-    stranger.do("git switch -q -c fewer main && git rm -q manifests/{ci,gates,nightly}.yaml")
-    stranger.do("git commit -q -m fewer && git push -q -u origin fewer")
-    assert stranger.preview("fewer")["plan"].result == "failure"
+    operator.do("git switch -q -c fewer main && git rm -q manifests/{ci,gates,nightly}.yaml")
+    operator.do("git commit -q -m fewer && git push -q -u origin fewer")
+    assert operator.preview("fewer")["plan"].result == "failure"
     FAILED.hold("refused", _comment(hub))
-    _approve(stranger, hub)
-    approved = stranger.preview("fewer")["plan"]
+    _approve(operator, hub)
+    approved = operator.preview("fewer")["plan"]
     assert approved.result == "success", approved.log
-    stranger.merge("fewer")
-    applied = stranger.apply()
+    operator.merge("fewer")
+    applied = operator.apply()
     assert applied.result == "success", applied.log
 
-    stranger.runner.environments = {}
-    job = stranger.preview("fewer")["plan"]
+    operator.runner.environments = {}
+    job = operator.preview("fewer")["plan"]
     assert job.result == "failure"
     assert "ZOF_API_KEY is not set" in job.log or "VAULT_ADDR is not set" in job.log
     FAILED.hold("no-plan", _comment(hub))
 
 
-def test_what_can_go_wrong_at_a_merge(stranger: Stranger, zof: ZofServer) -> None:
+def test_what_can_go_wrong_at_a_merge(operator: Operator, zof: ZofServer) -> None:
     """More than was reviewed, a deaf receiver and what is due later are as the page says."""
-    _propose(stranger)
-    assert stranger.preview("alerts")["plan"].result == "success"
-    stranger.do("git switch -q main")
-    _write(stranger, "sneaked")
-    stranger.merge("alerts")
-    refused = stranger.apply()
+    _propose(operator)
+    assert operator.preview("alerts")["plan"].result == "success"
+    operator.do("git switch -q main")
+    _write(operator, "sneaked")
+    operator.merge("alerts")
+    refused = operator.apply()
     assert refused.result == "failure"
     said = refused.summary
     FAILED.hold("beyond", said[said.index("> [!CAUTION]") : said.index("\n\n**create**")])
     assert _live(zof) == set()
 
     zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)
-    stranger.do("git pull -q && git rm -q manifests/sneaked.yaml && git commit -q -m x && git push -q")
-    deaf = stranger.apply("workflow_dispatch")
+    operator.do("git pull -q && git rm -q manifests/sneaked.yaml && git commit -q -m x && git push -q")
+    deaf = operator.apply("workflow_dispatch")
     assert deaf.result == "failure"
     why = {"the sandbox was told to fail deliveries": "…"}
     FAILED.hold("unverified", deaf.summary[deaf.summary.index("### Partly") :], why)
     zof.behavior = PATIENT
-    file = stranger.clone / ".github/workflows/webhooks-apply.yml"
+    file = operator.clone / ".github/workflows/webhooks-apply.yml"
     trigger = MERGING.block("schedule")
     file.write_text(file.read_text().replace("on:\n", trigger, 1))
     assert set(yaml.safe_load(file.read_text())[True]) == {
         "push", "schedule", "workflow_call", "workflow_dispatch",
     }  # fmt: skip
-    scheduled = stranger.apply("schedule")
+    scheduled = operator.apply("schedule")
     assert scheduled.result == "success", scheduled.log
     assert "Get the reviewed plan" not in scheduled.ran
 
@@ -271,11 +271,11 @@ def test_the_way_back(tmp_path: Path, zof: ZofServer, hub: FakeGitHub, issuer: I
         admin.set_up(issuer)
         folder = tmp_path / "github"
         folder.mkdir()
-        stranger = Stranger(folder, zof, server, hub, issuer)
-        stranger.do(GITHUB.block("begin"), folder)
-        assert stranger.apply().result == "success"
+        operator = Operator(folder, zof, server, hub, issuer)
+        operator.do(GITHUB.block("begin"), folder)
+        assert operator.apply().result == "success"
         admin.do(UNDO.block("undo-github"))
-        job = stranger.apply()
+        job = operator.apply()
         assert job.result == "failure"
         assert "Vault refused the JWT login with role reconciler-apply" in job.log
 
@@ -354,40 +354,40 @@ def test_the_page_on_kubernetes(ci: CommandLine, tmp_path_factory: pytest.TempPa
     KUBERNETES.hold("drift", drifted.stdout)
 
 
-def test_the_page_on_notifications(stranger: Stranger, zof: ZofServer) -> None:
+def test_the_page_on_notifications(operator: Operator, zof: ZofServer) -> None:
     """With the settings of the page GitHub's jobs tell a mailbox what it shows; the workflows stay sound."""
     with Mailbox() as mailbox:
         tried = NOTIFICATIONS.block("try").replace("jsons://USER:PASSWORD@example.com/path", mailbox.address)
-        stranger.do(tried)
+        operator.do(tried)
         assert [each["message"] for each in mailbox.received] == ["It works"]
         mailbox.received.clear()
-        stranger.do(NOTIFICATIONS.block("github"))
+        operator.do(NOTIFICATIONS.block("github"))
         for name, installs in (("apply", 1), ("drift", 2)):
-            text = (stranger.clone / f".github/workflows/webhooks-{name}.yml").read_text()
+            text = (operator.clone / f".github/workflows/webhooks-{name}.yml").read_text()
             assert text.count('pip install "webhook-reconciler[notify]==') == installs
             assert text.count("RECONCILER_NOTIFY_URLS: ${{ secrets.RECONCILER_NOTIFY_URLS }}") == installs
             assert len(text.splitlines()) == len(template(name).splitlines()) + installs
-        with (stranger.clone / "reconciler.yaml").open("a") as config:
+        with (operator.clone / "reconciler.yaml").open("a") as config:
             config.write(NOTIFICATIONS.block("config"))
-        _write(stranger, "alerts")
+        _write(operator, "alerts")
         told = {"secrets": {"ZOF_API_KEY": zof.key.reveal(), "RECONCILER_NOTIFY_URLS": mailbox.address}}
-        for given in stranger.runner.environments.values():
+        for given in operator.runner.environments.values():
             given.update(told)
-        assert stranger.apply().result == "success"
+        assert operator.apply().result == "success"
         assert mailbox.received == []
         _delete(zof, "alerts")
-        looked = stranger.drift()["drift"]
+        looked = operator.drift()["drift"]
         assert looked.result == "success", looked.log
         (message,) = mailbox.received
         assert f"| `{message['title']}` |" in Page("docs/reference/configuration").text
         NOTIFICATIONS.hold("message", message["message"])
         zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)
-        assert stranger.apply().result == "failure"
+        assert operator.apply().result == "failure"
         assert mailbox.received[-1]["title"] == f"Apply to {ORGANIZATION} is not finished"
         mailbox.received.clear()
-        for given in stranger.runner.environments.values():
+        for given in operator.runner.environments.values():
             given["secrets"] = {**told["secrets"], "ZOF_API_KEY": "wrong"}
-        assert stranger.drift()["drift"].result == "failure"
+        assert operator.drift()["drift"].result == "failure"
         assert mailbox.received == [], "that it could not look is told by the job alone"
 
 
