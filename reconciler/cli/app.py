@@ -1,4 +1,4 @@
-"""The command group: commands that load when used, and every error as one sentence and an exit code."""
+"""The group of commands, which are loaded when used; errors become a message and an exit code."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from reconciler.cli.output import write_error
 from reconciler.errors import ExitCode, ReconcilerError
 
 VERBOSE = "reconciler.verbose"
-"""Where the context's `meta` keeps how often `-v` was given."""
+"""The key of the context's `meta` that counts `-v`."""
 _TRACEBACK_AT = 2
-# What a shell reports for a program that SIGINT ended.
+# The shell's exit code for a program that SIGINT ended.
 _INTERRUPTED = 130
 
 _COMMANDS = {
-    "init": "Begin a repository of webhooks.",
+    "init": "Start a repository of webhooks.",
     "validate": "Check manifests and configuration, offline.",
-    "plan": "Show what would be done; change nothing.",
-    "apply": "Carry the plan out.",
-    "drift": "Show what changed without us; change nothing.",
+    "plan": "Show the pending changes; change nothing.",
+    "apply": "Apply the plan.",
+    "drift": "Show what was changed outside of reconciler; change nothing.",
     "status": "Show the fleet.",
     "history": "Show who changed what.",
-    "export": "Write manifests for the endpoints that are live.",
-    "adopt": "Take an unmanaged endpoint over.",
+    "export": "Write manifests for the live endpoints.",
+    "adopt": "Take over an unmanaged endpoint.",
     "rotate": "Replace signing secrets.",
     "test": "Send test deliveries.",
     "doctor": "Check key, permissions, Vault and clock.",
     "schema": "Print a JSON Schema.",
     "sandbox": "Run a Zof API and an OpenBao server on this machine.",
-    "demo": "Tour the main job on the sandbox.",
+    "demo": "Demonstrate the main use on the sandbox.",
 }
 _UNLISTED = frozenset({"github"})
-"""Commands for our own workflows, which no person needs to meet."""
+"""Commands for our own workflows, hidden from the list."""
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and short helps without importing them."""
+    """A group that lists its commands and their short help without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        """Return the commands in the order in which a newcomer meets them."""
+        """Return the commands in the order in which a new user needs them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 (click's)
-        """Import the command's module and return its command; None for a name that is none."""
+        """Import the command's module and return its command; None for an unknown name."""
         if cmd_name not in _COMMANDS and cmd_name not in _UNLISTED:
             return None
         command: click.Command = importlib.import_module(f"reconciler.cli.commands.{cmd_name}").command
@@ -59,7 +59,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(_COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it raises becomes one sentence on stderr and an exit code."""
+        """Run the command; an error becomes a message on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except ReconcilerError as error:
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
             return error.exit_code
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception as error:  # noqa: BLE001 (the outermost frame: nothing may reach the user as a traceback)
+        except Exception as error:  # noqa: BLE001 (the outermost frame: users never see a traceback)
             return _internal(error, show=ctx.meta.get(VERBOSE, 0) >= _TRACEBACK_AT)
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
@@ -85,15 +85,15 @@ class LazyGroup(click.Group):
 
 
 def _internal(error: Exception, *, show: bool) -> ExitCode:
-    """Tell of a bug of ours by its type alone: its text might quote anything."""
+    """Report a bug by its type only: its text might quote a secret."""
     if show:
-        import traceback  # noqa: PLC0415 (needed once in a lifetime)
+        import traceback  # noqa: PLC0415 (rarely needed)
 
-        # Frames only: no locals, and no message, which might quote a secret.
+        # Only the frames: locals and the message might quote a secret.
         write_error("".join(traceback.format_tb(error.__traceback__)).rstrip())
     write_error(
         f"internal error: {type(error).__name__}",
-        None if show else "please report it with the output of the same command and -vv",
+        None if show else "report it with the output of the same command with -vv",
     )
     return ExitCode.FAILED
 
@@ -106,7 +106,7 @@ def _internal(error: Exception, *, show: bool) -> ExitCode:
 )
 @click.version_option(__version__, prog_name="reconciler", message="%(prog)s %(version)s")
 def reconciler() -> None:
-    """Turn webhook manifests into live Zof webhooks, and keep their signing secrets in Vault.
+    """Turn webhook manifests into live Zof webhooks, and store their signing secrets in Vault.
 
     \b
     Examples:

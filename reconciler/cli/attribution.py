@@ -1,10 +1,12 @@
-"""Who runs this, from which commit, and where it can be read about: for the record in the ledger."""
+"""Find out who runs this, from which commit, and the pages of the run and the pull request."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -14,6 +16,8 @@ from reconciler.model import Run
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reconciler.report.pages.templates import PageContext
+
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _GIT_PATIENCE = 2.0
 _EVENT_SIZE = 1 << 22
@@ -22,9 +26,9 @@ _MERGED = re.compile(r"^Merge pull request #(?P<merge>[0-9]{1,9}) |\(#(?P<squash
 
 
 def current_run(environ: Mapping[str, str], actor: str | None = None) -> Run:
-    """Return who runs this: `actor`, else what GitHub Actions or GitLab CI say, else this machine's user.
+    """Return who runs this: `actor`, else the user of GitHub Actions or GitLab CI, else this machine's user.
 
-    Where none of them is known, as in a container, it is the commit's author.
+    If none of them is known, as in a container, it is the commit's author.
     """
     named = actor or _first(environ, "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME")
     commit = _first(environ, "GITHUB_SHA", "CI_COMMIT_SHA") or _git_commit()
@@ -36,12 +40,19 @@ def current_run(environ: Mapping[str, str], actor: str | None = None) -> Run:
     )
 
 
+def page_context(actor: str | None) -> PageContext:
+    """Return when and by whom a page is made: now, by this run of `actor`."""
+    from reconciler.report.pages.templates import PageContext  # noqa: PLC0415 (most runs write no page)
+
+    return PageContext(datetime.now(UTC), current_run(os.environ, actor), sources_url(os.environ, Path.cwd()))
+
+
 def _first(environ: Mapping[str, str], *names: str) -> str | None:
     return next((value for name in names if (value := environ.get(name))), None)
 
 
 def _pull_request(environ: Mapping[str, str]) -> str | None:
-    """Return the page of the pull request whose merge, or whose preview, this GitHub Actions run is."""
+    """Return the page of the pull request that this GitHub Actions run merges or previews."""
     server, repository, path = (
         environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "EVENT_PATH")
     )
@@ -50,7 +61,7 @@ def _pull_request(environ: Mapping[str, str]) -> str | None:
 
 
 def _pull_request_number(path: str) -> str | None:
-    """Return a pull request's number from the event's file: GitHub puts it into the merge's message."""
+    """Return a pull request's number from the event's file, also from the title of a merge commit."""
     try:
         with Path(path).open(encoding="utf-8") as file:
             event = json.loads(file.read(_EVENT_SIZE))
@@ -64,13 +75,13 @@ def _pull_request_number(path: str) -> str | None:
 
 
 def _run_url(environ: Mapping[str, str]) -> str | None:
-    """Return the page of the GitHub Actions run, where there is one."""
+    """Return the page of the GitHub Actions run, if there is one."""
     parts = [environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else None
 
 
 def sources_url(environ: Mapping[str, str], folder: Path) -> str | None:
-    """Return the web address of `folder` at this commit, inside a checkout of GitHub Actions; else None."""
+    """Return the web address of `folder` at this commit if it is in a checkout of GitHub Actions."""
     server, repository, commit, workspace = (
         environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "SHA", "WORKSPACE")
     )
@@ -81,20 +92,20 @@ def sources_url(environ: Mapping[str, str], folder: Path) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """Return the commit that is checked out here; None outside a repository or without git."""
+    """Return the current commit; None outside a repository or without git."""
     answer = _git("rev-parse", "HEAD")
     return answer if answer and _COMMIT.fullmatch(answer) else None
 
 
 def _git_author(commit: str) -> str | None:
-    """Return who wrote a commit; None where it is not in this repository."""
+    """Return a commit's author; None if the commit is not in this repository."""
     if not _COMMIT.fullmatch(commit):
         return None
     return _git("show", "--no-patch", "--no-show-signature", "--format=%an", commit)
 
 
 def _git(*args: str) -> str | None:
-    """Return what git says; None where it fails or says nothing."""
+    """Return git's output; None if git fails or prints nothing."""
     try:
         done = subprocess.run(["git", *args], capture_output=True, check=False, timeout=_GIT_PATIENCE)
     except (OSError, subprocess.SubprocessError):

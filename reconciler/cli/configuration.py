@@ -1,4 +1,4 @@
-"""The configuration and the manifests that a command works on, with every problem told."""
+"""Read the configuration and the manifests of a command, and write their problems to stderr."""
 
 from __future__ import annotations
 
@@ -15,71 +15,67 @@ from reconciler.report.diagnostics.text import diagnostics_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.cli.options import Settings
+    from reconciler.cli.options import Options
     from reconciler.config.settings import Config, OrganizationSettings
     from reconciler.diagnostics import Diagnostic
     from reconciler.manifest.load import Loaded
     from reconciler.model import Webhook
 
 
-def load_configuration(settings: Settings) -> Config:
-    """Return the configuration; flags win over the environment, that over the file.
+def load_configuration(options: Options) -> Config:
+    """Return the configuration of a command.
 
     Raises:
         InvalidInput: it is invalid; each problem of the file has been written to stderr.
-        UsageError: the flags ask for something impossible.
+        UsageError: a flag needs one organization, and there are several.
     """
     from reconciler.config.file import ConfigInvalid  # noqa: PLC0415 (most runs have no file)
 
     try:
-        return read_configuration(settings)
+        return read_configuration(options)
     except ConfigInvalid as invalid:
-        _tell(invalid.diagnostics, settings)
+        _write_problems(invalid.diagnostics, options)
         raise
 
 
-def read_configuration(settings: Settings, environ: Mapping[str, str] = os.environ) -> Config:
-    """Return the configuration.
-
-    Args:
-        settings: the flags.
-        environ: the environment, or as much of it as counts.
+def read_configuration(options: Options, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return the configuration; unlike `load_configuration`, write nothing.
 
     Raises:
-        ConfigInvalid: the file is invalid; nothing has been written.
-        InvalidInput: the file, the environment or a flag is invalid.
-        UsageError: the flags ask for something impossible.
+        ConfigInvalid: the file is invalid.
+        InvalidInput: the environment or a flag is invalid.
+        UsageError: a flag needs one organization, and there are several.
     """
-    overrides = Overrides(settings.organization, settings.paths, settings.vault_mount, settings.vault_prefix)
-    return load_config(settings.config, environ=environ, overrides=overrides)
+    overrides = Overrides(options.organization, options.paths, options.vault_mount, options.vault_prefix)
+    return load_config(options.config, environ=environ, overrides=overrides)
 
 
-def load_desired(config: Config, settings: Settings) -> tuple[tuple[Webhook, ...], ...]:
-    """Return what manifests want, for each organization.
+def load_desired(config: Config, options: Options) -> dict[str, tuple[Webhook, ...]]:
+    """Return the webhooks that manifests declare, by organization.
 
     Raises:
         InvalidInput: there are errors; each has been written to stderr. Warnings are written, too.
     """
-    loaded = [load_organization(config, each, settings) for each in config.organizations]
-    _tell([found for each in loaded for found in each.diagnostics], settings)
-    if not all(each.ok for each in loaded):
+    loaded = {each.name: load_organization(config, each, options) for each in config.organizations}
+    _write_problems([found for each in loaded.values() for found in each.diagnostics], options)
+    if not all(each.ok for each in loaded.values()):
         raise InvalidInput("the manifests are invalid; nothing was sent", hint="fix them, then run again")
-    return tuple(each.webhooks for each in loaded)
+    return {name: each.webhooks for name, each in loaded.items()}
 
 
-def load_organization(config: Config, organization: OrganizationSettings, settings: Settings) -> Loaded:
-    """Return what the manifests of one organization say."""
+def load_organization(config: Config, settings: OrganizationSettings, options: Options) -> Loaded:
+    """Return the manifests of one organization and their problems."""
     return load_manifests(
-        organization.manifests,
+        settings.manifests,
         policy=config.policy,
-        allow_unknown_events=settings.allow_unknown_events,
+        allow_unknown_events=options.allow_unknown_events,
         selection=config.rules,
     )
 
 
-def _tell(diagnostics: Sequence[Diagnostic], settings: Settings) -> None:
+def _write_problems(diagnostics: Sequence[Diagnostic], options: Options) -> None:
     """Write the problems to stderr, each once: organizations may share manifests."""
     found = tuple(dict.fromkeys(diagnostics))
     if found:
-        color = wants_color(sys.stderr, os.environ, no_color=settings.no_color)
+        color = wants_color(sys.stderr, os.environ, no_color=options.no_color)
         write_problems(diagnostics_text(found, color=color))

@@ -1,16 +1,18 @@
-"""The fleet's page: every organization read, then one HTML document."""
+"""Write the fleet's HTML page: every organization is read, then all are on one page."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run_log import read_audit
-from reconciler.cli.certificates import look_at_receivers
-from reconciler.cli.cut_off import tell_what_was_cut_off
-from reconciler.cli.occasion import current_occasion
+from reconciler.cli.attribution import page_context
 from reconciler.cli.output import write_result
-from reconciler.cli.preview import tell_drift
-from reconciler.cli.wiring import for_each, load_sites
+from reconciler.cli.plan_output import notify_drift
+from reconciler.cli.progress import shown
+from reconciler.cli.receivers import look_at_receivers
+from reconciler.cli.results import for_each
+from reconciler.cli.session import load_scope, open_session
+from reconciler.cli.state import audit_path, journal_path, report_cut_off
 from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
@@ -20,36 +22,38 @@ from reconciler.usecases.preview import drift as find_drift
 from reconciler.usecases.preview import preview
 
 if TYPE_CHECKING:
-    from reconciler.cli.options import Settings
-    from reconciler.cli.wiring import Site
+    from reconciler.cli.options import Options
+    from reconciler.config.settings import OrganizationSettings
 
 
-def write_page(settings: Settings, *, drift: bool, endpoints: bool = False) -> ExitCode:
-    """Write one page for all organizations; those that cannot be read are told on stderr and on the page.
+def write_page(options: Options, *, drift: bool, endpoints: bool = False) -> ExitCode:
+    """Write one page for all organizations; it and stderr name those that cannot be read.
 
-    With `endpoints` the receivers that manifests name are looked at, too.
+    With `endpoints`, connect to the receivers that manifests name, too.
     """
-    sites = load_sites(settings)
+    scope = load_scope(options)
     fleets: list[Fleet] = []
 
-    def read(site: Site) -> ExitCode:
-        tell_what_was_cut_off(site.place.journal)
-        use_case = find_drift if drift else preview
-        with site.session() as session, site.reporter:
-            found = use_case(session)
-        changes = [each for each in read_audit(site.place.audit, site.name) if not each.is_request]
+    def read(settings: OrganizationSettings) -> ExitCode:
+        organization = settings.organization
+        report_cut_off(journal_path(organization))
+        with open_session(scope, settings) as session, shown(session.reporter):
+            found = find_drift(session) if drift else preview(session)
+        changes = [
+            each for each in read_audit(audit_path(organization), settings.name) if not each.is_request
+        ]
         history = merged(changes, last_changes(found.metadata))
-        receivers = look_at_receivers(site.desired) if endpoints else None
-        fleets.append(Fleet(site.name, fleet(found), history, receivers))
+        receivers = look_at_receivers(session.desired) if endpoints else None
+        fleets.append(Fleet(settings.name, fleet(found), history, receivers))
         if drift:
-            tell_drift(site, found)
+            notify_drift(scope, found)
         return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK
 
-    code = for_each(sites, read)
+    code = for_each(scope.organizations, read)
     if fleets:
         names = {each.organization for each in fleets}
-        unread = [site.name for site in sites if site.name not in names]
-        occasion = current_occasion(settings.actor)
-        page = fleet_html(fleets, occasion, known_events=KNOWN_EVENTS, unread=unread, drift=drift)
-        write_result(page, settings.output)
+        unread = [each.name for each in scope.organizations if each.name not in names]
+        context = page_context(options.actor)
+        page = fleet_html(fleets, context, known_events=KNOWN_EVENTS, unread=unread, drift=drift)
+        write_result(page, options.output)
     return code

@@ -1,4 +1,4 @@
-"""The options that commands share, as one value."""
+"""The options that commands share, each group as one value."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from reconciler.cli.app import VERBOSE
 from reconciler.cli.output import wants_color
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     Function = Callable[..., Any]
 
 PLAN_FORMATS = ("text", "json", "markdown", "github")
-"""What a plan can be written as."""
+"""The formats of a plan."""
 
 
-class Settings(NamedTuple):
-    """What the command line said, beside a command's own options. No Struct: help needs no such library."""
+class Options(NamedTuple):
+    """The shared options of a command line. A NamedTuple, since `--help` must not load msgspec."""
 
     paths: tuple[str, ...] = ()
     config: str | None = None
@@ -39,12 +39,12 @@ class Settings(NamedTuple):
 
     @property
     def color(self) -> bool:
-        """Whether results are painted."""
+        """Whether results are coloured."""
         return self._to_stdout and wants_color(sys.stdout, os.environ, no_color=self.no_color)
 
     @property
     def columns(self) -> int | None:
-        """The terminal's width; None where results do not go to one."""
+        """The terminal's width; None if results do not go to a terminal."""
         if not (self._to_stdout and sys.stdout.isatty()):
             return None
         import shutil  # noqa: PLC0415 (loads compression; only a terminal has a width)
@@ -56,85 +56,58 @@ class Settings(NamedTuple):
         return self.output in {None, "-"}
 
 
-def _remember_verbosity(ctx: click.Context, _: click.Parameter, value: int) -> int:
+class ApplyOptions(NamedTuple):
+    """The options of every command that changes something."""
+
+    yes: bool
+    approve: tuple[str, ...]
+    jobs: int
+    lock_timeout: float
+    journal: str | None
+    audit: str | None
+
+
+def _store_verbosity(ctx: click.Context, _: click.Parameter, value: int) -> int:
     ctx.meta[VERBOSE] = value
     return value
 
 
-_VIEW = (
-    click.option(
-        "-v", "--verbose", count=True, callback=_remember_verbosity, help="Tell more; -vv for bug reports."
-    ),
-    click.option("--no-progress", is_flag=True, help="Show no progress."),
-    click.option("--no-color", is_flag=True, help="Use no colours; so does NO_COLOR=1."),
-)
 _SCOPE = (
     click.option(
-        "--config", metavar="FILE", help="The configuration; default: reconciler.yaml, if there is one."
+        "--config", metavar="FILE", help="The configuration file; default: reconciler.yaml, if it exists."
     ),
     click.option(
-        "--organization", multiple=True, metavar="NAME", help="Only this one; repeatable. Default: all."
+        "--organization",
+        multiple=True,
+        metavar="NAME",
+        help="Only this organization; repeatable. Default: all.",
     ),
 )
 _VAULT = (
     click.option("--vault-mount", metavar="MOUNT", help="The KV v2 mount; default: secret."),
     click.option(
-        "--vault-prefix", metavar="PATH", help="The documents' folder; default: webhooks/ORGANIZATION."
+        "--vault-prefix", metavar="PATH", help="The folder of the documents; default: webhooks/ORGANIZATION."
     ),
 )
-_MANIFESTS = (
+_VIEW = (
     click.option(
-        "--allow-unknown-events", is_flag=True, help="Accept event types that this version does not know."
+        "-v",
+        "--verbose",
+        count=True,
+        callback=_store_verbosity,
+        help="Show more details; -vv for bug reports.",
     ),
+    click.option("--no-progress", is_flag=True, help="Show no progress."),
+    click.option("--no-color", is_flag=True, help="Use no colours; so does NO_COLOR=1."),
 )
-_ACTOR = (click.option("--actor", metavar="NAME", help="Who runs this, for the record."),)
-_PATHS = (click.argument("paths", nargs=-1, metavar="[PATH]..."),)
-_OUTPUT = (click.option("--output", metavar="FILE", help="Write the result to a file instead of stdout."),)
-
-
-def settings(
-    *,
-    paths: bool = True,
-    vault: bool = True,
-    actor: bool = False,
-    manifests: bool = True,
-    output: bool = True,
-    formats: Sequence[str] = ("text", "json"),
-) -> Callable[[Function], Function]:
-    """Give a command the shared options that fit it, handed over as one `Settings`."""
-    chosen = click.option(
-        "--format",
-        type=click.Choice(formats),
-        default="text",
-        show_default=True,
-        help="How to write the result.",
-    )
-    options = (
-        *(_PATHS if paths else ()),
-        *_SCOPE,
-        *(_VAULT if vault else ()),
-        *(_MANIFESTS if manifests else ()),
-        *(_ACTOR if actor else ()),
-        *((chosen,) if formats else ()),
-        *(_OUTPUT if output else ()),
-        *_VIEW,
-    )
-
-    def decorate(function: Function) -> Function:
-        @functools.wraps(function)
-        def with_settings(**params: Any) -> Any:
-            shared = {name: params.pop(name) for name in Settings._fields if name in params}
-            return function(Settings(**shared), **params)
-
-        for option in reversed(options):
-            with_settings = option(with_settings)
-        return with_settings
-
-    return decorate
-
-
-_CARRYING_OUT = (
-    click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal."),
+_PATHS = click.argument("paths", nargs=-1, metavar="[PATH]...")
+_EVENTS = click.option(
+    "--allow-unknown-events", is_flag=True, help="Accept event types that this version does not know."
+)
+_ACTOR = click.option("--actor", metavar="NAME", help="Who runs this, for the record.")
+_OUTPUT = click.option("--output", metavar="FILE", help="Write the result to a file instead of stdout.")
+_APPLY = (
+    click.option("--yes", is_flag=True, help="Do not ask for confirmation; required without a terminal."),
     click.option(
         "--approve", multiple=True, metavar="DIGEST", help="Let the plan with this digest pass its guards."
     ),
@@ -143,7 +116,7 @@ _CARRYING_OUT = (
         type=click.IntRange(1, 8),
         default=1,
         show_default=True,
-        help="How many changes go on at a time.",
+        help="How many changes run in parallel.",
     ),
     click.option(
         "--lock-timeout",
@@ -156,18 +129,63 @@ _CARRYING_OUT = (
     click.option(
         "--journal",
         metavar="FILE",
-        help="Where each step is written down as it happens; default: in the user's state folder.",
+        help="The file that records each step before it is taken; default: in the user's state folder.",
     ),
     click.option(
         "--audit",
         metavar="FILE",
-        help="What is appended to for the record: who changed what; default: in the user's state folder.",
+        help="The log to append to: who changed what; default: in the user's state folder.",
     ),
 )
 
 
-def carrying_out(function: Function) -> Function:
-    """Give a command the options of everything that changes something."""
-    for option in reversed(_CARRYING_OUT):
-        function = option(function)
-    return function
+def shared_options(
+    *,
+    paths: bool = True,
+    vault: bool = True,
+    actor: bool = False,
+    manifests: bool = True,
+    output: bool = True,
+    formats: Sequence[str] = ("text", "json"),
+) -> Callable[[Function], Function]:
+    """Give a command the shared options that it supports, passed as one `Options`."""
+    choice = click.option(
+        "--format", type=click.Choice(formats), default="text", show_default=True, help="The result's format."
+    )
+    return _passed_as(
+        Options,
+        (
+            *((_PATHS,) if paths else ()),
+            *_SCOPE,
+            *(_VAULT if vault else ()),
+            *((_EVENTS,) if manifests else ()),
+            *((_ACTOR,) if actor else ()),
+            *((choice,) if formats else ()),
+            *((_OUTPUT,) if output else ()),
+            *_VIEW,
+        ),
+    )
+
+
+def apply_options(function: Function) -> Function:
+    """Give a command the options of every command that changes something, passed as one `ApplyOptions`."""
+    return _passed_as(ApplyOptions, _APPLY)(function)
+
+
+def _passed_as(
+    kind: type[Options | ApplyOptions], options: Iterable[Callable[[Function], Function]]
+) -> Callable[[Function], Function]:
+    """Give a function options, passed as one value of `kind` before its other arguments."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def with_options(*args: Any, **params: Any) -> Any:
+            given = {name: params.pop(name) for name in kind._fields if name in params}
+            return function(kind(**given), *args, **params)
+
+        decorated: Function = with_options
+        for option in reversed(tuple(options)):
+            decorated = option(decorated)
+        return decorated
+
+    return decorate

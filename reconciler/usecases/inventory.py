@@ -1,39 +1,19 @@
-"""The fleet: what there is, how each webhook stands, and what could be declared of it."""
+"""The fleet: every webhook and unmanaged endpoint with its state."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
-from reconciler.model import DeletionPolicy
 from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Cause
 from reconciler.plan.status import StatusRow
-from reconciler.usecases.plan import list_endpoints, read_metadata
 from reconciler.usecases.preview import preview
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.ledger.projection import Projection
-    from reconciler.model import Endpoint
     from reconciler.plan.plan import Change
-    from reconciler.ports import Metadata
     from reconciler.session import Session
     from reconciler.usecases.plan import Planned
-
-
-class ExportRow(Struct, frozen=True):
-    """One live endpoint, and whose it is."""
-
-    endpoint: Endpoint
-    name: str | None = None
-    """The webhook whose ledger has it; None: it is unmanaged."""
-    released: bool = False
-    """The ledger has it, and it is no longer managed."""
-    owner: str | None = None
-    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
 
 
 def status(session: Session) -> tuple[StatusRow, ...]:
@@ -93,42 +73,3 @@ def _state(change: Change | None, projection: Projection | None) -> str:
             return "rotation due"
         case Cause.INTERRUPTED:
             return "unverified" if recorded == "unverified" else "interrupted"
-
-
-def export(session: Session) -> tuple[ExportRow, ...]:
-    """Return the live endpoints by id; one that is only waiting for the end of an overlap is left out.
-
-    Raises:
-        ApiError: the listing is not complete.
-        StoreError: Vault did not answer.
-        ForeignDocument: the prefix holds another organization's documents.
-    """
-    metadata = read_metadata(session)
-    endpoints, _ = list_endpoints(session)
-    recorded = _recorded(metadata)
-    replaced = {i for m in metadata.values() if m.projection for i in m.projection.previous_ids}
-    return tuple(
-        _exported(endpoint, recorded.get(endpoint.id))
-        for endpoint in sorted(endpoints, key=lambda endpoint: endpoint.id)
-        if endpoint.id not in replaced - recorded.keys()
-    )
-
-
-def _recorded(metadata: Mapping[str, Metadata]) -> dict[str, tuple[str, Projection]]:
-    """Return the names and projections of the webhooks that are live, by endpoint id."""
-    return {
-        projection.endpoint_id: (entry.name, projection)
-        for entry in metadata.values()
-        if (projection := entry.projection) is not None
-        and projection.endpoint_id is not None
-        and projection.state != "deleted"
-    }
-
-
-def _exported(endpoint: Endpoint, recorded: tuple[str, Projection] | None) -> ExportRow:
-    if recorded is None:
-        return ExportRow(endpoint)
-    name, projection = recorded
-    return ExportRow(
-        endpoint, name, projection.state == "released", projection.owner, projection.deletion_policy
-    )

@@ -136,6 +136,16 @@ def rotation(
     )
 
 
+def plan_rotation(session: Session, names: Collection[str], *, revoke: bool) -> Planned:
+    """Return the plan that replaces the secrets of `names` only; the arguments are those of `rotation`.
+
+    Raises:
+        InvalidInput: there is no manifest for one of `names`.
+    """
+    desired = rotation(session.desired, names, session.clock.now(), revoke=revoke)
+    return only(plan(replace(session, desired=desired)), names)
+
+
 def only(planned: Planned, names: Collection[str]) -> Planned:
     """Return `planned` restricted to the changes of `names`, and judged as such."""
     changes = tuple(change for change in planned.plan.changes if change.name in names)

@@ -108,7 +108,7 @@ def test_files_that_exist_are_kept(command: CommandLine) -> None:
     exported = command("export", "--out", "manifests")
     assert exported.exit_code == 0
     assert "kept manifests/hooks-example-com-a.yaml: it exists" in exported.stderr
-    assert "0 manifests written; 2 files left as they were." in exported.stderr
+    assert "0 manifests written; 2 existing files kept." in exported.stderr
     assert (folder / "hooks-example-com-a.yaml").read_text() == "mine"
     assert not (command.folder / "elsewhere.yaml").exists()
     assert len(list(folder.iterdir())) == 2, "something was left behind"
@@ -202,14 +202,14 @@ def test_a_name_without_a_manifest_is_invalid(command: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("stdin", "said"),
     [
-        ("", "no secret came from stdin"),
-        ("\n", "no secret came from stdin"),
+        ("", "stdin holds no secret"),
+        ("\n", "stdin holds no secret"),
         ("whsec_one\nwhsec_two\n", "spaces, line breaks or control characters"),
         (" whsec_one", "spaces, line breaks or control characters"),
         ("whsec_one\n\n", "spaces, line breaks or control characters"),
         ("whsec_\x1b[31m", "spaces, line breaks or control characters"),
-        (b"whsec_\xff", "no UTF-8 text"),
-        ("whsec_****1234", "a part of it masked"),
+        (b"whsec_\xff", "not UTF-8 text"),
+        ("whsec_****1234", "partly masked"),
         ("w" * 1025, "more than 1,024 characters"),
         ("w" * 100_000, "more than 1,024 characters"),
     ],

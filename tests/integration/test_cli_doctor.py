@@ -85,7 +85,7 @@ def test_all_is_well(command: CommandLine) -> None:
     assert [line[:3] for line in lines] == ["  ✓"] * 7
     for name, line in zip(API + VAULT, lines, strict=True):
         assert line[4:].startswith(name)
-    assert f"accepted by {command.zof.url}, 1,000,000 requests a window" in lines[0]
+    assert f"accepted by {command.zof.url}, 1,000,000 requests per window" in lines[0]
     assert "agrees with the API's" in lines[2]
     assert f"accepted by {command.vault.address}, never expires, policies: root" in lines[3]
     assert "secret is a KV engine, version 2" in lines[4]
@@ -304,7 +304,7 @@ def test_each_missing_capability_is_named(command: CommandLine, path: str, word:
     [
         ({"ttl": "1h"}, "valid for "),
         ({"ttl": "5m"}, "valid for "),
-        ({"ttl": "5m", "renewable": False}, "a long apply may outlive it"),
+        ({"ttl": "5m", "renewable": False}, "a long apply may take longer"),
     ],
 )
 def test_a_tokens_life_is_told(command: CommandLine, options: dict[str, Any], words: str) -> None:

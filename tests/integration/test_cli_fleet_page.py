@@ -137,7 +137,7 @@ def test_receivers_are_looked_at_when_asked_for(command: CommandLine) -> None:
     assert "receivers checked" not in read_page(command("status", "--format", "html").stdout).text
     refused = command("status", "--endpoints")
     assert refused.exit_code == 64
-    assert "add --format html, or run `reconciler doctor --endpoints`" in refused.stderr
+    assert "add --format html, or use `reconciler doctor --endpoints`" in refused.stderr
 
 
 def test_a_plan_becomes_a_page(fleet: CommandLine) -> None:

@@ -218,6 +218,6 @@ def test_nothing_at_hand_is_told_as_a_missing_token() -> None:
 
 def test_an_unknown_method_is_told() -> None:
     """A method that is none is named, with those that there are."""
-    with pytest.raises(InvalidInput, match="ldap is no Vault login method") as refused:
+    with pytest.raises(InvalidInput, match="ldap is not a Vault login method") as refused:
         choose_login({}, AuthSettings("ldap"))
-    assert refused.value.hint == "token, approle, jwt or kubernetes"
+    assert refused.value.hint == "use token, approle, jwt or kubernetes"

@@ -82,8 +82,8 @@ def test_an_address_that_takes_nothing_is_a_warning(notified: CommandLine, mailb
     notified.zof.console.delete(endpoint_id)
     result = notified("drift", NOTIFY=f"nonsense://{TOKEN} {mailbox.address}")
     assert result.exit_code == 2
-    assert "address 1 of 2 in NOTIFY is none that Apprise knows" in result.stderr
-    assert "address 2 of 2 in NOTIFY took no notification" in result.stderr
+    assert "address 1 of 2 in NOTIFY: Apprise does not know this address" in result.stderr
+    assert "address 2 of 2 in NOTIFY: the service did not accept the notification" in result.stderr
     assert TOKEN not in result.output
     unset = notified("drift", NOTIFY=None)
     assert "nobody is notified: NOTIFY is not set" in unset.stderr

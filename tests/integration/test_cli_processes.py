@@ -69,8 +69,8 @@ def test_on_a_terminal_apply_shows_the_plan_and_asks(command: CommandLine) -> No
     command.write("ci")
     for answer in ("n\n", "\n", "\x04"):
         terminal = Terminal(command, "apply")
-        screen = ESCAPES.sub("", terminal.read_until("Carry this plan out? [y/N]: "))
-        assert screen.index("create ci") < screen.index("Carry this plan out?")
+        screen = ESCAPES.sub("", terminal.read_until("Apply this plan? [y/N]: "))
+        assert screen.index("create ci") < screen.index("Apply this plan?")
         terminal.type(answer)
         assert terminal.end() in {1, 130}
         assert command.live == {}
@@ -91,7 +91,7 @@ def test_on_a_terminal_a_secret_is_asked_for_and_not_shown(command: CommandLine)
         terminal = Terminal(command, "adopt", "ci", "--id", endpoint.id, "--secret-stdin")
         terminal.read_until("Signing secret: ")
         terminal.type(f"{secret}\n")
-        terminal.read_until("Carry this plan out? [y/N]: ")
+        terminal.read_until("Apply this plan? [y/N]: ")
         terminal.type(answer)
         assert terminal.end() == code
         assert secret not in terminal.screen
@@ -175,7 +175,7 @@ def test_an_interrupt_finishes_the_step_in_hand(command: CommandLine, number: si
         output, rest = process.communicate(timeout=PATIENCE)
         errors += rest
         assert process.returncode == 5, errors
-        assert "stopping: the step in hand is finished first" in errors
+        assert "stopping: the current step is finished first" in errors
         assert "Interrupted: " in output
         assert "not attempted" in output
         assert "Traceback" not in errors

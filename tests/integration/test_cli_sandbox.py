@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from reconciler.cli.app import reconciler
-from reconciler.cli.playground import secrets_for
+from reconciler.cli.servers import secrets_for
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.load import load_manifests
 from reconciler.sandbox.openbao import OpenBaoServer

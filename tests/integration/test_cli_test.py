@@ -40,4 +40,4 @@ def test_names_go_with_one_organization(command: CommandLine) -> None:
     )
     result = command("test", "alpha", ZOF_ORGANIZATION=None)
     assert result.exit_code == 64
-    assert "choose one with --organization" in result.stderr
+    assert "add --organization NAME" in result.stderr

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from reconciler.cli.app import reconciler
-from reconciler.cli.checking import verdict
+from reconciler.cli.commands.validate import exit_code_of
 from reconciler.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def test_warnings_alone_are_no_failure() -> None:
     """Nothing and warnings are 0; one error among them is 3."""
     warning = Diagnostic(Severity.WARNING, "WH999", "m")
     error = Diagnostic(Severity.ERROR, "WH999", "m")
-    assert [verdict(each) for each in ([], [warning], [warning, error])] == [0, 0, 3]
+    assert [exit_code_of(each) for each in ([], [warning], [warning, error])] == [0, 0, 3]
 
 
 def test_what_is_only_for_servers_does_not_matter() -> None:

@@ -1,25 +1,33 @@
-"""`reconciler apply`: carry the plan out."""
+"""`reconciler apply`: apply the plan."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.options import Settings, carrying_out, settings
+from reconciler.cli.options import ApplyOptions, Options, apply_options, shared_options
+from reconciler.errors import ExitCode, InvalidInput
+from reconciler.report.format.escape import visible
+
+if TYPE_CHECKING:
+    from reconciler.session import Session
+    from reconciler.usecases.plan import Planned
+
+# A plan of 100,000 changes takes about 100 MB.
+_PLAN_FILE_MAX = 256 * 1024 * 1024
 
 
 @click.command("apply")
-@click.option(
-    "--plan", "plan_file", metavar="FILE", help="Do what this reviewed plan says, and nothing else."
-)
-@carrying_out
-@settings(actor=True, output=False, formats=("text", "json", "markdown"))
-def command(settings: Settings, **options: Any) -> int:
-    """Carry the plan out: show it, ask, do it, and tell what was done.
+@click.option("--plan", "plan_file", metavar="FILE", help="Apply this reviewed plan, and nothing else.")
+@apply_options
+@shared_options(actor=True, output=False, formats=("text", "json", "markdown"))
+def command(options: Options, applying: ApplyOptions, *, plan_file: str | None) -> ExitCode:
+    """Show the plan, ask for confirmation, apply it, and report what was done.
 
-    An interrupt (Ctrl-C, SIGTERM) finishes the step in hand; a second one stops at once. Either way the
-    next run goes on. Exit codes: 0 done, 4 a guard refused, 5 partly done, 6 another run holds the lock.
+    An interrupt (Ctrl-C, SIGTERM) finishes the current step; a second one ends the process immediately.
+    The next run resumes. Exit codes: 0 done, 4 a guard refused, 5 partly done, 6 another run holds the lock.
 
     \b
     Examples:
@@ -29,6 +37,58 @@ def command(settings: Settings, **options: Any) -> int:
       reconciler apply --approve sha256:4f1c…
       reconciler apply --yes --format markdown >> "$GITHUB_STEP_SUMMARY"
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import carry_out  # noqa: PLC0415 (loads the libraries that do the work)
+    from msgspec.structs import replace
 
-    return carry_out.apply(settings, carry_out.Options(**options))
+    from reconciler.cli.application import apply_plans, require_confirmation
+    from reconciler.cli.session import load_scope
+    from reconciler.usecases.plan import held_to_review, plan
+
+    require_confirmation(applying)
+    if plan_file is None:
+        return apply_plans(load_scope(options), applying, plan)
+    reviewed = _read_plan(plan_file)
+    scope = load_scope(options)
+    organization = reviewed["organization"]
+    chosen = tuple(each for each in scope.organizations if each.name == organization)
+    if not chosen:
+        raise InvalidInput(
+            f"the plan file is for organization {organization}, which is not selected",
+            hint="check --organization and the configuration",
+        )
+
+    def make_plan(session: Session) -> Planned:
+        return held_to_review(plan(session), reviewed)
+
+    return apply_plans(replace(scope, organizations=chosen), applying, make_plan)
+
+
+def _read_plan(path: str) -> dict[str, Any]:
+    """Return the plan in a file, after checks of its size, its schema and its digest.
+
+    Raises:
+        InvalidInput: it cannot be read, is not a plan, or was changed after it was made.
+    """
+    from reconciler.manifest.schema import packaged_schema
+    from reconciler.report.plan.json import check_digest, parse_plan
+
+    try:
+        file = Path(path)
+        if file.stat().st_size > _PLAN_FILE_MAX:
+            raise InvalidInput(f"the plan file {visible(path)} is too large to be a plan")
+        content = file.read_bytes()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not a path"
+        raise InvalidInput(
+            f"cannot read the plan file {visible(path)}: {why}", hint="make one: reconciler plan --out FILE"
+        ) from error
+    plan = parse_plan(content)
+    schema = packaged_schema("plan")
+    if not schema.accepts(plan):
+        violation = schema.explain(plan)[0]
+        place = ".".join(map(str, violation.path)) or "the whole file"
+        raise InvalidInput(
+            f"the plan file is not a plan of this version: {place}: {violation.message}",
+            hint="create it again: reconciler plan --out FILE",
+        )
+    check_digest(plan)
+    return dict(plan)

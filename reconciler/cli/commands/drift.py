@@ -1,18 +1,24 @@
-"""`reconciler drift`: show what changed without us."""
+"""`reconciler drift`: show changes that no manifest asked for."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli.options import PLAN_FORMATS, Settings, settings
+from reconciler.cli.options import PLAN_FORMATS, Options, shared_options
+from reconciler.errors import ExitCode
+
+if TYPE_CHECKING:
+    from reconciler.config.settings import OrganizationSettings
 
 
 @click.command("drift")
-@settings(formats=(*PLAN_FORMATS, "html"))
-def command(settings: Settings) -> int:
-    """Show what changed without us: live, in Vault, or both. Changes nothing.
+@shared_options(formats=(*PLAN_FORMATS, "html"))
+def command(options: Options) -> ExitCode:
+    """Show what was changed outside of reconciler: in the API, in Vault, or both. Changes nothing.
 
-    Pending changes of manifests are no drift. Exit codes: 0 there is none, 2 there is some.
+    Pending changes of manifests are not drift. Exit codes: 0 no drift, 2 drift.
 
     \b
     Examples:
@@ -21,8 +27,25 @@ def command(settings: Settings) -> int:
       reconciler drift --format markdown
       reconciler drift --format html --output drift.html
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import fleet_page, preview  # noqa: PLC0415 (loads the libraries that do the work)
+    from reconciler.cli.fleet_page import write_page
+    from reconciler.cli.plan_output import notify_drift, rendered_plan
+    from reconciler.cli.progress import shown
+    from reconciler.cli.results import Results, for_each
+    from reconciler.cli.session import load_scope, open_session
+    from reconciler.report.plan.summary import DRIFT
+    from reconciler.usecases.preview import drift
 
-    if settings.format == "html":
-        return fleet_page.write_page(settings, drift=True)
-    return preview.drift(settings)
+    if options.format == "html":
+        return write_page(options, drift=True)
+    scope = load_scope(options)
+    results = Results(options, several=scope.several)
+
+    def show(settings: OrganizationSettings) -> ExitCode:
+        with open_session(scope, settings) as session, shown(session.reporter):
+            found = drift(session)
+        text = rendered_plan(found, options, title=DRIFT, share=len(scope.organizations))
+        results.add(found.plan.to_json(), text)
+        notify_drift(scope, found)
+        return ExitCode.PENDING if found.plan.pending else ExitCode.OK
+
+    return results.write_rest(for_each(scope.organizations, show))

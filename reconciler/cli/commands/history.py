@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli.options import Settings, settings
+from reconciler.cli.options import Options, shared_options
+from reconciler.errors import ExitCode
+
+if TYPE_CHECKING:
+    from reconciler.config.settings import OrganizationSettings
 
 
 @click.command("history")
@@ -14,12 +21,12 @@ from reconciler.cli.options import Settings, settings
     metavar="FILE",
     help="The audit log to read; default: the one that `apply` writes in the user's state folder.",
 )
-@settings(paths=False, manifests=False, formats=("text", "json", "markdown"))
-def command(settings: Settings, names: tuple[str, ...], audit: str | None) -> int:
+@shared_options(paths=False, manifests=False, formats=("text", "json", "markdown"))
+def command(options: Options, *, names: tuple[str, ...], audit: str | None) -> ExitCode:
     """Show who changed which webhook, when, from which commit, and by which request; newest first.
 
-    The audit log has every request and change of `apply` on this machine. Vault knows the last change of each
-    webhook, wherever it was made. Needs no API key, and reads no secret.
+    The audit log has every request and change of `apply` on this machine. Vault has the last change of each
+    webhook, from any machine. Needs no API key, and reads no secret.
 
     \b
     Examples:
@@ -27,6 +34,26 @@ def command(settings: Settings, names: tuple[str, ...], audit: str | None) -> in
       reconciler history ci-run-results
       reconciler history --audit audit.jsonl --format json
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import past  # noqa: PLC0415 (loads the libraries that do the work)
+    from reconciler.apply.run_log import read_audit
+    from reconciler.cli.results import Results, for_each
+    from reconciler.cli.session import connect_vault, load_scope, open_store
+    from reconciler.cli.state import audit_path
+    from reconciler.plan.history import last_changes, merged
+    from reconciler.report.history import history_markdown, history_text, history_value
 
-    return past.history(settings, names, audit)
+    scope = load_scope(options, manifests=False)
+    results = Results(options, several=scope.several)
+
+    def show(settings: OrganizationSettings) -> ExitCode:
+        with connect_vault(settings) as vault:
+            recorded = last_changes(open_store(vault, settings).list_metadata())
+        audited = read_audit(Path(audit) if audit else audit_path(settings.organization), settings.name)
+        entries = [each for each in merged(audited, recorded) if not names or each.name in names]
+        if options.format == "markdown":
+            text = history_markdown(settings.name, entries)
+        else:
+            text = history_text(settings.name, entries, color=options.color)
+        results.add(history_value(settings.name, entries), text)
+        return ExitCode.OK
+
+    return results.write_rest(for_each(scope.organizations, show))

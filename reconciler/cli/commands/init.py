@@ -1,27 +1,94 @@
-"""`reconciler init`: begin a repository of webhooks."""
+"""`reconciler init`: start a repository of webhooks."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+
+from reconciler.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.schemas import SchemaName
+
+_TEMPLATES = Path(__file__).resolve().parents[2] / "_templates"
+_FILES = {
+    "reconciler.yaml": "reconciler.yaml",
+    "manifests/example.yaml": "example.yaml",
+    ".pre-commit-config.yaml": "pre-commit-config.yaml",
+    ".github/workflows/webhooks-preview.yml": "workflows/preview.yml",
+    ".github/workflows/webhooks-apply.yml": "workflows/apply.yml",
+    ".github/workflows/webhooks-drift.yml": "workflows/drift.yml",
+}
+"""The files, and the template of each."""
+_SCHEMAS: dict[str, SchemaName] = {
+    "schemas/webhook.schema.json": "manifest",
+    "schemas/config.schema.json": "config",
+}
+# As in the schema of the configuration.
+_ORGANIZATION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_NEXT = """
+Next:
+  1. {cd}edit manifests/example.yaml, or delete it: the first push to main applies it.
+     `reconciler validate` checks your manifests.
+     For live endpoints: `reconciler export --unmanaged --out manifests`, then `reconciler adopt`.
+  2. Set ZOF_API_KEY, VAULT_ADDR and a Vault login; `reconciler doctor` checks them, `reconciler plan` shows
+     what `reconciler apply` would do.
+  3. On GitHub create the environments webhooks-plan and webhooks-apply, each with the variable VAULT_ADDR
+     and the secret ZOF_API_KEY; require a reviewer for webhooks-apply, and restrict it to main. The jobs log
+     in to Vault with GitHub's identity, in the roles reconciler-plan and reconciler-apply:
+     docs/howto/set-up-github.md of webhook-reconciler describes each step.
+"""
 
 
 @click.command("init")
 @click.argument("folder", metavar="[DIR]", default=".")
 @click.option(
-    "--organization", metavar="NAME", default="default", show_default=True, help="Whose webhooks these are."
+    "--organization", metavar="NAME", default="default", show_default=True, help="The webhooks' organization."
 )
-def command(folder: str, organization: str) -> int:
-    """Write what a repository of webhooks begins with, into DIR or the folder you are in.
+def command(folder: str, organization: str) -> ExitCode:
+    """Write the first files of a repository of webhooks into DIR or the current folder.
 
     A configuration, an example manifest, the JSON Schemas for editors, a pre-commit hook, and GitHub
-    workflows that plan pull requests, apply what is merged, and look for drift. Nothing is sent, and files
-    that exist are kept as they are.
+    workflows that plan pull requests, apply merges, and detect drift. Nothing is sent, and existing files
+    are kept as they are.
 
     \b
     Examples:
       reconciler init
       reconciler init webhooks --organization acme-prod
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import scaffold  # noqa: PLC0415 (only when it is used)
+    import shlex
 
-    return scaffold.init(folder, organization)
+    from reconciler.cli.output import create_file, write_result
+    from reconciler.report.format.escape import visible
+
+    if not _ORGANIZATION.fullmatch(organization):
+        raise UsageError(
+            f"{visible(organization)} is not a valid name for an organization",
+            hint="1 to 63 letters, digits, dots, hyphens, underscores; a letter or digit at either end",
+        )
+    for name, text in _texts(organization).items():
+        place = visible(Path(folder) / name)
+        wrote = create_file(Path(folder), name, text)
+        write_result(f"wrote {place}\n" if wrote else f"kept  {place} (it exists)\n")
+    cd = "" if folder == "." else f"`cd {shlex.quote(visible(folder))}`, then "
+    write_result(_NEXT.format(cd=cd))
+    return ExitCode.OK
+
+
+def _texts(organization: str) -> dict[str, str]:
+    """Return the text of each file, by its name."""
+    from reconciler import __version__
+    from reconciler.schemas import schema_text
+
+    texts = {
+        name: (_TEMPLATES / template)
+        .read_text(encoding="utf-8")
+        .replace("@VERSION@", __version__)
+        .replace("@ORGANIZATION@", organization)
+        for name, template in _FILES.items()
+    }
+    return texts | {name: schema_text(which) for name, which in _SCHEMAS.items()}

@@ -1,20 +1,30 @@
-"""`reconciler plan`: show what would be done, and change nothing."""
+"""`reconciler plan`: show the pending changes, and change nothing."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli.options import PLAN_FORMATS, Settings, settings
+from reconciler.cli.options import PLAN_FORMATS, Options, shared_options
+from reconciler.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.cli.session import Scope
+    from reconciler.config.settings import OrganizationSettings
+    from reconciler.usecases.plan import Planned
 
 
 @click.command("plan")
 @click.option("--out", metavar="FILE", help="Save the plan for `apply --plan FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when changes are pending.")
-@settings(actor=True, formats=(*PLAN_FORMATS, "html"))
-def command(settings: Settings, *, out: str | None, exit_code: bool) -> int:
+@shared_options(actor=True, formats=(*PLAN_FORMATS, "html"))
+def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
     """Show what `apply` would do, and change nothing.
 
-    PATH names manifests, files or folders; without one the configuration's or `manifests/` are read.
+    PATH names manifests, files or folders; by default those of the configuration or `manifests/` are read.
     Exit codes: 0 shown, 2 changes are pending (with --exit-code), 4 a guard would refuse the plan.
 
     \b
@@ -26,6 +36,46 @@ def command(settings: Settings, *, out: str | None, exit_code: bool) -> int:
       reconciler plan --format markdown --output "$GITHUB_STEP_SUMMARY"
       reconciler plan --format html --output plan.html
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import preview  # noqa: PLC0415 (loads the libraries that do the work)
+    from reconciler.cli.output import write_file, write_result
+    from reconciler.cli.plan_output import rendered_plan
+    from reconciler.cli.progress import shown
+    from reconciler.cli.results import Results, for_each
+    from reconciler.cli.session import load_scope, open_session
+    from reconciler.report.plan.json import plan_json
+    from reconciler.usecases.preview import preview
 
-    return preview.plan(settings, out=out, pending_is_2=exit_code)
+    scope = load_scope(options)
+    if out is not None and scope.several:
+        raise UsageError("--out needs one organization", hint="add --organization NAME")
+    results = Results(options, several=scope.several)
+    plans: list[Planned] = []
+
+    def show(settings: OrganizationSettings) -> ExitCode:
+        with open_session(scope, settings) as session, shown(session.reporter):
+            planned = preview(session)
+        if out is not None:
+            write_file(out, plan_json(planned.plan))
+        plans.append(planned)
+        if options.format != "html":
+            text = rendered_plan(planned, options, share=len(scope.organizations))
+            results.add(planned.plan.to_json(), text)
+        if planned.verdicts:
+            return ExitCode.REFUSED
+        return ExitCode.PENDING if exit_code and planned.plan.pending else ExitCode.OK
+
+    code = for_each(scope.organizations, show)
+    if options.format == "html" and plans:
+        write_result(_page(plans, scope), options.output)
+    return results.write_rest(code)
+
+
+def _page(plans: Sequence[Planned], scope: Scope) -> str:
+    """Return one page with the plans; it names the organizations that could not be planned."""
+    from reconciler.cli.attribution import page_context
+    from reconciler.cli.plan_output import plan_view
+    from reconciler.report.pages.plan import PlanSection, plan_html
+
+    sheets = [PlanSection(each.plan, each.verdicts, plan_view(each, scope.options)) for each in plans]
+    names = {each.plan.organization for each in plans}
+    unread = [settings.name for settings in scope.organizations if settings.name not in names]
+    return plan_html(sheets, page_context(scope.options.actor), unread=unread)

@@ -16,8 +16,8 @@ def command(which: str, output: str | None) -> int:
       reconciler schema
       reconciler schema config --output config.schema.json
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli.output import write_result  # noqa: PLC0415 (only when it is used)
-    from reconciler.schemas import schema_text  # noqa: PLC0415 (only when it is used)
+    from reconciler.cli.output import write_result
+    from reconciler.schemas import schema_text
 
     write_result(schema_text(which), output)  # type: ignore[arg-type] # (click has checked the name)
     return 0

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli.options import Settings, settings
-from reconciler.errors import UsageError
+from reconciler.cli.options import Options, shared_options
+from reconciler.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.config.settings import OrganizationSettings
 
 
 @click.command("status")
 @click.option(
     "--endpoints",
     is_flag=True,
-    help="Connect to each manifest's receiver, so that the page tells its TLS, too.",
+    help="Connect to each manifest's receiver, so that the page shows its TLS, too.",
 )
-@settings(formats=("text", "json", "markdown", "html"))
-def command(settings: Settings, *, endpoints: bool) -> int:
+@shared_options(formats=("text", "json", "markdown", "html"))
+def command(options: Options, *, endpoints: bool) -> ExitCode:
     """Show every webhook: its state, its secret's age, when it was verified, and who owns it.
 
     \b
@@ -25,12 +30,37 @@ def command(settings: Settings, *, endpoints: bool) -> int:
       reconciler status --format html --output fleet.html
       reconciler status --format html --output fleet.html --endpoints
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import fleet_page, preview  # noqa: PLC0415 (loads the libraries that do the work)
+    from reconciler.cli.fleet_page import write_page
+    from reconciler.cli.progress import shown
+    from reconciler.cli.results import Results, for_each
+    from reconciler.cli.session import load_scope, open_session
+    from reconciler.cli.state import journal_path, report_cut_off
+    from reconciler.report.format.markdown import COMMENT_LIMIT
+    from reconciler.report.status import status_markdown, status_text, status_value
+    from reconciler.usecases.inventory import status
 
-    if settings.format == "html":
-        return fleet_page.write_page(settings, drift=False, endpoints=endpoints)
+    if options.format == "html":
+        return write_page(options, drift=False, endpoints=endpoints)
     if endpoints:
         raise UsageError(
-            "--endpoints is for the page", hint="add --format html, or run `reconciler doctor --endpoints`"
+            "--endpoints is for the HTML page",
+            hint="add --format html, or use `reconciler doctor --endpoints`",
         )
-    return preview.status(settings)
+    scope = load_scope(options)
+    results = Results(options, several=scope.several)
+
+    def show(settings: OrganizationSettings) -> ExitCode:
+        report_cut_off(journal_path(settings.organization))
+        with open_session(scope, settings) as session, shown(session.reporter):
+            rows = status(session)
+            now = session.clock.now()
+        if options.format == "markdown":
+            text = status_markdown(
+                settings.name, rows, now=now, limit=COMMENT_LIMIT // len(scope.organizations)
+            )
+        else:
+            text = status_text(settings.name, rows, now=now, columns=options.columns, color=options.color)
+        results.add(status_value(settings.name, rows), text)
+        return ExitCode.OK
+
+    return results.write_rest(for_each(scope.organizations, show))

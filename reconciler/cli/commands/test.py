@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import threading
+from typing import TYPE_CHECKING
+
 import click
 
-from reconciler.cli.options import Settings, settings
+from reconciler.cli.options import Options, shared_options
+from reconciler.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.config.settings import OrganizationSettings
+
+_STOPPING = "stopping: the current delivery is finished first; a second signal ends the process immediately"
 
 
 @click.command("test")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@settings(paths=False, manifests=False, formats=("text", "json", "markdown"))
-def command(settings: Settings, names: tuple[str, ...]) -> int:
-    """Let the API send a signed test delivery to each webhook, or to those of NAME, and tell which arrived.
+@shared_options(paths=False, manifests=False, formats=("text", "json", "markdown"))
+def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
+    """Send a signed test delivery to each webhook, or to those of NAME, and report which arrived.
 
-    Changes nothing: a webhook that is not verified yet is verified by `apply`. Exit codes: 0 all were
-    delivered, 3 there is no such webhook, 5 some failed or were not attempted.
+    Changes nothing: `apply` verifies webhooks that are not verified yet. Exit codes: 0 all were delivered,
+    3 there is no such webhook, 5 some failed or were not attempted.
 
     \b
     Examples:
@@ -22,6 +31,33 @@ def command(settings: Settings, names: tuple[str, ...]) -> int:
       reconciler test ci-run-results release-gates
       reconciler test --format json
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli import delivering  # noqa: PLC0415 (loads the libraries that do the work)
+    from reconciler.cli.progress import shown
+    from reconciler.cli.results import Results, for_each
+    from reconciler.cli.session import load_scope, open_session
+    from reconciler.cli.signals import stop_on_signal
+    from reconciler.plan.outcome import DeliveryResult
+    from reconciler.report.deliveries import deliveries_markdown, deliveries_text, deliveries_value
+    from reconciler.usecases.deliver import deliver_tests
 
-    return delivering.test_webhooks(settings, names)
+    scope = load_scope(options, manifests=False)
+    if names and scope.several:
+        raise UsageError("NAME needs one organization", hint="add --organization NAME")
+    results = Results(options, several=scope.several)
+    stop = threading.Event()
+
+    def deliver(settings: OrganizationSettings) -> ExitCode:
+        with (
+            open_session(scope, settings) as session,
+            stop_on_signal(stop, _STOPPING),
+            shown(session.reporter),
+        ):
+            deliveries = deliver_tests(session, names, stop)
+        if options.format == "markdown":
+            text = deliveries_markdown(settings.name, deliveries)
+        else:
+            text = deliveries_text(settings.name, deliveries, color=options.color)
+        results.add(deliveries_value(settings.name, deliveries), text)
+        done = all(each.result is DeliveryResult.DELIVERED for each in deliveries)
+        return ExitCode.OK if done else ExitCode.PARTIAL
+
+    return results.write_rest(for_each(scope.organizations, deliver, stop=stop))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from enum import IntEnum
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.report.format.escape import visible
 
@@ -31,7 +29,7 @@ class Ink(IntEnum):
     CYAN = 36
 
 
-class Style(Struct, frozen=True):
+class Style(NamedTuple):
     """Colours text, or leaves it plain."""
 
     color: bool = False

@@ -1,46 +1,76 @@
-"""Who runs the program, and for which pull request, by the environment."""
+"""Who runs a command, from which commit."""
 
 from __future__ import annotations
 
-import json
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
-from reconciler.cli.attribution import current_run
-from reconciler.model import Run
+from reconciler.cli.attribution import current_run, sources_url
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import pytest
 
-GITHUB = {"GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/hooks", "GITHUB_ACTOR": "ada"}
-
-
-@pytest.mark.parametrize(
-    ("event", "number"),
-    [
-        ({"pull_request": {"number": 12}}, "12"),
-        ({"head_commit": {"message": "Merge pull request #12 from acme/x\n\nMore"}}, "12"),
-        ({"head_commit": {"message": "Add a webhook (#12)\n\n(#99)"}}, "12"),
-        ({"head_commit": {"message": "Fix (#12) and more"}}, None),
-        ({"head_commit": {"message": 5}}, None),
-        ({"head_commit": None}, None),
-        ({"pull_request": {"number": "12/../x"}}, None),
-        ([], None),
-        ("{", None),
-    ],
-)
-def test_the_pull_request_is_the_events(tmp_path: Path, event: object, number: str | None) -> None:
-    """A preview's and a merge's pull request are known from GitHub's event; anything odd is unknown."""
-    path = tmp_path / "event.json"
-    path.write_text(event if isinstance(event, str) else json.dumps(event))
-    run = current_run({**GITHUB, "GITHUB_EVENT_PATH": str(path)})
-    assert run.pull_request == (number and f"https://github.com/acme/hooks/pull/{number}")
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_without_an_event_there_is_no_pull_request(tmp_path: Path) -> None:
-    """Neither a missing file nor another system has one."""
-    assert current_run({**GITHUB, "GITHUB_EVENT_PATH": str(tmp_path / "none")}).pull_request is None
-    gitlab = {"GITLAB_USER_LOGIN": "grace", "CI_COMMIT_SHA": "4" * 40, "CI_JOB_URL": "https://gitlab/1"}
-    assert current_run(gitlab) == Run("grace", "4" * 40, "https://gitlab/1")
-    assert current_run({"USER": "ada"}, actor="grace").actor == "grace"
+def test_a_run_in_github_actions_is_attributed_by_its_variables() -> None:
+    """Actor, commit and the run's page come from the variables that GitHub Actions sets."""
+    run = current_run(
+        {
+            "GITHUB_ACTOR": "octocat",
+            "GITHUB_SHA": COMMIT,
+            "GITHUB_SERVER_URL": "https://github.com",
+            "GITHUB_REPOSITORY": "acme/hooks",
+            "GITHUB_RUN_ID": "42",
+            "USER": "runner",
+        }
+    )
+    assert (run.actor, run.commit) == ("octocat", COMMIT)
+    assert run.url == "https://github.com/acme/hooks/actions/runs/42"
+
+
+def test_a_folder_in_github_actions_has_an_address() -> None:
+    """Inside the checkout a folder is a page of the repository at this commit; anywhere else it is none."""
+    environ = {
+        "GITHUB_SERVER_URL": "https://github.com", "GITHUB_REPOSITORY": "acme/hooks", "GITHUB_SHA": COMMIT,
+        "GITHUB_WORKSPACE": "/hooks/hooks",
+    }  # fmt: skip
+    root = f"https://github.com/acme/hooks/blob/{COMMIT}"
+    assert sources_url(environ, Path("/hooks/hooks")) == root
+    assert sources_url(environ, Path("/hooks/hooks/a b/c")) == f"{root}/a%20b/c"
+    assert sources_url(environ, Path("/hooks/other")) is None
+    for missing in environ:
+        assert sources_url({k: v for k, v in environ.items() if k != missing}, Path("/hooks/hooks")) is None
+
+
+def test_a_run_by_hand_is_attributed_to_the_user_or_to_whom_they_name() -> None:
+    """`--actor` counts most, then the user's name; a page needs all of its parts."""
+    assert current_run({"USER": "ada", "GITHUB_SHA": "x"}).actor == "ada"
+    assert current_run({"LOGNAME": "ada", "GITHUB_SHA": "x"}).actor == "ada"
+    assert current_run({"USER": "ada", "GITHUB_ACTOR": "x", "GITHUB_SHA": "x"}, "grace").actor == "grace"
+    assert current_run({"GITHUB_SHA": "x", "GITHUB_RUN_ID": "42"}).url is None
+
+
+def test_the_commit_comes_from_git_where_there_is_a_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a checkout the commit is HEAD; outside, or without git, it is unknown."""
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    repository = tmp_path / "checkout"
+    repository.mkdir()
+    monkeypatch.chdir(repository)
+    assert current_run({}).commit is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "x"], check=True)
+    head = subprocess.run(
+        [*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    assert current_run({}).commit == head
+    assert current_run({}).actor == "a", "who wrote it, where nobody else is known"
+    assert current_run({"GITHUB_SHA": head, "USER": "ada"}).actor == "ada"
+    assert current_run({"GITHUB_SHA": "4" * 40}).actor is None
+    assert current_run({"GITHUB_SHA": "--help"}).actor is None
+    monkeypatch.setenv("PATH", "")
+    assert current_run({}).commit is None

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.cli.checkup import _check_clock
+from reconciler.cli.checks import check_clock
 from reconciler.report.checks import Check, checks_text, checks_value
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def test_a_checklist_is_an_object(checks: tuple[Check, ...], ok: bool) -> None:
 @pytest.mark.parametrize(
     ("server", "ok", "words"),
     [
-        (None, True, "not compared: the API does not say its time"),
+        (None, True, "not compared: the API does not send its time"),
         (timedelta(0), True, "agrees with the API's"),
         (timedelta(seconds=-61), True, "agrees with the API's"),  # one second is the header's own doubt
         (timedelta(seconds=-63), False, "1 min 2 s ahead of the API's"),
@@ -59,11 +59,11 @@ def test_a_checklist_is_an_object(checks: tuple[Check, ...], ok: bool) -> None:
 def test_the_clock_is_compared_with_the_apis(server: timedelta | None, ok: bool, words: str) -> None:
     """More than a minute off is not well, either way; the time that the answer took is no skew."""
     told = None if server is None else NOW + server
-    check = _check_clock(told, NOW, NOW + timedelta(seconds=10))
+    check = check_clock(told, NOW, NOW + timedelta(seconds=10))
     assert (check.ok, check.detail) == (ok, words)
     assert (check.hint is None) is ok
 
 
 def test_a_long_wait_for_the_answer_is_no_skew() -> None:
     """An answer that came after minutes of waiting for the quota has a time between asking and receiving."""
-    assert _check_clock(NOW + timedelta(minutes=5), NOW, NOW + timedelta(minutes=5)).ok
+    assert check_clock(NOW + timedelta(minutes=5), NOW, NOW + timedelta(minutes=5)).ok

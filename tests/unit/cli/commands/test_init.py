@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from reconciler.cli.app import reconciler
-from reconciler.cli.new_file import create_file
+from reconciler.cli.output import create_file
 from reconciler.errors import ReconcilerError
 from tests.fixtures.runner import template
 
@@ -149,7 +149,7 @@ def test_of_many_who_write_one_file_one_has_written_it(tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    """Neither one in the file's place, wherever it leads, nor one that leads out of the folder."""
+    """Neither one in the file's place, wherever it leads, nor one that is outside of the folder."""
     root, outside = tmp_path / "root", tmp_path / "outside"
     root.mkdir()
     outside.mkdir()
@@ -159,7 +159,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert not create_file(root, "file", "x")
     assert not create_file(root, "loop", "x")
     for name in ("folder/file", "folder/new/file"):
-        with pytest.raises(ReconcilerError, match="leads out of"):
+        with pytest.raises(ReconcilerError, match="is outside of"):
             create_file(root, name, "x")
     with pytest.raises(ReconcilerError, match="cannot write"):
         create_file(root, "loop/file", "x")

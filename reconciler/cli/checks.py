@@ -1,31 +1,31 @@
-"""`reconciler doctor`: everything that a run needs, looked at one by one."""
+"""The checks of `reconciler doctor`: API key, permission, clock, and the Vault token's capabilities."""
 
 from __future__ import annotations
 
+import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.cli.exit_codes import worst
-from reconciler.cli.preview import Results
-from reconciler.cli.wiring import for_each, load_places, load_sites
+from reconciler.cli.progress import LineReporter
+from reconciler.cli.session import connect_api, connect_vault
 from reconciler.errors import ExitCode, ReconcilerError
-from reconciler.report.checks import Check, checks_text, checks_value
+from reconciler.report.checks import Check
 from reconciler.report.format.style import count, duration
 from reconciler.vault.checks import capabilities, describe_token, require_version_2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
-    from reconciler.cli.options import Settings
-    from reconciler.cli.wiring import Place
+    from reconciler.cli.options import Options
+    from reconciler.config.settings import OrganizationSettings, VaultSettings
     from reconciler.vault.session import VaultSession
 
-# The protocol forgives five minutes; a clock that is off by one is a clock that nobody looks after.
+# The protocol tolerates five minutes; a clock that is off by one is not synchronized.
 _SKEW_MAX = 60.0
 _TTL_SHORT = 900
 _FORBIDDEN = 403
-# The path below the mount, and what it takes there: to plan, and beyond that to apply.
-# A folder is asked for with its slash: the server checks a listing so, and a policy for `…/*` covers it.
+# The path below the mount, and the capabilities that are needed there: to plan, and in addition to apply.
+# A folder has a slash at its end: so the server checks a listing, and a policy for `…/*` covers it.
 _TO_PLAN = (("metadata/{prefix}/", ("list",)), ("metadata/{prefix}/x", ("read",)))
 _TO_APPLY = (
     ("metadata/{prefix}/x", ("create", "update")),
@@ -34,55 +34,34 @@ _TO_APPLY = (
     ("undelete/{prefix}/x", ("update",)),
     ("destroy/{prefix}/x", ("update",)),
 )
-_ADVICE = "extend the token's policy in Vault; examples/vault/apply.hcl suffices, and plan.hcl for plans"
+_ADVICE = "extend the token's policy in Vault: examples/vault/apply.hcl is enough to apply, plan.hcl to plan"
 
 
-def doctor(settings: Settings, *, endpoints: bool) -> ExitCode:
-    """Check each organization; 1 where anything is not well, 3 where a setting is missing.
-
-    With `endpoints` the receivers that manifests name are checked, too.
-    """
-    places = load_places(settings)
-    desired = {site.name: site.desired for site in load_sites(settings)} if endpoints else {}
-    results = Results(settings, several=len(places) > 1)
-
-    def check(place: Place) -> ExitCode:
-        checks = [*_check_api(place), *_check_vault(place)]
-        if endpoints:
-            from reconciler.cli.certificates import check_receivers  # noqa: PLC0415 (a rare wish)
-
-            checks += check_receivers(desired[place.name], place.clock.now())
-        results.add(checks_value(place.name, checks), checks_text(place.name, checks, color=settings.color))
-        return worst(each.exit_code for each in checks)
-
-    return results.write_after(for_each(places, check))
-
-
-def _check_api(place: Place) -> list[Check]:
+def check_api(settings: OrganizationSettings, options: Options) -> list[Check]:
     """Check the key, its permission, and the clock against the API's."""
     try:
-        with place.api() as api:
-            asked_at = place.clock.now()
+        with connect_api(settings, LineReporter(sys.stderr, verbose=options.verbose)) as api:
+            asked_at = datetime.now(UTC)
             probe = api.probe()
-            answered_at = place.clock.now()
+            answered_at = datetime.now(UTC)
     except ReconcilerError as error:
-        # A key without the permission is a good key all the same.
+        # A key without the permission is still a valid key.
         knows_key = getattr(error, "status", None) == _FORBIDDEN
         first = Check("API key", ok=True, detail="accepted") if knows_key else _failed("API key", error)
         second = _failed("API permission", error) if knows_key else _unknown("API permission")
         return [first, second, _unknown("clock")]
-    quota = f", {probe.rate_limit:,} requests a window" if probe.rate_limit else ""
+    quota = f", {probe.rate_limit:,} requests per window" if probe.rate_limit else ""
     return [
-        Check("API key", ok=True, detail=f"accepted by {place.api_url}{quota}"),
+        Check("API key", ok=True, detail=f"accepted by {settings.api.url}{quota}"),
         Check("API permission", ok=True, detail="webhooks can be listed"),
-        _check_clock(probe.server_date, asked_at, answered_at),
+        check_clock(probe.server_date, asked_at, answered_at),
     ]
 
 
-def _check_clock(server: datetime | None, asked_at: datetime, answered_at: datetime) -> Check:
-    """Compare the API's time with ours, which it was told between: a wait for the quota is no skew."""
+def check_clock(server: datetime | None, asked_at: datetime, answered_at: datetime) -> Check:
+    """Compare the API's time with ours before and after the request: a wait for the quota is not a skew."""
     if server is None:
-        return Check("clock", ok=True, detail="not compared: the API does not say its time")
+        return Check("clock", ok=True, detail="not compared: the API does not send its time")
     # The header has whole seconds.
     ahead = (asked_at - server).total_seconds() - 1.0
     behind = (server - answered_at).total_seconds() - 1.0
@@ -99,12 +78,13 @@ def _check_clock(server: datetime | None, asked_at: datetime, answered_at: datet
     )
 
 
-def _check_vault(place: Place) -> list[Check]:
-    """Check the token, the mount and what the token may do there; what depends on a failure is unknown."""
+def check_vault(settings: OrganizationSettings) -> list[Check]:
+    """Check the token, the mount and the token's capabilities; after a failure the rest is unknown."""
     names = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply")
     checks: list[Check] = []
+    place = settings.vault
     try:
-        with place.vault() as session:
+        with connect_vault(settings) as session:
             checks.append(_attempt(names[0], lambda: _describe(session)))
             if checks[0].ok:
                 checks.append(_attempt(names[1], lambda: _mount(session, place.mount)))
@@ -125,7 +105,7 @@ def _attempt(name: str, check: Callable[[], str]) -> Check:
 def _describe(session: VaultSession) -> str:
     token = describe_token(session)
     if token.ttl and token.ttl < _TTL_SHORT and not token.renewable:
-        life = f"expires in {duration(token.ttl)}: a long apply may outlive it"
+        life = f"expires in {duration(token.ttl)}: a long apply may take longer"
     else:
         life = f"valid for {duration(token.ttl)}" if token.ttl else "never expires"
     return f"accepted by {session.address}, {life}, policies: {', '.join(token.policies)}"
@@ -136,11 +116,11 @@ def _mount(session: VaultSession, mount: str) -> str:
     return f"{mount} is a KV engine, version 2"
 
 
-def _may(session: VaultSession, place: Place, needs: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
-    """Return what is allowed in words.
+def _may(session: VaultSession, place: VaultSettings, needs: tuple[tuple[str, tuple[str, ...]], ...]) -> str:
+    """Return the allowed paths in words.
 
     Raises:
-        ReconcilerError: something is missing.
+        ReconcilerError: a capability is missing.
     """
     wanted = {f"{place.mount}/{path.format(prefix=place.prefix)}": words for path, words in needs}
     allowed = capabilities(session, wanted)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.repository import from_repository_root
+from reconciler.cli.commands.validate import from_repository_root
 from reconciler.diagnostics import Diagnostic, Related, Severity
 from reconciler.model import Location
 

@@ -11,7 +11,7 @@ import urllib.response
 
 import pytest
 
-from reconciler.cli.github_oidc import _NoRedirects, identity_token
+from reconciler.cli.logins import NoRedirects, identity_token
 from reconciler.errors import InvalidInput, ReconcilerError
 
 URL = "https://actions.example.com/idtoken?api-version=2.0&audience=vault"
@@ -44,7 +44,7 @@ class GitHub(urllib.request.HTTPSHandler):
     @property
     def opener(self) -> urllib.request.OpenerDirector:
         """An opener whose https this is, and which follows redirects as little as the real one."""
-        return urllib.request.build_opener(self, _NoRedirects)
+        return urllib.request.build_opener(self, NoRedirects)
 
 
 def _value(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""What a delivery meets at a receiver: name resolution, the connection, TLS and its certificate."""
+"""Check the receivers of deliveries: name resolution, connection, TLS and certificate."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     Look = Callable[[str, int], Certificate]
 
 PATIENCE = 10.0
-"""Seconds: what a delivery waits for an answer."""
+"""Seconds that a delivery waits for an answer."""
 _AT_A_TIME = 8
 _NAMED = 3
 
 
 def check_receivers(webhooks: Iterable[Webhook], now: datetime, look: Look | None = None) -> list[Check]:
-    """Return a check for each receiver that manifests name; `look` asks one."""
+    """Return a check for each receiver that manifests name; `look` connects to one."""
     return [_check(receiver, now) for receiver in look_at_receivers(webhooks, look)]
 
 
 def look_at_receivers(webhooks: Iterable[Webhook], look: Look | None = None) -> list[ReceiverCheck]:
-    """Return each receiver that manifests name and what is seen there, by host and port; `look` asks one."""
+    """Return the certificate or the problem of each receiver, by host and port; `look` connects to one."""
     names: dict[tuple[str, int], list[str]] = {}
     for webhook in webhooks:
         parts = urlsplit(webhook.normalized_url)
@@ -58,22 +58,22 @@ def _check(receiver: ReceiverCheck, now: datetime) -> Check:
         detail, hint = f"{seen.message} {used}", seen.hint
     elif days := receiver.expires_in(now):
         detail = f"the certificate expires in {days} {used}"
-        hint = "renew it: the API delivers to receivers with a valid certificate only"
+        hint = "renew it: the API delivers only to receivers with a valid certificate"
     else:
         return Check(title, ok=True, detail=str(seen))
     return Check(title, ok=False, detail=detail, hint=hint, exit_code=ExitCode.FAILED)
 
 
 def examine(host: str, port: int, *, only_public: bool = True) -> Certificate:
-    """Connect to a receiver and return what it shows. Nothing is sent but the TLS handshake.
+    """Connect to a receiver and return its certificate. Only the TLS handshake is sent.
 
     Args:
         host: its name or address.
         port: its port.
-        only_public: whether an address that the internet cannot reach counts as a failure.
+        only_public: whether an address that is not reachable from the internet counts as a failure.
 
     Raises:
-        ReconcilerError: a delivery could not be made there, and why.
+        ReconcilerError: deliveries would fail there; the message says why.
     """
     trust = ssl.create_default_context()
     with _connection(host, port, only_public=only_public) as connection:
@@ -84,7 +84,7 @@ def examine(host: str, port: int, *, only_public: bool = True) -> Certificate:
         except ssl.SSLCertVerificationError as error:
             raise ReconcilerError(
                 f"the certificate is not trusted: {error.verify_message}",
-                hint="install one of a public authority for this name, with its intermediate certificates",
+                hint="install one from a public authority for this name, with its intermediate certificates",
             ) from None
         except (ssl.SSLError, OSError) as error:
             raise ReconcilerError(
@@ -95,16 +95,16 @@ def examine(host: str, port: int, *, only_public: bool = True) -> Certificate:
 
 
 def _connection(host: str, port: int, *, only_public: bool) -> socket.socket:
-    """Return a connection to the first of a host's addresses that takes one."""
+    """Return a connection to the first address of the host that accepts one."""
     trouble = "it has no address"
     for address in _addresses(host, port):
         if only_public and not is_public(ipaddress.ip_address(address)):
-            trouble = f"it is at {address}, which the internet cannot reach"
+            trouble = f"its address {address} is not reachable from the internet"
             continue
         try:
             return socket.create_connection((address, port), timeout=PATIENCE)
         except OSError as error:
-            trouble = f"{address} takes no connection: {_words(error)}"
+            trouble = f"cannot connect to {address}: {_words(error)}"
     raise ReconcilerError(trouble, hint="deliveries come from the internet: check DNS, firewall and receiver")
 
 
@@ -115,7 +115,7 @@ def _addresses(host: str, port: int) -> Iterator[str]:
         raise ReconcilerError(
             f"the name cannot be resolved: {_words(error)}", hint="check the host's spelling and its DNS"
         ) from None
-    # A zone index belongs to this machine.
+    # A zone index is only valid on this machine.
     yield from dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found)
 
 

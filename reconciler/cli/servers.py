@@ -1,25 +1,21 @@
-"""The embedded servers together: a Zof API, an OpenBao and a receiver that reads its secrets there."""
+"""The embedded servers of `sandbox` and `demo`: a Zof API, an OpenBao server and a receiver."""
 
 from __future__ import annotations
 
 import importlib.util
-import shlex
 import socket
-import threading
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from reconciler.cli.interrupt import stop_on_signal
-from reconciler.cli.output import write_note, write_result
-from reconciler.errors import ExitCode, InvalidInput, ReconcilerError
+from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.model import Secret
 from reconciler.receiver.signature import candidate_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from reconciler.sandbox.openbao import OpenBaoServer
     from reconciler.sandbox.receiver_server import ReceiverServer
@@ -28,10 +24,9 @@ if TYPE_CHECKING:
 _MOUNT = "secret"
 _HOST = "127.0.0.1"
 _PORT_MAX, _PORT_DIGITS = 65_535, 5
-_POLL_SECONDS = 0.2
 
 
-class Playground(Struct, frozen=True):
+class Servers(Struct, frozen=True):
     """The running servers."""
 
     zof: ZofServer
@@ -40,7 +35,7 @@ class Playground(Struct, frozen=True):
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point the command line here. They hold throw-away credentials."""
+        """The variables that point the command line to these servers, with throw-away credentials."""
         return {
             "ZOF_API_URL": self.zof.url,
             "ZOF_API_KEY": self.zof.key.reveal(),
@@ -49,7 +44,7 @@ class Playground(Struct, frozen=True):
         }
 
     def stored_secret(self, url: str) -> Secret | None:
-        """Return the current signing secret that Vault has for the webhook at `url`."""
+        """Return the current signing secret in Vault for the webhook at `url`."""
         for fields in _live_documents(self.vault):
             if fields.get("url") == url:
                 return Secret(str(fields.get("signing_secret")))
@@ -71,11 +66,11 @@ def require_extra() -> None:
 
 
 @contextmanager
-def playground(folder: Path | None = None) -> Iterator[Playground]:
-    """Run the servers while the context lasts; with `folder` they keep their data there.
+def run_servers(folder: Path | None = None) -> Iterator[Servers]:
+    """Run the servers inside the context; with `folder` they keep their data there.
 
     Raises:
-        ReconcilerError: a server is not installed, or does not start.
+        ReconcilerError: a server is not installed or does not start.
     """
     require_extra()
     from reconciler.sandbox.behavior import Behavior  # noqa: PLC0415 (an extra)
@@ -92,11 +87,11 @@ def playground(folder: Path | None = None) -> Iterator[Playground]:
         ) as zof,
     ):
         _remember_port(folder, zof.url)
-        yield Playground(zof, vault, receiver)
+        yield Servers(zof, vault, receiver)
 
 
 def _known_port(folder: Path | None) -> int:
-    """Return the API's port of the last time: the ledger knows the API by its URL. 0 where there is none."""
+    """Return the port of the API's last run, since the ledger identifies the API by its URL; else 0."""
     if folder is None:
         return 0
     try:
@@ -106,29 +101,31 @@ def _known_port(folder: Path | None) -> int:
         return 0
     except (OSError, ValueError) as error:
         raise InvalidInput(
-            f"cannot keep the sandbox in {folder}", hint="name a folder that is yours"
+            f"cannot keep the sandbox in {folder}", hint="name a folder that you can write to"
         ) from error
     if not (text.isascii() and text.isdecimal() and len(text) <= _PORT_DIGITS and int(text) <= _PORT_MAX):
-        raise InvalidInput(f"{folder / 'port'} holds no port", hint=f"remove {folder} to start over")
+        raise InvalidInput(
+            f"{folder / 'port'} does not hold a port number", hint=f"delete {folder} to start over"
+        )
     _require_free(int(text), folder)
     return int(text)
 
 
 def _require_free(port: int, folder: Path) -> None:
-    """Refuse at once what the servers would refuse late, and in words of their own.
+    """Refuse a port that is in use, before the servers start.
 
     Raises:
-        ReconcilerError: somebody has the port already.
+        ReconcilerError: the port is in use.
     """
     with socket.socket() as probe:
-        # As the server itself does: connections of the last run that linger are in nobody's way.
+        # As the server does: lingering connections of the last run do not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError as error:
             raise ReconcilerError(
-                f"the port {port} of the sandbox in {folder} is taken",
-                hint="see whether a sandbox is running there already",
+                f"port {port} of the sandbox in {folder} is in use",
+                hint="check whether that sandbox is already running",
             ) from error
 
 
@@ -142,7 +139,7 @@ def secrets_for(vault: OpenBaoServer, url: str) -> list[Secret]:
     return [
         Secret(text)
         for fields in _live_documents(vault)
-        # During its very first creation a document does not say yet what it is for.
+        # A document has no URL yet while its first endpoint is created.
         if fields.get("url") in {url, None}
         for text in candidate_secrets(fields)
     ]
@@ -171,25 +168,3 @@ def _is_live(vault: OpenBaoServer, path: str) -> bool:
     metadata = vault.request("GET", f"{_MOUNT}/metadata/{path}")["data"]
     newest = metadata["versions"].get(str(metadata["current_version"]))
     return bool(newest) and not newest["deletion_time"] and not newest["destroyed"]
-
-
-def sandbox(path: str | None) -> ExitCode:
-    """Run the servers in the foreground until SIGINT or SIGTERM."""
-    stop = threading.Event()
-    with (
-        stop_on_signal(stop, "stopping the sandbox"),
-        playground(Path(path).expanduser() if path else None) as servers,
-    ):
-        write_result(
-            "# A sandbox on this machine. These credentials are throw-away: they open nothing else.\n"
-            + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in servers.environment.items())
-        )
-        write_note("The sandbox runs until Ctrl-C. Paste the lines into another shell, then: reconciler plan")
-        told = 0
-        while not stop.wait(_POLL_SECONDS):
-            for delivery in servers.receiver.received[told:]:
-                told += 1
-                write_note(
-                    f"delivery {delivery.outcome}: {delivery.event_type or 'no event'} for {delivery.url}"
-                )
-    return ExitCode.OK

@@ -1,4 +1,4 @@
-"""Ending a run gently: SIGINT and SIGTERM ask for it, a second one insists."""
+"""Stop a run in order: SIGINT and SIGTERM finish the current step, a second signal ends the process."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stop_on_signal(stop: threading.Event, note: str) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set `stop` and write `note` to stderr while the context lasts.
+    """Let SIGINT and SIGTERM set `stop` and write `note` to stderr inside the context.
 
-    A second signal ends the process at once: the protocol survives that, and the next run goes on.
-    Outside the main thread, where Python handles no signals, nothing is changed.
+    A second signal ends the process immediately; the next run resumes. Outside the main thread, where
+    Python handles no signals, nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -30,7 +30,7 @@ def stop_on_signal(stop: threading.Event, note: str) -> Iterator[None]:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
-        # Not through sys.stderr: a signal may come in the middle of a write to it.
+        # Not through sys.stderr: a signal may interrupt a write to it.
         os.write(2, f"\n{note}\n".encode())
 
     before = {number: signal.signal(number, handle) for number in _SIGNALS}
@@ -42,8 +42,8 @@ def stop_on_signal(stop: threading.Event, note: str) -> Iterator[None]:
 
 
 @contextmanager
-def terminate_gently() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does while the context lasts: everything is cleaned up."""
+def terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does inside the context, so that everything is cleaned up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from reconciler.cli.terminal import BarReporter, LineReporter, eta_seconds
+from reconciler.cli.progress import BarReporter, LineReporter, eta_seconds
 
 
 class HeldClock:
@@ -45,7 +45,7 @@ def test_the_estimate_is_the_slower_of_speed_and_quota(
     assert eta_seconds(done, total, elapsed, 100) == expected
 
 
-def _tell_everything(reporter: LineReporter | BarReporter) -> None:
+def _report_everything(reporter: LineReporter | BarReporter) -> None:
     reporter.listed(300, 3)
     reporter.planned(4)
     reporter.step("ci", "create the endpoint", 1)
@@ -58,16 +58,14 @@ def _tell_everything(reporter: LineReporter | BarReporter) -> None:
 def test_off_a_terminal_there_are_only_warnings() -> None:
     """Without -v nothing but warnings is written, escaped."""
     stream = io.StringIO()
-    with LineReporter(stream) as reporter:
-        _tell_everything(reporter)
+    _report_everything(LineReporter(stream))
     assert stream.getvalue() == "warning: bad \\x1b[31mthing\n"
 
 
 def test_verbose_lines_tell_each_step() -> None:
     """With -v each step, wait and end is a line."""
     stream = io.StringIO()
-    with LineReporter(stream, verbose=1) as reporter:
-        _tell_everything(reporter)
+    _report_everything(LineReporter(stream, verbose=1))
     assert stream.getvalue().splitlines() == [
         "listed 300 endpoints on 3 pages",
         "4 API requests to send",
@@ -86,8 +84,7 @@ class _Broken(io.StringIO):
 
 def test_a_reader_that_went_away_stops_nothing() -> None:
     """A broken pipe on stderr does not end a run."""
-    with LineReporter(_Broken(), verbose=1) as reporter:
-        _tell_everything(reporter)
+    _report_everything(LineReporter(_Broken(), verbose=1))
 
 
 def _bar(clock: HeldClock, *, verbose: int = 0) -> tuple[BarReporter, io.StringIO]:
@@ -100,13 +97,13 @@ def test_the_bar_leaves_failures_and_warnings_behind() -> None:
     """Above the bar stand failures and warnings, escaped; successes only with -v."""
     reporter, stream = _bar(HeldClock())
     with reporter:
-        _tell_everything(reporter)
+        _report_everything(reporter)
     assert "✗ web delete: HTTP 405\n" in stream.getvalue()
     assert "warning: bad \\x1b[31mthing\n" in stream.getvalue()
     assert "✓" not in stream.getvalue()
     reporter, stream = _bar(HeldClock(), verbose=1)
     with reporter:
-        _tell_everything(reporter)
+        _report_everything(reporter)
     assert "✓ ci create\n" in stream.getvalue()
 
 

@@ -1,0 +1,161 @@
+"""Plan, show, confirm, apply and report: what `apply`, `rotate` and `adopt` have in common."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from msgspec.structs import replace
+
+from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.run_log import RunLog
+from reconciler.cli.notifications import notify
+from reconciler.cli.output import write_problems, write_result
+from reconciler.cli.plan_output import rendered_plan
+from reconciler.cli.progress import shown
+from reconciler.cli.results import for_each
+from reconciler.cli.session import open_session
+from reconciler.cli.signals import stop_on_signal
+from reconciler.cli.state import audit_path, journal_path, report_cut_off
+from reconciler.errors import ExitCode, ReconcilerError, UsageError
+from reconciler.report.format.escape import visible
+from reconciler.report.outcome import outcome_markdown, outcome_text, outcome_value
+from reconciler.report.plan.json import to_json_text
+from reconciler.report.plan.text import plan_text
+from reconciler.usecases.apply import apply
+from reconciler.vault.documents import VaultDocuments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.cli.options import ApplyOptions
+    from reconciler.cli.session import Scope
+    from reconciler.config.settings import OrganizationSettings
+    from reconciler.plan.outcome import Outcome
+    from reconciler.session import Session
+    from reconciler.usecases.plan import Planned
+
+    MakePlan = Callable[[Session], Planned]
+
+_STOPPING = "stopping: the current step is finished first; a second signal ends the process immediately"
+
+
+def require_confirmation(options: ApplyOptions) -> None:
+    """Make sure that the plan is confirmed by `--yes`, or that there is a terminal to ask on.
+
+    Raises:
+        UsageError: neither is the case.
+    """
+    if not (options.yes or (sys.stdin.isatty() and sys.stderr.isatty())):
+        raise UsageError(
+            "cannot ask for confirmation: not a terminal", hint="check `reconciler plan`, then use --yes"
+        )
+
+
+def apply_plans(scope: Scope, options: ApplyOptions, make_plan: MakePlan) -> ExitCode:
+    """Make and apply each organization's plan, one after another."""
+    application = _Application(scope, options, make_plan)
+    code = for_each(scope.organizations, application.run, stop=application.stop)
+    if scope.options.format == "json" and application.reports:
+        reports = application.reports
+        write_result(to_json_text(reports if scope.several else reports[0]))
+    return code
+
+
+class _NotConfirmed(ReconcilerError):
+    """A person did not confirm the plan: exit 1, but nobody is notified."""
+
+
+class _Application:
+    """One run for all organizations of a scope."""
+
+    def __init__(self, scope: Scope, options: ApplyOptions, make_plan: MakePlan) -> None:
+        self._scope = scope
+        self._options = options
+        self._make_plan = make_plan
+        self._format = scope.options.format
+        self.stop = threading.Event()
+        """Set by the first signal: no further step begins."""
+        self.reports: list[dict[str, Any]] = []
+        """One JSON object for each organization that was planned."""
+
+    def run(self, settings: OrganizationSettings) -> ExitCode:
+        """Plan, show, confirm, apply and report for one organization; notify people of a failure."""
+        try:
+            return self._run(settings)
+        except _NotConfirmed:
+            raise
+        except ReconcilerError as error:
+            hint = f"\nhint: {visible(error.hint)}" if error.hint else ""
+            self._notify(f"Apply to {settings.name} failed", f"{visible(error.message)}{hint}")
+            raise
+
+    def _run(self, settings: OrganizationSettings) -> ExitCode:
+        options, name = self._options, settings.name
+        journal = Path(options.journal) if options.journal else journal_path(settings.organization)
+        report_cut_off(journal)
+        guards = replace(settings.guards, approve=(*settings.guards.approve, *options.approve))
+        with open_session(self._scope, replace(settings, guards=guards)) as session:
+            with shown(session.reporter):
+                planned = self._make_plan(session)
+            report = self._show(planned)
+            if planned.verdicts:
+                self._notify(f"Apply to {name} was refused", plan_text(planned.plan, planned.verdicts))
+                return ExitCode.REFUSED
+            if not planned.plan.pending:
+                return ExitCode.OK
+            if not options.yes and not click.confirm("\nApply this plan?", err=True):
+                raise _NotConfirmed("not confirmed: nothing was changed")
+            outcome = self._apply(planned, journal)
+        report["outcome"] = outcome_value(name, planned.plan.digest, outcome)
+        if self._format == "text":
+            write_result("\n" + outcome_text(outcome, color=self._scope.options.color))
+        elif self._format == "markdown":
+            text = outcome_markdown(
+                name, outcome, on_cut=lambda: write_problems("\n" + outcome_text(outcome))
+            )
+            write_result("\n" + text)
+        if outcome.complete:
+            return ExitCode.OK
+        self._notify(f"Apply to {name} is not finished", outcome_text(outcome))
+        return ExitCode.PARTIAL
+
+    def _show(self, planned: Planned) -> dict[str, Any]:
+        """Show the plan to the person who confirms it; begin the report."""
+        text = rendered_plan(planned, self._scope.options)
+        if self._format != "json":
+            write_result(text)
+        elif not self._options.yes:
+            # A plan is shown before it is confirmed, and stdout is for the JSON.
+            write_problems(text)
+        refused = [
+            {"guard": verdict.guard, "message": verdict.message, "hint": verdict.hint}
+            for verdict in planned.verdicts
+        ]
+        report = {"plan": planned.plan.to_json(), "refused": refused, "outcome": None}
+        self.reports.append(report)
+        return report
+
+    def _apply(self, planned: Planned, journal: Path) -> Outcome:
+        session, options = planned.session, self._options
+        warn = session.reporter.warn
+        store = session.store
+        assert isinstance(store, VaultDocuments)  # noqa: S101 (from `open_session`)
+        log = RunLog(
+            session.organization.name,
+            session.run,
+            session.clock,
+            journal=journal,
+            audit=Path(options.audit) if options.audit else audit_path(session.organization),
+            warn=warn,
+        )
+        holder = Holder.here(session.run)
+        lock = Lock(store, session.clock, holder, timeout=options.lock_timeout, warn=warn)
+        with stop_on_signal(self.stop, _STOPPING), shown(session.reporter):
+            return apply(planned, jobs=options.jobs, lock=lock, stop=self.stop, log=log)
+
+    def _notify(self, title: str, text: str) -> None:
+        notify(self._scope.notifications, self._scope.run, "failure", title, text)

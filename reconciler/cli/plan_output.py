@@ -1,0 +1,61 @@
+"""Show a plan in the format that the options choose, and notify people of drift."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.cli.notifications import notify
+from reconciler.cli.output import write_problems
+from reconciler.report.format.markdown import COMMENT_LIMIT
+from reconciler.report.format.style import count
+from reconciler.report.plan.summary import DRIFT, PLAN, View
+from reconciler.report.plan.text import plan_text
+
+if TYPE_CHECKING:
+    from reconciler.cli.options import Options
+    from reconciler.cli.session import Scope
+    from reconciler.report.plan.summary import Title
+    from reconciler.usecases.plan import Planned
+
+
+def plan_view(planned: Planned, options: Options, title: Title = PLAN) -> View:
+    """Return how to show a plan."""
+    return View(
+        verbose=options.verbose > 0,
+        color=options.color,
+        now=planned.listing_began if title is DRIFT else None,
+    )
+
+
+def rendered_plan(planned: Planned, options: Options, *, title: Title = PLAN, share: int = 1) -> str:
+    """Return a plan in the chosen format; `share` plans share the length of one comment."""
+    plan, verdicts, view = planned.plan, planned.verdicts, plan_view(planned, options, title)
+    match options.format:
+        case "markdown":
+            from reconciler.report.plan.markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
+
+            return plan_markdown(
+                plan,
+                verdicts,
+                title=title,
+                view=view,
+                page=planned.session.run.url,
+                limit=COMMENT_LIMIT // share,
+                on_cut=lambda: write_problems(plan_text(plan, verdicts, title=title, view=view)),
+            )
+        case "github":
+            from reconciler.report.plan.github import plan_github  # noqa: PLC0415 (most runs want text)
+
+            return plan_github(plan, verdicts)
+        case _:
+            return plan_text(plan, verdicts, title=title, view=view)
+
+
+def notify_drift(scope: Scope, found: Planned) -> None:
+    """Notify people of drift, if there is any and it is configured."""
+    if found.plan.pending:
+        name = found.session.organization.name
+        title = f"Drift in {name}: {count(len(found.plan.changes), 'webhook')}"
+        view = View(now=found.listing_began)
+        text = plan_text(found.plan, title=DRIFT, view=view)
+        notify(scope.notifications, scope.run, "drift", title, text)

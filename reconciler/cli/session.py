@@ -1,0 +1,130 @@
+"""Open organizations: settings and manifests become a session with the API, Vault and everything else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+
+from reconciler.cli.attribution import current_run
+from reconciler.cli.configuration import load_configuration, load_desired
+from reconciler.cli.logins import choose_login, require
+from reconciler.cli.output import wants_color
+from reconciler.cli.progress import make_reporter
+from reconciler.cli.system import SystemClock, fresh
+from reconciler.model import Secret
+from reconciler.session import TYPICAL_QUOTA, Session
+from reconciler.vault.documents import VaultDocuments
+from reconciler.vault.session import VaultSession
+from reconciler.zof.client import ZofApi
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.cli.options import Options
+    from reconciler.config.settings import NotificationSettings, OrganizationSettings
+    from reconciler.model import Run, Webhook
+    from reconciler.ports import Reporter
+
+
+class Scope(Struct, frozen=True):
+    """The organizations that a command works on, what their manifests declare, and who runs it."""
+
+    organizations: tuple[OrganizationSettings, ...]
+    notifications: NotificationSettings
+    options: Options
+    run: Run
+    desired: Mapping[str, tuple[Webhook, ...]] = field(default_factory=dict)
+    """The webhooks that manifests declare, by organization; empty for a command that reads no manifests."""
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one organization."""
+        return len(self.organizations) > 1
+
+
+def load_scope(options: Options, *, manifests: bool = True) -> Scope:
+    """Return the organizations that the options choose, in the configuration's order.
+
+    All manifests of all of them are read first: nothing is sent if anything is invalid.
+
+    Raises:
+        InvalidInput: manifests or configuration are invalid; each problem has been written to stderr.
+    """
+    config = load_configuration(options)
+    desired = load_desired(config, options) if manifests else {}
+    run = current_run(os.environ, options.actor)
+    return Scope(config.organizations, config.notifications, options, run, desired)
+
+
+@contextmanager
+def open_session(scope: Scope, settings: OrganizationSettings) -> Iterator[Session]:
+    """Open the API and Vault of an organization; both are closed at the end.
+
+    Raises:
+        InvalidInput: a key, an address or credentials are missing; nothing was sent.
+    """
+    requests_per_minute = settings.api.requests_per_minute or TYPICAL_QUOTA
+    options, clock = scope.options, SystemClock()
+    reporter = make_reporter(
+        clock,
+        requests_per_minute=requests_per_minute,
+        verbose=options.verbose,
+        show_bar=not options.no_progress,
+        color=wants_color(sys.stderr, os.environ, no_color=options.no_color),
+    )
+    with connect_api(settings, reporter) as api, connect_vault(settings) as vault:
+        yield Session(
+            organization=settings.organization,
+            run=scope.run,
+            api=api,
+            store=open_store(vault, settings),
+            clock=clock,
+            fresh=fresh,
+            reporter=reporter,
+            desired=scope.desired.get(settings.name, ()),
+            limits=settings.guards,
+            requests_per_minute=requests_per_minute,
+        )
+
+
+def connect_api(settings: OrganizationSettings, reporter: Reporter) -> ZofApi:
+    """Return a client of the Zof API, which the caller closes; nothing is sent.
+
+    Raises:
+        InvalidInput: the key is missing, or must not be sent to the URL.
+    """
+    key = require(os.environ, settings.api.key_env, f"the Zof API key of {settings.name}")
+    return ZofApi(
+        settings.api.url,
+        Secret(key),
+        clock=SystemClock(),
+        reporter=reporter,
+        # If it is not configured, the API's own headers set the pace.
+        requests_per_minute=settings.api.requests_per_minute,
+    )
+
+
+def connect_vault(settings: OrganizationSettings) -> VaultSession:
+    """Return a session with Vault, which the caller closes.
+
+    Raises:
+        InvalidInput: the address or the credentials are missing or unusable.
+    """
+    vault = settings.vault
+    return VaultSession(
+        vault.address or require(os.environ, "VAULT_ADDR", "the address of Vault or OpenBao"),
+        login=choose_login(os.environ, vault.auth),
+        clock=SystemClock(),
+        namespace=vault.namespace,
+        ca_cert=os.environ.get("VAULT_CACERT") or None,
+    )
+
+
+def open_store(vault: VaultSession, settings: OrganizationSettings) -> VaultDocuments:
+    """Return the documents of an organization in Vault."""
+    place = settings.vault
+    return VaultDocuments(vault, mount=place.mount, prefix=place.prefix, clock=SystemClock())

@@ -1,0 +1,60 @@
+"""The files of a run in the user's state folder, and what an interrupted run left in them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.apply.run_log import read_cut_off
+from reconciler.cli.output import write_note
+from reconciler.report.format.style import count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconciler.model import Organization
+
+_NAMED = 10
+
+
+def journal_path(organization: Organization) -> Path:
+    """Return where runs for an organization of an API write their journal."""
+    return _state_file(organization, "jsonl")
+
+
+def audit_path(organization: Organization) -> Path:
+    """Return where runs for an organization of an API append to the audit log."""
+    return _state_file(organization, "audit.jsonl")
+
+
+def _state_file(organization: Organization, suffix: str) -> Path:
+    home = os.path.expanduser("~/.local/state")  # noqa: PTH111 (Path's own raises if there is no home)
+    fallback = tempfile.gettempdir() if home.startswith("~") else home
+    state = Path(os.environ.get("XDG_STATE_HOME") or fallback)
+    api = re.sub(r"[^a-z0-9.]+", "-", organization.api_url.partition("://")[2].lower())
+    return state / "webhook-reconciler" / f"{api}-{organization.name}.{suffix}"
+
+
+def report_cut_off(journal: Path) -> None:
+    """Write a note to stderr if the last run that wrote `journal` was cut off."""
+    left = read_cut_off(journal)
+    if left is None:
+        return
+    by = f" by {left.actor}" if left.actor else ""
+    write_note(f"The last run{by} was cut off at {left.at:%Y-%m-%d %H:%M:%S} UTC; nothing is lost.")
+    write_note(f"  done:          {_listed(left.done)}")
+    if left.failed:
+        write_note(f"  failed:        {_listed(left.failed)}")
+    in_progress = [f"{name} ({step})" for name, step in left.in_progress.items()]
+    write_note(f"  in progress:   {_listed(in_progress)}")
+    write_note(f"  not attempted: {_listed(left.not_attempted)}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return the names, or the first of many and the number of others."""
+    given = list(names)
+    more = f" and {count(len(given) - _NAMED, 'other')}" if len(given) > _NAMED else ""
+    return (", ".join(given[:_NAMED]) + more) or "-"

@@ -1,0 +1,77 @@
+"""Export live endpoints as manifests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.manifest.export.emit import Export
+from reconciler.manifest.export.naming import suggest_names
+from reconciler.model import DeletionPolicy
+from reconciler.usecases.plan import list_endpoints, read_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.ledger.projection import Projection
+    from reconciler.ports import Metadata
+    from reconciler.session import Session
+
+
+def export(session: Session, *, unmanaged: bool = False) -> list[Export]:
+    """Return the live endpoints, or only the unmanaged ones, by name.
+
+    A replaced endpoint that stays live until the end of its overlap is left out.
+
+    Raises:
+        ApiError: the listing is not complete.
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
+    metadata = read_metadata(session)
+    listed, _ = list_endpoints(session)
+    recorded = _recorded(metadata)
+    replaced = {i for m in metadata.values() if m.projection for i in m.projection.previous_ids}
+    endpoints = [each for each in listed if each.id not in replaced - recorded.keys()]
+    names = {endpoint_id: name for endpoint_id, (name, _) in recorded.items()}
+    unnamed = {each.id: each.url for each in endpoints if each.id not in names}
+    live = {names[each.id] for each in endpoints if each.id in names}
+    names |= suggest_names(unnamed, live)
+    first: dict[str, str] = {}
+    exports = []
+    # Of endpoints with the same URL, managed ones keep it, then the first by name.
+    for endpoint in sorted(
+        endpoints, key=lambda each: (not _is_managed(recorded.get(each.id)), names[each.id])
+    ):
+        name = names[endpoint.id]
+        holder = first.setdefault(endpoint.normalized_url, name)
+        projection = recorded[endpoint.id][1] if endpoint.id in recorded else None
+        if unmanaged and projection is not None:
+            continue
+        exports.append(
+            Export(
+                endpoint,
+                name,
+                session.organization.name,
+                managed=_is_managed(recorded.get(endpoint.id)),
+                released=projection is not None and projection.state == "released",
+                owner=projection.owner if projection else None,
+                deletion_policy=projection.deletion_policy if projection else DeletionPolicy.DELETE,
+                twin=None if holder == name else holder,
+            )
+        )
+    return sorted(exports, key=lambda each: each.name)
+
+
+def _recorded(metadata: Mapping[str, Metadata]) -> dict[str, tuple[str, Projection]]:
+    """Return the names and projections of the webhooks that have an endpoint, by its id."""
+    return {
+        projection.endpoint_id: (entry.name, projection)
+        for entry in metadata.values()
+        if (projection := entry.projection) is not None
+        and projection.endpoint_id is not None
+        and projection.state != "deleted"
+    }
+
+
+def _is_managed(recorded: tuple[str, Projection] | None) -> bool:
+    return recorded is not None and recorded[1].state != "released"
