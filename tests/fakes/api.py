@@ -94,6 +94,15 @@ class FakeApi:
         """The most endpoints that ever were live at one URL at the same time."""
         self._born: dict[str, datetime] = {}
 
+    def copy(self, clock: FakeClock) -> FakeApi:
+        """Return an independent API in the same state, without hooks."""
+        other = FakeApi(clock, self.behavior)
+        other.endpoints, other.secrets = dict(self.endpoints), dict(self.secrets)
+        other.requests, other.deletions = list(self.requests), list(self.deletions)
+        other.arguments, other.most_at_one_url = self.arguments, self.most_at_one_url
+        other._keys, other._born, other._count = dict(self._keys), dict(self._born), self._count
+        return other
+
     @property
     def requests_sent(self) -> int:
         """Return how many requests came."""

@@ -1,4 +1,4 @@
-"""Time that a test holds in its hand."""
+"""Time that passes only when a test moves it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,14 @@ class FakeClock:
         return self._elapsed
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
+        """Let the time pass without waiting."""
         self._elapsed += max(0.0, seconds)
+
+    def copy(self) -> FakeClock:
+        """Return an independent clock that shows the same time."""
+        other = FakeClock(self._start)
+        other.sleep(self._elapsed)
+        return other
 
     def advance(self, **duration: float) -> None:
         """Move time on, in the words of `timedelta`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.errors import CasConflict, DocumentUnreadable
@@ -82,6 +82,16 @@ class FakeStore:
         self.after: Callable[[str, str], None] = _do_nothing
         self.calls: list[tuple[str, str]] = []
         """Every operation that was carried out, in order."""
+
+    def copy(self, clock: Clock) -> FakeStore:
+        """Return an independent store in the same state, without hooks."""
+        other = FakeStore(clock)
+        other.calls = list(self.calls)
+        for name, path in self._paths.items():
+            versions = {number: replace(version) for number, version in path.versions.items()}
+            metadata = None if path.custom_metadata is None else dict(path.custom_metadata)
+            other._paths[name] = _Path(path.newest, versions, metadata)
+        return other
 
     # --- the oracle: what a test may know and do without being seen ---------------------------------
 

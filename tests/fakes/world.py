@@ -67,6 +67,12 @@ class CountingFresh:
         self._name = name
         self._count = 0
 
+    def copy(self) -> CountingFresh:
+        """Return an independent source that goes on with the same values."""
+        other = CountingFresh(self._name)
+        other._count = self._count
+        return other
+
     def __call__(self) -> Fresh:
         """Return the next."""
         self._count += 1
@@ -94,6 +100,7 @@ class Org:
         self.api = FakeApi(self.clock, behavior)
         self.store = FakeStore(self.clock)
         self.reporter = SilentReporter()
+        self.fresh = CountingFresh()
         self.unmanaged: set[str] = set()
         """The endpoints that somebody made in the console."""
         self.recorded: set[str] = set()
@@ -104,10 +111,27 @@ class Org:
             api=self.api,
             store=self.store,
             clock=self.clock,
-            fresh=CountingFresh(),
+            fresh=self.fresh,
             reporter=self.reporter,
             limits=NO_LIMITS,
         )
+
+    def copy(self) -> Org:
+        """Return an independent organization in the same state, without hooks."""
+        other = Org()
+        other.clock = self.clock.copy()
+        other.api, other.store = self.api.copy(other.clock), self.store.copy(other.clock)
+        other.fresh = self.fresh.copy()
+        other.unmanaged, other.recorded = set(self.unmanaged), set(self.recorded)
+        other.session = replace(
+            self.session,
+            api=other.api,
+            store=other.store,
+            clock=other.clock,
+            fresh=other.fresh,
+            reporter=other.reporter,
+        )
+        return other
 
     def rival(self) -> Org:
         """Return another run's view of the same servers."""
