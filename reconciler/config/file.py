@@ -21,14 +21,14 @@ from reconciler.config.settings import (
 from reconciler.credentials.detector import looks_secret
 from reconciler.credentials.redaction import shown
 from reconciler.errors import InvalidInput
+from reconciler.manifest import rules
 from reconciler.manifest.files import Unreadable, display_path, read_file
-from reconciler.manifest.lint import rules
 from reconciler.manifest.lint.selection import Selection, guarded_hint, unknown_code_hint
 from reconciler.manifest.load import place_and_rule, unreadable
+from reconciler.manifest.problems import Problem, Source
 from reconciler.manifest.schema import Schema, packaged_schema
-from reconciler.manifest.source import Source
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.problem import YamlRefused
+from reconciler.manifest.yaml.errors import YamlRefused
+from reconciler.manifest.yaml.parsing import parse
 from reconciler.model import Location
 from reconciler.plan.guards import GuardLimits
 from reconciler.schemas import schema_text
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.diagnostics import Diagnostic
-    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.manifest.yaml.parsing import YamlDocument
 
     _Path = tuple[str | int, ...]
 
@@ -127,7 +127,7 @@ def _problems(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
         return
     schema = packaged_schema("config")
     violations = [] if schema.accepts(document.value) else schema.explain(document.value)
-    yield from (source.violation(each, document) for each in violations)
+    yield from (source.diagnostic(each, document) for each in violations)
     # Fixing one error must not uncover the next: settings that have the right form are checked anyway.
     broken = {each.path for each in violations}
     yield from _service_urls(source, document, broken)
@@ -141,7 +141,9 @@ def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) ->
     for section, key in (("api", "url"), ("vault", "address")):
         for path, url in _settings(document.value, section, key):
             if path not in broken and (problem := service_url_problem(url)):
-                yield source.finding(rules.SERVICE_URL, f"`{section}.{key}` {problem}", document, path)
+                yield source.diagnostic(
+                    Problem(rules.SERVICE_URL, f"`{section}.{key}` {problem}", path), document
+                )
 
 
 def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
@@ -151,7 +153,7 @@ def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) 
         if path not in broken and first.setdefault(name, path) is not path:
             message = f"duplicate organization name `{name}`"
             also = (source.related(document, first[name]),)
-            yield source.finding(rules.DUPLICATE_ORGANIZATION, message, document, path, also=also)
+            yield source.diagnostic(Problem(rules.DUPLICATE_ORGANIZATION, message, path), document, also)
 
 
 def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
@@ -160,7 +162,7 @@ def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]
         if looks_secret(name):
             message = "`api.keyEnv` looks like a key, not like the name of an environment variable"
             hint = "name the environment variable that holds the key; if this is a key, revoke it"
-            yield source.finding(rules.WRONG_FORM, message, document, path, hint)
+            yield source.diagnostic(Problem(rules.WRONG_FORM, message, path, hint), document)
 
 
 def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
@@ -173,10 +175,12 @@ def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
             if isinstance(code, str) and rule is None:
                 quoted = shown(code, path)
                 message = f"no rule has the code {quoted}" if quoted else "no rule has this code"
-                yield source.finding(rules.UNKNOWN_RULE, message, document, path, unknown_code_hint(code))
+                yield source.diagnostic(
+                    Problem(rules.UNKNOWN_RULE, message, path, unknown_code_hint(code)), document
+                )
             elif rule and key == "ignore" and not rule.ignorable:
                 message = f"{code} ({rule.title[0].lower()}{rule.title[1:]}) may not be ignored"
-                yield source.finding(rules.GUARDED_RULE, message, document, path, guarded_hint())
+                yield source.diagnostic(Problem(rules.GUARDED_RULE, message, path, guarded_hint()), document)
 
 
 def _settings(value: Any, *keys: str) -> Iterator[tuple[_Path, str]]:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.config.settings import Config, OrganizationSettings, VaultSettings, default_prefix
 from reconciler.errors import InvalidInput, UsageError
-from reconciler.manifest.export.words import suggestion
+from reconciler.manifest.problems import suggestion
 from reconciler.urls import normalize_url, service_url_problem
 
 if TYPE_CHECKING:

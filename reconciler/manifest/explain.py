@@ -1,4 +1,4 @@
-"""Why a value breaks a JSON Schema, in our words: jsonschema's own messages print whole values."""
+"""Explain why a value breaks a JSON Schema, in our words: jsonschema's own messages print whole values."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
+import jsonschema_rs
 import referencing
+from jsonschema import validators
 from msgspec.structs import replace
 
 from reconciler.credentials.redaction import key_text, shown, shown_path
-from reconciler.manifest.export.words import foreign, suggestion
-from reconciler.manifest.lint import rules
-from reconciler.manifest.schema import Violation
-from reconciler.manifest.validator import Validator
+from reconciler.manifest import rules
+from reconciler.manifest.problems import Problem, foreign, suggestion
 from reconciler.patterns import matcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    from jsonschema.exceptions import ValidationError
 
     from reconciler.diagnostics import Rule
 
@@ -40,23 +43,23 @@ _KINDS = {
 }
 
 
-def explain(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
+def explain(schema: dict[str, Any] | bool, value: Any) -> list[Problem]:
     """Return every way in which `value` breaks `schema`, at least one.
 
     The caller knows that it does. Where jsonschema disagrees, or gives up (a policy may refer to itself
     without end, or hold a regular expression that Python does not know), one general violation says so.
     """
-    general = Violation((), rules.WRONG_FORM, "the document does not satisfy its schema")
+    general = Problem(rules.WRONG_FORM, "the document does not satisfy its schema")
     try:
         return find_violations(schema, value) or [general]
     except (RecursionError, re.error):
         return [general]
 
 
-def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation]:
+def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Problem]:
     """Return every way in which `value` breaks `schema`, as jsonschema sees it, up to a limit."""
     # An empty registry: nothing is ever fetched.
-    validator = Validator(schema, registry=referencing.Registry())
+    validator = _Validator(schema, registry=referencing.Registry())
     found = (
         _in_own_words(violation, error.schema)
         for error in validator.iter_errors(value)
@@ -64,12 +67,12 @@ def find_violations(schema: dict[str, Any] | bool, value: Any) -> list[Violation
     )
     first = islice(found, MAX_VIOLATIONS)
     unique = {(violation.path, violation.message): violation for violation in first}
-    # Which values are allowed says more than their type.
+    # The allowed values say more than their type.
     valued = {violation.path for violation in unique.values() if violation.rule is rules.WRONG_VALUE}
     return [each for each in unique.values() if not (each.rule is rules.WRONG_TYPE and each.path in valued)]
 
 
-def _in_own_words(violation: Violation, schema: Any) -> Violation:
+def _in_own_words(violation: Problem, schema: Any) -> Problem:
     """Return a violation with the message and hint that a schema gives itself, as a policy may."""
     words = schema.get("errorMessage") if isinstance(schema, dict) else None
     if not isinstance(words, str):
@@ -78,29 +81,29 @@ def _in_own_words(violation: Violation, schema: Any) -> Violation:
     return replace(violation, message=words, hint=description if isinstance(description, str) else None)
 
 
-def _translate(error: Any) -> Iterator[Violation]:
+def _translate(error: Any) -> Iterator[Problem]:
     """Yield what one of jsonschema's errors says."""
     path = tuple(error.absolute_path)
     if "propertyNames" in error.absolute_schema_path and isinstance(error.instance, str):
         message = f"the key `{key_text(error.instance)}` is not allowed in {_name(path)}"
-        yield Violation((*path, error.instance), rules.WRONG_FORM, message, _hint(error), at_key=True)
+        yield Problem(rules.WRONG_FORM, message, (*path, error.instance), _hint(error), at_key=True)
     elif error.validator == "additionalProperties":
         yield from _unknown_keys(error, path)
     elif error.validator == "required":
         yield from _missing_keys(error, path)
     else:
         rule, say = _SENTENCES.get(str(error.validator), (rules.WRONG_FORM, _other))
-        yield Violation(path, rule, say(error, path), _hint(error, rule))
+        yield Problem(rule, say(error, path), path, _hint(error, rule))
 
 
-def _unknown_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
+def _unknown_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
     """Yield the keys that a mapping must not have."""
     known = list(error.schema.get("properties", {}))
     for key in error.instance:
         message = f"the key `{key_text(key)}`{foreign(key)} is not known" + (
             f" in {_name(path)}" if path else ""
         )
-        yield Violation((*path, key), rules.UNKNOWN_KEY, message, _key_hint(key, known), at_key=True)
+        yield Problem(rules.UNKNOWN_KEY, message, (*path, key), _key_hint(key, known), at_key=True)
 
 
 def _key_hint(key: str, known: list[str]) -> str | None:
@@ -112,10 +115,10 @@ def _key_hint(key: str, known: list[str]) -> str | None:
     return "known keys: " + ", ".join(f"`{name}`" for name in known) if known else None
 
 
-def _missing_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation]:
+def _missing_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Problem]:
     """Yield every required key that a mapping lacks: each of jsonschema's errors stands for one of them.
 
-    But for those that an unknown key is a misspelling of: that is told already.
+    A key that an unknown key is a misspelling of is left out: that one is reported already.
     """
     meant = set()
     if error.schema.get("additionalProperties") is False:
@@ -125,7 +128,7 @@ def _missing_keys(error: Any, path: tuple[str | int, ...]) -> Iterator[Violation
     for key in error.validator_value:
         if key not in error.instance and key not in meant:
             message = f"the key `{key}` is missing" + (f" in {_name(path)}" if path else "")
-            yield Violation(path, rules.MISSING_KEY, message, at_key=True)
+            yield Problem(rules.MISSING_KEY, message, path, at_key=True)
 
 
 def _type(error: Any, path: tuple[str | int, ...]) -> str:
@@ -169,7 +172,7 @@ def _allowed(error: Any) -> list[Any]:
 
 
 def _form(error: Any, path: tuple[str | int, ...]) -> str:
-    """Say that a value has not the form it must have."""
+    """Say that a value does not have the required form."""
     quoted = shown(error.instance, path)
     return f"{_name(path)} does not have the required form" + (
         f": {quoted}{foreign(error.instance)}" if quoted else ""
@@ -204,11 +207,11 @@ def _entries(words: str) -> _Sentence:
 
 def _repeated(_error: Any, path: tuple[str | int, ...]) -> str:
     """Say that a list repeats itself."""
-    return f"{_name(path)} has an entry twice"
+    return f"{_name(path)} has a duplicate entry"
 
 
 def _surplus(_error: Any, path: tuple[str | int, ...]) -> str:
-    """Say that a value has something that a schema refuses whatever it is."""
+    """Say that a value has something that the schema refuses in any form."""
     return f"{_name(path)} is, or has, something that is not allowed"
 
 
@@ -262,3 +265,57 @@ def _hint(error: Any, rule: Rule | None = None) -> str | None:
 def _name(path: tuple[str | int, ...]) -> str:
     """Return what a path means in a sentence."""
     return shown_path(path) if path else "the document"
+
+
+# jsonschema with keywords of our own: patterns of ECMA 262, and linear time.
+_IS_UNIQUE = jsonschema_rs.Draft202012Validator({"uniqueItems": True}).is_valid
+
+
+def _pattern(validator: Any, pattern: str, instance: Any, _schema: object) -> Iterator[ValidationError]:
+    """Check `pattern`."""
+    if validator.is_type(instance, "string") and not matcher(pattern)(instance):
+        yield jsonschema.ValidationError("pattern")
+
+
+def _pattern_properties(
+    validator: Any, by_pattern: Mapping[str, Any], instance: Any, _schema: object
+) -> Iterator[ValidationError]:
+    """Check `patternProperties`."""
+    if not validator.is_type(instance, "object"):
+        return
+    for pattern, schema in by_pattern.items():
+        for key in filter(matcher(pattern), instance):
+            yield from validator.descend(instance[key], schema, path=key, schema_path=pattern)
+
+
+def _additional_properties(
+    validator: Any, additional: Any, instance: Any, schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    """Check `additionalProperties`; an error's instance has only the surplus keys."""
+    if not validator.is_type(instance, "object"):
+        return
+    known = schema.get("properties", {})
+    matchers = [matcher(pattern) for pattern in schema.get("patternProperties", {})]
+    extra = [key for key in instance if key not in known and not any(matches(key) for matches in matchers)]
+    if additional is False and extra:
+        yield jsonschema.ValidationError("keys", instance={key: instance[key] for key in extra})
+    elif additional is not False:
+        for key in extra:
+            yield from validator.descend(instance[key], additional, path=key)
+
+
+def _unique_items(validator: Any, unique: bool, instance: Any, _schema: object) -> Iterator[ValidationError]:
+    """Check `uniqueItems`: jsonschema's own check takes quadratic time."""
+    if unique and validator.is_type(instance, "array") and not _IS_UNIQUE(instance):
+        yield jsonschema.ValidationError("repeated")
+
+
+_Validator: Any = validators.extend(  # type: ignore[no-untyped-call] # the stubs lack it
+    jsonschema.Draft202012Validator,
+    {
+        "pattern": _pattern,
+        "patternProperties": _pattern_properties,
+        "additionalProperties": _additional_properties,
+        "uniqueItems": _unique_items,
+    },
+)

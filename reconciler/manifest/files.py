@@ -1,4 +1,4 @@
-"""Paths to bytes: walks folders and reads files, with a limit; what cannot be read is a value, too."""
+"""Find and read manifest files, within limits. A path that cannot be read is a value, too."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_FILES = 100_000
-"""Files and folders below one path: more are a mistake, such as the root of a disk."""
+"""Files and folders below one path. More are a mistake, such as the root of a disk."""
 _SUFFIXES = (".yaml", ".yml")
 _CHUNK = 65_536
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 
 
 class Unreadable(Struct, frozen=True):
-    """Why a path gave no bytes, in a sentence that goes on after the path."""
+    """Why a path cannot be read, in a clause that follows the path."""
 
     message: str
     hint: str | None = None
@@ -32,12 +32,12 @@ class Unreadable(Struct, frozen=True):
 def read_all(
     paths: Sequence[str | os.PathLike[str]], *, most: int = MAX_FILES
 ) -> Iterator[tuple[str, bytes | Unreadable]]:
-    """Give each manifest file under `paths`, as (path, content or why there is none).
+    """Yield each manifest file under `paths`, as (path, content or why it cannot be read).
 
     A folder is walked recursively in the order of names: files that end in `.yaml` or `.yml`, no
     hidden entries, no symbolic links. A file that is named itself is read whatever it is called, and
     a link that is named itself is followed. A file that several `paths` lead to comes once. A folder with
-    more than `most` files and folders is not walked to its end, and that is told.
+    more than `most` files and folders is not walked to its end; that is reported.
     """
     found = chain.from_iterable(_find(os.fspath(path), most) for path in paths)
     return _once(found) if len(paths) > 1 else found
@@ -59,7 +59,7 @@ def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            return Unreadable("it is no regular file")
+            return Unreadable("it is not a regular file")
         return _read(descriptor, found.st_size)
     except OSError as error:
         return _unreadable(error)
@@ -68,12 +68,12 @@ def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
 
 
 def display_path(path: str) -> str:
-    """Return `path` as it can be written out: bytes of a file name that are no UTF-8 are replaced."""
+    """Return `path` as it can be written out: bytes of a file name that are not UTF-8 are replaced."""
     return path if path.isascii() else os.fsencode(path).decode(errors="replace")
 
 
 def _find(path: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
-    """Give the files that one path leads to."""
+    """Yield the files that one path leads to."""
     if os.path.isdir(path):  # noqa: PTH112 - strings throughout: building Path objects doubles the walk's cost
         return _walk(path, most)
     return iter([(path, read_file(path))])
@@ -82,7 +82,7 @@ def _find(path: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
 def _walk(folder: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
     """Yield the files below `folder`, sorted by name in each folder.
 
-    The folders and files to come are on a stack: folders may lie deeper in each other than Python recurses.
+    Pending folders and files are on a stack, because folders may be nested deeper than Python recurses.
     """
     # Path, and whether it is a folder.
     waiting = [(folder, True)]
@@ -98,7 +98,7 @@ def _walk(folder: str, most: int) -> Iterator[tuple[str, bytes | Unreadable]]:
             yield path, read_file(path, follow=False)
             continue
         try:
-            # What was a folder when it was listed may be a link by now; the one that was named may be one.
+            # A listed folder may have become a link; the named folder itself may be a link.
             if path != folder and os.path.islink(path):  # noqa: PTH114 - strings throughout
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))  # noqa: TRY301 - as opening it would
             waiting += _entries(path)
@@ -124,7 +124,7 @@ def _entries(folder: str) -> list[tuple[str, bool]]:
 def _once(
     found: Iterable[tuple[str, bytes | Unreadable]],
 ) -> Iterator[tuple[str, bytes | Unreadable]]:
-    """Leave out what was there before under another spelling of its path."""
+    """Leave out a file that came before under another spelling of its path."""
     seen: set[str] = set()
     for path, content in found:
         # A path with a null character, which a configuration may hold, has no real one.
@@ -152,5 +152,5 @@ def _read(descriptor: int, size: int) -> bytes | Unreadable:
 def _unreadable(error: OSError) -> Unreadable:
     """Return an operating system's error as a reason."""
     if isinstance(error, FileNotFoundError):
-        return Unreadable("there is no such file or folder", "check the path and the folder you are in")
+        return Unreadable("no such file or folder", "check the path and the folder you are in")
     return Unreadable((error.strerror or type(error).__name__).lower())

@@ -1,4 +1,4 @@
-"""Manifests to desired: every file is read, every problem of every file is reported, in one run."""
+"""Load manifests: read every file and report every problem in one run."""
 
 from __future__ import annotations
 
@@ -9,52 +9,47 @@ from msgspec import Struct
 
 from reconciler.credentials.detector import may_hold_secret
 from reconciler.diagnostics import Diagnostic, Severity
+from reconciler.manifest import rules
 from reconciler.manifest.files import Unreadable, display_path, read_all
-from reconciler.manifest.lint import rules
-from reconciler.manifest.lint.duplicates import Claims, show_firsts
-from reconciler.manifest.lint.endpoint_url import check_endpoint_url
+from reconciler.manifest.lint.duplicates import FirstUses, locate_first_uses
+from reconciler.manifest.lint.endpoint_url import URL_PATH, check_endpoint_url
 from reconciler.manifest.lint.leaks import Leaks
 from reconciler.manifest.lint.policy import Policy, read_policy
 from reconciler.manifest.lint.selection import Selection
 from reconciler.manifest.lint.suppressions import NO_IGNORES, Ignores, ignores_of
-from reconciler.manifest.lint.warnings import advice_about
+from reconciler.manifest.lint.warnings import warnings_about
+from reconciler.manifest.problems import Source
 from reconciler.manifest.schema import packaged_schema
-from reconciler.manifest.source import Source
 from reconciler.manifest.webhooks import BadValue, Builder, find_bad_values, unknown_events
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.problem import YamlRefused
+from reconciler.manifest.yaml.errors import YamlRefused
+from reconciler.manifest.yaml.parsing import parse
 from reconciler.model import Location
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.manifest.problems import Problem
+    from reconciler.manifest.yaml.parsing import YamlDocument
     from reconciler.model import Webhook
 
 _NAME = ("metadata", "name")
-_URL = ("spec", "url")
 _EVENTS = ("spec", "events")
 _ABOUT_KIND = {("kind",), ("apiVersion",)}
 _DEFAULT = Selection()
 MAX_PROBLEMS = 50_000
-"""Problems a file: more only bury the first."""
+"""Problems of a file that are reported."""
 
 
 class Loaded(Struct, frozen=True):
-    """What manifests say, and what is wrong with them."""
+    """The webhooks that manifests declare, and their problems."""
 
     webhooks: tuple[Webhook, ...]
-    """The sound ones, sorted by name."""
+    """Those without errors, sorted by name."""
     diagnostics: tuple[Diagnostic, ...]
-    """Sorted by place."""
+    """Sorted by location."""
     paths: tuple[str, ...] = ()
-    """The files that were read or should have been."""
-
-    @property
-    def files(self) -> int:
-        """How many files there are."""
-        return len(self.paths)
+    """The files, including those that could not be read."""
 
     @property
     def ok(self) -> bool:
@@ -71,16 +66,16 @@ def load_manifests(
 ) -> Loaded:
     """Return the webhooks that the manifests of one organization declare.
 
-    Problems are values: nothing is raised for a bad file. A folder without manifests is fine; what an
-    empty set means is for the guards to say.
+    Problems are values: nothing is raised for a bad file. A folder without manifests is not a problem; the
+    guards decide about an empty set.
 
     Args:
         paths: files and folders; folders are walked recursively.
         policy: a JSON file with a JSON Schema that every manifest must also satisfy.
         allow_unknown_events: whether event types that this version does not know are accepted.
-        selection: which rules hold.
+        selection: which rules are checked.
     """
-    loader = _Loader(allow_unknown_events=allow_unknown_events, selection=selection)
+    loader = Loader(allow_unknown_events=allow_unknown_events, selection=selection)
     if policy is not None:
         loader.use_policy(policy)
     for path, content in read_all(paths):
@@ -88,10 +83,10 @@ def load_manifests(
     return loader.loaded()
 
 
-class _Loader:
-    """Collects webhooks and diagnostics, one file after the other."""
+class Loader:
+    """Collects the webhooks and diagnostics of files."""
 
-    def __init__(self, *, allow_unknown_events: bool, selection: Selection) -> None:
+    def __init__(self, *, allow_unknown_events: bool = False, selection: Selection = _DEFAULT) -> None:
         self._schema = packaged_schema("manifest")
         self._policy: Policy | None = None
         self._allow_unknown_events = allow_unknown_events
@@ -99,11 +94,11 @@ class _Loader:
         self._build = Builder()
         self._webhooks: list[Webhook] = []
         self._diagnostics: list[Diagnostic] = []
-        self._claims = Claims()
+        self._first_uses = FirstUses()
         self._paths: list[str] = []
 
     def use_policy(self, path: str | os.PathLike[str]) -> None:
-        """Hold every manifest against the JSON Schema at `path`, too."""
+        """Check every manifest with the JSON Schema at `path`, too."""
         policy = read_policy(path)
         if isinstance(policy, Policy):
             self._policy = policy
@@ -111,7 +106,7 @@ class _Loader:
             self._diagnostics.append(policy)
 
     def add_file(self, path: str, content: bytes | Unreadable) -> None:
-        """Take in one file."""
+        """Load one file."""
         self._paths.append(path)
         if isinstance(content, Unreadable):
             self._diagnostics.append(unreadable(path, content))
@@ -121,7 +116,7 @@ class _Loader:
         leaks = Leaks(source) if may_hold_secret(content) else None
         self._diagnostics += map(source.yaml_problem, ignores.problems)
         before = len(self._diagnostics)
-        is_understood = True
+        is_parsed = True
         try:
             for document in parse(content):
                 self._add_document(source, document, ignores, leaks)
@@ -132,27 +127,27 @@ class _Loader:
                     return
         except YamlRefused as refused:
             self._diagnostics.append(source.yaml_problem(refused.problem))
-            is_understood = False
+            is_parsed = False
         if leaks:
             self._diagnostics += self._kept(leaks.beside(), ignores)
-        if is_understood and ignores is not NO_IGNORES:
-            # What a comment is good for is known only where everything was understood.
+        if is_parsed and ignores is not NO_IGNORES:
+            # A comment can be called unused only if the whole file was parsed.
             self._diagnostics += self._kept(map(source.yaml_problem, ignores.unused()), ignores)
 
     def loaded(self) -> Loaded:
-        """Return everything that was taken in."""
+        """Return everything that was loaded."""
         if self._policy:
             self._diagnostics += self._policy.exceeded()
         return Loaded(
             tuple(sorted(self._webhooks, key=lambda webhook: webhook.name)),
-            tuple(sorted(show_firsts(self._diagnostics), key=place_and_rule)),
+            tuple(sorted(locate_first_uses(self._diagnostics), key=place_and_rule)),
             tuple(self._paths),
         )
 
     def _add_document(
         self, source: Source, document: YamlDocument, ignores: Ignores, leaks: Leaks | None
     ) -> None:
-        """Take in one document."""
+        """Load one document."""
         webhook: Webhook | None = None
         found: Iterable[Diagnostic]
         if document.problems:
@@ -163,102 +158,82 @@ class _Loader:
             found = self._explain(source, document)
         if leaks:
             found = chain(found, leaks.within(document))
-        # An empty list, most often: then there is nothing to go through.
+        # Most documents have none.
         problems = self._kept(found, ignores) if found else []
         self._diagnostics += problems
         if webhook and not any(each.severity is Severity.ERROR for each in problems):
             self._webhooks.append(webhook)
 
     def _kept(self, found: Iterable[Diagnostic], ignores: Ignores) -> list[Diagnostic]:
-        """Return the diagnostics of rules that hold, without those that a comment silences."""
+        """Return the diagnostics of selected rules, without those that a comment ignores."""
         return [each for each in found if self._selection.has(each.rule) and not ignores.cover(each)]
 
     def _explain(self, source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-        """Yield how a document breaks the schema, and what else is wrong with it as far as can be told.
+        """Yield how a document breaks the schema, and everything else that is wrong with it.
 
         Fixing one error must not uncover the next.
         """
-        violations = self._schema.explain(document.value)
+        problems = self._schema.explain(document.value)
         if not _is_webhook(document.value):
-            # Everything else follows from its being something else.
-            about_kind = [each for each in violations if each.path in _ABOUT_KIND]
-            yield from (source.violation(each, document) for each in about_kind or violations)
+            # All other problems follow from the wrong kind.
+            about_kind = [each for each in problems if each.path in _ABOUT_KIND]
+            yield from (source.diagnostic(each, document) for each in about_kind or problems)
             return
-        bad_url = _bad_url(source, document, _part(document.value, _URL))
-        for each in violations:
+        reported = {each.path for each in problems}
+        url = _part(document.value, URL_PATH)
+        bad_url = check_endpoint_url(url) if isinstance(url, str) else []
+        if bad_url:
             # The rules say more about a URL than the schema's pattern does.
-            if not (bad_url and each.path == _URL and each.rule is rules.WRONG_FORM):
-                yield source.violation(each, document)
-        yield from bad_url
-        yield from self._check_events(source, document, _part(document.value, _EVENTS))
-        told = {each.path for each in violations}
-        yield from self._breaks_policy(source, document, told)
-        for bad in find_bad_values(document.value, told):
-            yield source.finding(bad.rule, bad.message, document, bad.path, bad.hint)
-        name, url = _part(document.value, _NAME), _part(document.value, _URL)
-        place = Location(source.path, document.line)
+            form = (URL_PATH, rules.WRONG_FORM)
+            problems = [each for each in problems if (each.path, each.rule) != form] + bad_url
+        problems += self._unknown_events(_part(document.value, _EVENTS))
+        if self._policy:
+            problems += self._policy.check(document.value, reported)
+        problems += find_bad_values(document.value, reported)
+        yield from (source.diagnostic(each, document) for each in problems)
+        name, place = _part(document.value, _NAME), Location(source.path, document.line)
         if isinstance(name, str) and self._schema.accepts(_minimal(name)):
-            yield from self._claims.name(name, place, source, document)
-        if isinstance(url, str) and not any(each.path == _URL for each in violations) and not bad_url:
-            yield from self._claims.url(url, place, source, document)
+            yield from self._first_uses.check_name(name, place, source, document)
+        if isinstance(url, str) and URL_PATH not in reported and not bad_url:
+            yield from self._first_uses.check_url(url, place, source, document)
 
     def _examine(self, source: Source, document: YamlDocument) -> tuple[Webhook | None, list[Diagnostic]]:
-        """Return the webhook of a manifest that satisfies the schema, if it means one, and its problems."""
+        """Return the webhook of a manifest that satisfies the schema, if it has one, and its problems."""
         value, place = document.value, Location(source.path, document.line)
+        url = value["spec"]["url"]
+        problems = check_endpoint_url(url)
+        found = [] if problems else self._first_uses.check_url(url, place, source, document)
+        found += self._first_uses.check_name(value["metadata"]["name"], place, source, document)
+        problems += self._unknown_events(value["spec"]["events"])
         if self._policy:
             self._policy.count(source, document)
-        problems = self._breaks_policy(source, document)
-        url, events = value["spec"]["url"], value["spec"]["events"]
-        problems += self._check_events(source, document, events)
-        problems += self._claims.name(value["metadata"]["name"], place, source, document)
-        problems += _bad_url(source, document, url) or self._claims.url(url, place, source, document)
+            problems += self._policy.check(value)
+        webhook: Webhook | None = None
         try:
-            webhook = self._build(value, place)
+            webhook = built = self._build(value, place)
         except BadValue:
-            bad_values = find_bad_values(value)
-            problems += [source.finding(b.rule, b.message, document, b.path, b.hint) for b in bad_values]
-            return None, problems
-        problems += [
-            source.finding(each.rule, each.message, document, each.path, each.hint, key=each.at_key)
-            for each in advice_about(webhook, value)
-            if self._selection.has(each.rule.code)
-        ]
-        return webhook, problems
+            problems += find_bad_values(value)
+        else:
+            warnings = warnings_about(built, value)
+            problems += [each for each in warnings if self._selection.has(each.rule.code)]
+        if problems:
+            found += [source.diagnostic(each, document) for each in problems]
+        return webhook, found
 
-    def _breaks_policy(
-        self, source: Source, document: YamlDocument, told: Collection[tuple[str | int, ...]] = ()
-    ) -> list[Diagnostic]:
-        """Return how a manifest breaks the policy, but for what is `told` of already, by its path."""
-        return self._policy.check(source, document, told) if self._policy else []
-
-    def _check_events(self, source: Source, document: YamlDocument, events: Any) -> list[Diagnostic]:
-        """Return the event types of a manifest that do not exist."""
-        if self._allow_unknown_events or not isinstance(events, list):
-            return []
-        return [
-            source.finding(rules.UNKNOWN_EVENT, message, document, (*_EVENTS, index), hint)
-            for index, message, hint in unknown_events(events)
-        ]
+    def _unknown_events(self, events: Any) -> list[Problem]:
+        """Return the problems of event types that do not exist, unless they are allowed."""
+        return [] if self._allow_unknown_events or not isinstance(events, list) else unknown_events(events)
 
 
 def unreadable(path: str, reason: Unreadable) -> Diagnostic:
-    """Return the diagnostic for a path that gave no bytes."""
+    """Return the diagnostic for a path that cannot be read."""
     rule = rules.TOO_LARGE if reason.too_large else rules.UNREADABLE
     message = f"this path cannot be read: {reason.message}"
     return Diagnostic(rule.severity, rule.code, message, Location(path), reason.hint)
 
 
-def _bad_url(source: Source, document: YamlDocument, url: Any) -> list[Diagnostic]:
-    """Return what is wrong with a manifest's URL; nothing where it has none."""
-    if not isinstance(url, str):
-        return []
-    return [
-        source.finding(rule, message, document, _URL, hint) for rule, message, hint in check_endpoint_url(url)
-    ]
-
-
 def _part(value: Any, path: tuple[str, ...]) -> Any:
-    """Return what stands at `path`, or None where the mappings on the way are none."""
+    """Return the value at `path`, or None if there is none."""
     for key in path:
         if not isinstance(value, dict):
             return None
@@ -267,16 +242,16 @@ def _part(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _is_webhook(value: Any) -> bool:
-    """Return whether a document means to be a webhook manifest: one that does not say is one."""
+    """Return whether a document is meant as a webhook manifest: without a kind it is."""
     return isinstance(value, dict) and str(value.get("kind") or "Webhook").lower() == "webhook"
 
 
 def _minimal(name: str) -> dict[str, Any]:
-    """Return a manifest that is valid if its name is."""
+    """Return a manifest that is valid if `name` is."""
     spec = {"url": "https://hooks.example.com/", "events": ["run.completed"]}
     return {"apiVersion": "webhooks.zof.ai/v1", "kind": "Webhook", "metadata": {"name": name}, "spec": spec}
 
 
 def place_and_rule(diagnostic: Diagnostic) -> tuple[Location, str, str]:
-    """Return what diagnostics are sorted by."""
+    """Return the sort key of a diagnostic."""
     return diagnostic.location or Location(""), diagnostic.rule, diagnostic.message

@@ -1,8 +1,7 @@
-"""JSON Schema: a fast yes or no, and an explanation where it is no.
+"""Validate values with JSON Schema: a fast yes or no, and an explanation of each no.
 
-jsonschema-rs takes 2 to 3 µs a manifest but gives errors without the schema around them; jsonschema
-takes a hundred times as long, and its import 100 ms: it explains, and is imported, only when there is
-something to explain.
+jsonschema-rs takes 2 to 3 µs for a manifest but gives errors without the schema around them. jsonschema takes
+a hundred times as long, and its import takes 100 ms: it is imported only when there is something to explain.
 """
 
 from __future__ import annotations
@@ -12,35 +11,23 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
-from msgspec import Struct
 
 from reconciler.credentials.detector import looks_secret
 from reconciler.errors import InvalidInput
 from reconciler.schemas import SchemaName, schema_text
 
 if TYPE_CHECKING:
-    from reconciler.diagnostics import Rule
+    from reconciler.manifest.problems import Problem
 
 _LONGEST_REASON = 200
 
 
-class Violation(Struct, frozen=True):
-    """One way in which a value breaks a schema."""
-
-    path: tuple[str | int, ...]
-    rule: Rule
-    message: str
-    hint: str | None = None
-    at_key: bool = False
-    """Whether the key at `path` is meant, not its value."""
-
-
 class SchemaUnusable(InvalidInput):
-    """A text is no JSON Schema that can be used."""
+    """A value is not a usable JSON Schema."""
 
     def __init__(self, reason: str, path: tuple[str | int, ...] = ()) -> None:
         """Keep the `path` to what is wrong, where it is known."""
-        super().__init__(f"it is no usable JSON Schema: {reason}")
+        super().__init__(f"it is not a usable JSON Schema: {reason}")
         self._reason = reason
         self.path = path
 
@@ -56,7 +43,7 @@ class Schema:
         """Compile `schema`. It may refer only to itself: nothing is fetched.
 
         Raises:
-            SchemaUnusable: it is no valid schema, or refers to something outside.
+            SchemaUnusable: it is not a valid schema, or refers to something outside.
         """
         self._schema = schema
         try:
@@ -65,16 +52,16 @@ class Schema:
             # The first line says what is wrong, the others print the instance; both may quote at length.
             reason = str(error).partition("\n")[0][:_LONGEST_REASON]
             if looks_secret(reason):
-                reason = "a value has no meaning"
+                reason = "a value is not allowed"
             raise SchemaUnusable(reason, tuple(getattr(error, "instance_path", ()))) from None
 
     def accepts(self, value: Any) -> bool:
-        """Return whether `value`, as the loader made it, satisfies the schema."""
+        """Return whether `value`, as `parse` returned it, satisfies the schema."""
         return self._fast.is_valid(value)
 
-    def explain(self, value: Any) -> list[Violation]:
-        """Return every way in which `value` breaks the schema; at least one if `accepts` said no."""
-        from reconciler.manifest.explain import explain  # noqa: PLC0415 - costs 100 ms, and most runs never ask
+    def explain(self, value: Any) -> list[Problem]:
+        """Return every way in which `value` breaks the schema: at least one if it is not accepted."""
+        from reconciler.manifest.explain import explain  # noqa: PLC0415 - costs 100 ms, and most runs never need it
 
         return explain(self._schema, value)
 

@@ -1,4 +1,4 @@
-"""A manifest that satisfies the schema, as a `Webhook`: what its texts mean."""
+"""Build a `Webhook` from a manifest that satisfies the schema."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from reconciler.credentials.redaction import shown
-from reconciler.manifest.export.words import foreign, suggestion
-from reconciler.manifest.lint import rules
+from reconciler.manifest import rules
+from reconciler.manifest.problems import Problem, foreign, suggestion
 from reconciler.model import NO_OVERLAP, POLICIES, DeletionPolicy, Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from reconciler.diagnostics import Rule
     from reconciler.model import Location
 
 KNOWN_EVENTS = (
@@ -42,16 +41,13 @@ _NO_TEXTS: Mapping[str, str] = {}
 class BadValue(Exception):
     """A value has the right form and no meaning, such as the 30th of February."""
 
-    def __init__(self, rule: Rule, path: tuple[str, ...], message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.rule = rule
-        self.path = path
-        self.message = message
-        self.hint = hint
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 class Builder:
-    """Makes webhooks; those with the same events or labels share them, which saves half the memory."""
+    """Builds webhooks. Those with the same events or labels share them, which saves half the memory."""
 
     def __init__(self) -> None:
         self._events: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -62,7 +58,7 @@ class Builder:
 
         Args:
             manifest: satisfies `schemas/webhook.schema.json`.
-            place: where it stands.
+            place: its location.
 
         Raises:
             BadValue: a time or duration is out of range.
@@ -99,10 +95,10 @@ class Builder:
         return self._labels.setdefault(tuple(labels.items()), labels) if labels else _NO_TEXTS
 
 
-def unknown_events(events: Sequence[Any]) -> list[tuple[int, str, str]]:
-    """Return index, sentence and hint for each text among `events` that is no event type.
+def unknown_events(events: Sequence[Any]) -> list[Problem]:
+    """Return the problems of event types that do not exist.
 
-    More than the schema allows are not looked at: the comparisons would take seconds.
+    Only as many as the schema allows are checked: the comparisons would take seconds.
     """
     try:
         if _ACCEPTED.issuperset(events):
@@ -116,22 +112,23 @@ def unknown_events(events: Sequence[Any]) -> list[tuple[int, str, str]]:
     ]
 
 
-def _unknown(index: int, event: str) -> tuple[int, str, str]:
-    """Return index, sentence and hint for an unknown event type."""
+def _unknown(index: int, event: str) -> Problem:
+    """Return the problem of an unknown event type."""
     similar = suggestion(event, KNOWN_EVENTS)
     hint = f"did you mean `{similar}`?" if similar else "event types: " + ", ".join(KNOWN_EVENTS)
     name = f"{quoted}{foreign(event)}" if (quoted := shown(event)) else "this"
-    return index, f"{name} is no event type of the API", hint
+    message = f"{name} is not an event type of the API"
+    return Problem(rules.UNKNOWN_EVENT, message, ("spec", "events", index), hint)
 
 
 def find_bad_values(
-    manifest: Mapping[str, Any], told: Collection[tuple[str | int, ...]] = ()
-) -> list[BadValue]:
-    """Return every value for which a `Builder` refuses a manifest.
+    manifest: Mapping[str, Any], reported: Collection[tuple[str | int, ...]] = ()
+) -> list[Problem]:
+    """Return the problem of every value for which a `Builder` refuses a manifest.
 
     Args:
         manifest: a mapping; it may break its schema.
-        told: the paths of what breaks the schema.
+        reported: paths that are left out because they break the schema.
     """
     found = []
     spec = manifest.get("spec")
@@ -139,10 +136,10 @@ def find_bad_values(
     for key, parse in (("createdAfter", parse_time), ("overlap", parse_overlap)):
         text = secret.get(key) if isinstance(secret, dict) else None
         try:
-            if isinstance(text, str) and ("spec", "secret", key) not in told:
+            if isinstance(text, str) and ("spec", "secret", key) not in reported:
                 parse(text)
         except BadValue as bad:
-            found.append(bad)
+            found.append(bad.problem)
     return found
 
 
@@ -150,15 +147,15 @@ def parse_time(text: str) -> datetime:
     """Return an RFC 3339 date and time in UTC.
 
     Raises:
-        BadValue: there is no such time.
+        BadValue: the time does not exist.
     """
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         path = ("spec", "secret", "createdAfter")
-        message = "`spec.secret.createdAfter` names a time that does not exist"
+        message = "`spec.secret.createdAfter` is not a valid time"
         hint = "write a date and time with its offset, such as `2026-11-01T00:00:00Z`"
-        raise BadValue(rules.BAD_TIME, path, message, hint) from None
+        raise BadValue(Problem(rules.BAD_TIME, message, path, hint)) from None
 
 
 def parse_overlap(text: str) -> timedelta:
@@ -172,5 +169,5 @@ def parse_overlap(text: str) -> timedelta:
         path = ("spec", "secret", "overlap")
         message = "`spec.secret.overlap` is longer than 90 days"
         hint = "until the overlap ends, the replaced secret still signs deliveries"
-        raise BadValue(rules.OVERLAP_TOO_LONG, path, message, hint)
+        raise BadValue(Problem(rules.OVERLAP_TOO_LONG, message, path, hint))
     return timedelta(seconds=seconds)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.manifest.export.emit import Export
-from reconciler.manifest.export.naming import suggest_names
+from reconciler.manifest.export import Export, suggest_names
 from reconciler.model import DeletionPolicy
 from reconciler.usecases.plan import list_endpoints, read_metadata
 

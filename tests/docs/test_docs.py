@@ -14,7 +14,7 @@ import yaml
 
 from reconciler.cli.app import reconciler
 from reconciler.config.resolve import load_config
-from reconciler.manifest.export.emit import Export, manifest_text
+from reconciler.manifest.export import Export, manifest_text
 from reconciler.manifest.load import load_manifests
 from reconciler.model import Endpoint
 from reconciler.report.diagnostics.text import diagnostics_text

@@ -10,18 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.manifest.files import Unreadable
-from reconciler.manifest.lint.selection import Selection
-from reconciler.manifest.load import MAX_PROBLEMS, _Loader
+from reconciler.manifest.load import MAX_PROBLEMS, Loader
 from reconciler.manifest.yaml import composer
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.nodes import parse_nodes
-from reconciler.manifest.yaml.problem import YamlRefused, source_lines
+from reconciler.manifest.yaml.errors import YamlRefused, source_lines
+from reconciler.manifest.yaml.parsing import parse, parse_with_libyaml
 from tests.fixtures.examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.manifest.yaml.parsing import YamlDocument
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = [
@@ -141,14 +139,14 @@ def outcome(documents: Iterable[YamlDocument]) -> tuple[list[Any], str | None]:
 @example(b"a: 1\n---\n--- \nb: 2\n")
 def test_the_fast_way_and_the_reference_agree(data: bytes) -> None:
     """`parse` gives what libyaml alone gives: the same values, problems, places and end."""
-    assert outcome(parse(data)) == outcome(parse_nodes(data.removeprefix(b"\xef\xbb\xbf")))
+    assert outcome(parse(data)) == outcome(parse_with_libyaml(data.removeprefix(b"\xef\xbb\xbf")))
 
 
 @examples(300)
 @given(HOSTILE)
 def test_nothing_gets_past_the_loader_as_an_exception(data: bytes) -> None:
     """Every file gives webhooks, or diagnostics with a place in it."""
-    loader = _Loader(allow_unknown_events=False, selection=Selection())
+    loader = Loader()
     loader.add_file("m.yaml", data)
     loaded = loader.loaded()
     lines = len(source_lines(data))
@@ -165,7 +163,7 @@ def nodes_of(data: bytes) -> int:
     """How many nodes libyaml was asked for before the file ended or was refused."""
     made = 0
 
-    class Counting(composer._CountingParser):
+    class Counting(composer.CountingParser):
         def descend_resolver(self, parent: Any, index: object) -> None:
             nonlocal made
             made += 1
@@ -175,7 +173,7 @@ def nodes_of(data: bytes) -> int:
     try:
         while parser.check_node():
             parser.get_node()
-    except (yaml.YAMLError, composer._LimitExceeded, UnicodeDecodeError):
+    except (yaml.YAMLError, composer.LimitExceeded, UnicodeDecodeError):
         pass
     return made
 
@@ -205,6 +203,6 @@ def test_aliases_multiply_nothing(levels: int) -> None:
 
 def test_what_cannot_be_read_is_one_diagnostic() -> None:
     """A path that gave no bytes is a file with one problem."""
-    loader = _Loader(allow_unknown_events=False, selection=Selection())
-    loader.add_file("m.yaml", Unreadable("it is no regular file"))
+    loader = Loader()
+    loader.add_file("m.yaml", Unreadable("it is not a regular file"))
     assert len(loader.loaded().diagnostics) == 1

@@ -13,11 +13,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.manifest import explain
-from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 from reconciler.manifest.schema import packaged_schema
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.problem import YamlRefused
+from reconciler.manifest.yaml.errors import YamlRefused
+from reconciler.manifest.yaml.parsing import parse
 from reconciler.report.diagnostics.github import diagnostics_github
 from reconciler.report.diagnostics.json import diagnostics_json
 from reconciler.report.diagnostics.sarif import diagnostics_sarif

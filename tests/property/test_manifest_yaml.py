@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.nodes import parse_nodes
+from reconciler.manifest.yaml.errors import YamlRefused
+from reconciler.manifest.yaml.parsing import parse, parse_with_libyaml
 from reconciler.manifest.yaml.plain import parse_plain
-from reconciler.manifest.yaml.problem import YamlRefused
 
 if TYPE_CHECKING:
-    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.manifest.yaml.parsing import YamlDocument
 
 PIECES = (
     *(
@@ -133,7 +132,7 @@ def mappings(draw: st.DrawFn, indent: int) -> list[str]:
 
 def read_by_libyaml(data: bytes) -> list[YamlDocument] | None:
     try:
-        documents = list(parse_nodes(data))
+        documents = list(parse_with_libyaml(data))
     except YamlRefused:
         return None
     return None if any(document.problems for document in documents) else documents
@@ -185,7 +184,7 @@ def test_places_do_not_depend_on_the_way_of_reading(text: str) -> None:
     data = text.encode()
     if parse_plain(data) is None:
         return
-    for fast, slow in zip(parse(data), parse_nodes(data), strict=True):
+    for fast, slow in zip(parse(data), parse_with_libyaml(data), strict=True):
         for path in paths(slow.value):
             assert fast.span(path) == slow.span(path)
             assert fast.span(path, key=True) == slow.span(path, key=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.config.settings import OrganizationSettings
-    from reconciler.manifest.export.emit import Export
+    from reconciler.manifest.export import Export
 
 _SCHEMA = "schemas/webhook.schema.json"
 """Where `reconciler init` puts the schema of manifests, from the repository's root."""
@@ -41,7 +41,7 @@ def command(options: Options, *, out: str | None, unmanaged: bool) -> ExitCode:
     from reconciler.cli.progress import shown
     from reconciler.cli.results import for_each
     from reconciler.cli.session import load_scope, open_session
-    from reconciler.manifest.export.emit import manifest_text
+    from reconciler.manifest.export import manifest_text
     from reconciler.usecases.export import export
 
     # Manifests are not read: there may be none yet.
@@ -71,7 +71,7 @@ def command(options: Options, *, out: str | None, unmanaged: bool) -> ExitCode:
 
 def _write_files(folder: Path, exports: Sequence[Export]) -> None:
     from reconciler.cli.output import create_file, write_note
-    from reconciler.manifest.export.emit import manifest_text
+    from reconciler.manifest.export import manifest_text
     from reconciler.report.format.style import count
 
     schema = schema_path(folder)

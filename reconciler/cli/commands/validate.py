@@ -96,9 +96,8 @@ def _explain(codes: Sequence[str], options: Options) -> ExitCode:
         UsageError: no rule has such a code.
     """
     from reconciler.cli.output import write_result
-    from reconciler.manifest.lint.examples import EXAMPLES
-    from reconciler.manifest.lint.rules import RULES
     from reconciler.manifest.lint.selection import unknown_code_hint
+    from reconciler.manifest.rules import EXAMPLES, RULES
     from reconciler.report.diagnostics.markdown import rule_page
 
     pages = []
@@ -129,7 +128,7 @@ def _render(found: list[Diagnostic], loaded: list[Loaded], options: Options) -> 
 
             return diagnostics_github(from_repository_root(found))
         case "sarif":
-            from reconciler.manifest.lint.rules import RULES
+            from reconciler.manifest.rules import RULES
             from reconciler.report.diagnostics.sarif import diagnostics_sarif
 
             return diagnostics_sarif(from_repository_root(found), RULES)

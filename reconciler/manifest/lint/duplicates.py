@@ -1,4 +1,4 @@
-"""What each manifest must have for itself: its name and its URL."""
+"""Detect manifests with the same name or URL."""
 
 from __future__ import annotations
 
@@ -7,65 +7,63 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from reconciler.diagnostics import Related
+from reconciler.manifest import rules
 from reconciler.manifest.files import Unreadable, read_file
-from reconciler.manifest.lint import rules
-from reconciler.manifest.source import Source
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.problem import YamlRefused
+from reconciler.manifest.problems import FIRST, Problem, Source
+from reconciler.manifest.yaml.errors import YamlRefused
+from reconciler.manifest.yaml.parsing import parse
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconciler.diagnostics import Diagnostic, Rule
-    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.diagnostics import Diagnostic
+    from reconciler.manifest.yaml.parsing import YamlDocument
     from reconciler.model import Location
 
 _PATHS = {rules.DUPLICATE_NAME.code: ("metadata", "name"), rules.DUPLICATE_URL.code: ("spec", "url")}
 
 
-class Claims:
-    """Who was first with a name or URL, by the document that holds it."""
+class FirstUses:
+    """Which document used a name or URL first."""
 
     def __init__(self) -> None:
         self._names: dict[str, Location] = {}
         self._urls: dict[str, Location] = {}
 
-    def name(self, name: str, place: Location, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Take a name for the manifest at `place`; return the problem that another has it already."""
+    def check_name(
+        self, name: str, place: Location, source: Source, document: YamlDocument
+    ) -> list[Diagnostic]:
+        """Record the name of the manifest at `place`; return the problem if another manifest has it."""
         first = self._names.setdefault(name, place)
         if first is place:
             return []
-        message = f"another manifest has the name `{name}` already"
+        message = f"another manifest has the name `{name}`"
         hint = "a name is unique in its organization"
-        return [_clash(rules.DUPLICATE_NAME, message, hint, source, document, first)]
+        problem = Problem(rules.DUPLICATE_NAME, message, _PATHS[rules.DUPLICATE_NAME.code], hint)
+        return [source.diagnostic(problem, document, (Related(first, FIRST),))]
 
-    def url(self, url: str, place: Location, source: Source, document: YamlDocument) -> list[Diagnostic]:
-        """Take a URL for the manifest at `place`; return the problem that another has it already."""
+    def check_url(
+        self, url: str, place: Location, source: Source, document: YamlDocument
+    ) -> list[Diagnostic]:
+        """Record the URL of the manifest at `place`; return the problem if another manifest has it."""
         first = self._urls.setdefault(normalize_url(url), place)
         if first is place:
             return []
-        message = "another manifest has this URL already"
         hint = "declare one webhook with the events of both"
-        return [_clash(rules.DUPLICATE_URL, message, hint, source, document, first)]
+        message = "another manifest has this URL"
+        problem = Problem(rules.DUPLICATE_URL, message, _PATHS[rules.DUPLICATE_URL.code], hint)
+        return [source.diagnostic(problem, document, (Related(first, FIRST),))]
 
 
-def _clash(
-    rule: Rule, message: str, hint: str, source: Source, document: YamlDocument, first: Location
-) -> Diagnostic:
-    """Return the problem that something is taken. So far only the document that has it is known."""
-    also = (Related(first, "the first one is here"),)
-    return source.finding(rule, message, document, _PATHS[rule.code], hint, also)
+def locate_first_uses(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Return the diagnostics; those about duplicates with the exact position and line of the first use.
 
-
-def show_firsts(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Return the diagnostics; those about duplicates with the exact place and line of the first, too.
-
-    For that each file with a first is read again, once: keeping every file until the end would cost far
-    more, as nearly none has a duplicate. One that has changed meanwhile is left at its document's place.
+    Each file with a first use is read again, once: keeping every file until the end would cost far more, and
+    few have duplicates. If the file has changed meanwhile, the position of its document stays.
     """
     result = list(diagnostics)
-    # The numbers of the diagnostics by file and line of the document with the first.
+    # The indices of diagnostics by the file and line of the document with the first use.
     waiting: dict[str, dict[int, list[int]]] = {}
     for number, each in enumerate(result):
         if each.rule in _PATHS:

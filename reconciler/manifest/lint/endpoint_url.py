@@ -1,4 +1,4 @@
-"""Whether deliveries can reach a URL, as far as that can be told without a network."""
+"""Check whether deliveries can reach a URL, as far as that is known without a network."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ import idna
 
 from reconciler.credentials.detector import looks_secret
 from reconciler.credentials.redaction import shown
-from reconciler.manifest.export.words import foreign
-from reconciler.manifest.lint import rules
+from reconciler.manifest import rules
+from reconciler.manifest.problems import Problem, foreign
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.diagnostics import Rule
+
+URL_PATH = ("spec", "url")
+"""Where a manifest has the URL."""
 # The bulk of real fleets: a plain public host and a plain path need no closer look.
 _PLAINLY_GOOD = re.compile(
     r"https://(?:(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,3}(?:com|net|org|io|dev|app|ai|eu|de|uk|us)"
@@ -29,24 +32,9 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ESCAPED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
 _BRACKETED = re.compile(r"(?:[^\[\]]*@)?\[[^\[\]]*\](?::[0-9]*)?")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_LOCAL = (
-    "alt",
-    "arpa",
-    "consul",
-    "corp",
-    "default",
-    "home",
-    "internal",
-    "intranet",
-    "invalid",
-    "lan",
-    "local",
-    "localdomain",
-    "localhost",
-    "onion",
-    "private",
-    "svc",
-    "test",
+_LOCAL = re.compile(
+    r"(?:.*\.)?(?:alt|arpa|consul|corp|default|home|internal|intranet|invalid|lan|local|localdomain|localhost"
+    r"|onion|private|svc|test)"
 )
 """Names that only a local network, a cluster or the infrastructure of the DNS itself resolves."""
 _LONGEST_HOST = 253
@@ -65,19 +53,15 @@ _RESERVED = tuple(
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})
 """The third quarter of an IPv6 address whose last one is an IPv4 address (RFC 5214)."""
 
-Finding = tuple["Rule", str, str | None]
-"""A rule, a sentence, a hint. The sentence never quotes the URL: it may hold a password or token."""
+_UNPARSABLE = "the URL cannot be parsed"
+_UNPARSABLE_HINT = "check the letters of the host, brackets, and the port"
 
 
-_UNPARSABLE: Finding = (
-    rules.URL_MALFORMED,
-    "the URL cannot be parsed",
-    "check the letters of the host, brackets, and the port",
-)
+def check_endpoint_url(url: str) -> list[Problem]:
+    """Return what is wrong with the URL of an endpoint; not its length, which the schema checks.
 
-
-def check_endpoint_url(url: str) -> list[Finding]:
-    """Return what is wrong with the URL of an endpoint; nothing where the schema refuses its length."""
+    Messages never quote the URL: it may contain a password or token.
+    """
     if len(url) > _LONGEST_URL or _PLAINLY_GOOD.fullmatch(url):
         return []
     if bad := _FORBIDDEN.search(url):
@@ -86,89 +70,87 @@ def check_endpoint_url(url: str) -> list[Finding]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return [_UNPARSABLE]
+        return [_malformed(_UNPARSABLE, _UNPARSABLE_HINT)]
     # Releases of Python do not agree on text beside the brackets of an address.
     if ("[" in parts.netloc or "]" in parts.netloc) and not _BRACKETED.fullmatch(parts.netloc):
-        return [_UNPARSABLE]
+        return [_malformed(_UNPARSABLE, _UNPARSABLE_HINT)]
     return list(_check_parts(url, parts, port))
 
 
-def _forbidden(char: str) -> Finding:
-    """Return the finding for a character that no URL may hold."""
+def _malformed(message: str, hint: str) -> Problem:
+    return Problem(rules.URL_MALFORMED, message, URL_PATH, hint)
+
+
+def _forbidden(char: str) -> Problem:
+    """Return the problem of a character that no URL may contain."""
     hint = "percent-encode it, or remove it"
     if char == "\n":
         hint = "a block text keeps its line break at the end unless it begins with `>-` or `|-`"
     elif char in "{}":
-        hint = "nothing is expanded in a manifest: write the URL out"
+        hint = "manifests have no variables: write the URL out"
     quoted = f"`{char}`" if char.isprintable() and char not in " `" else f"U+{ord(char):04X}"
-    return rules.URL_MALFORMED, f"the URL holds the character {quoted}", hint
+    return _malformed(f"the URL contains the character {quoted}", hint)
 
 
-def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Finding]:
+def _check_parts(url: str, parts: SplitResult, port: int | None) -> Iterator[Problem]:
     """Yield what is wrong with the parts of a URL."""
     if parts.scheme != "https":
-        yield rules.URL_NOT_HTTPS, "the URL must begin with `https://`", None
+        yield Problem(rules.URL_NOT_HTTPS, "the URL must begin with `https://`", URL_PATH)
     if "@" in parts.netloc:
         hint = "remove it; receivers verify the signature instead"
-        yield rules.URL_CREDENTIALS, "the URL holds a user name or password", hint
+        yield Problem(rules.URL_CREDENTIALS, "the URL contains a user name or password", URL_PATH, hint)
     if "#" in url:
-        yield (
-            rules.URL_FRAGMENT,
-            "the URL has a fragment, which no server ever sees",
-            "remove the `#` and what follows",
-        )
+        message = "the URL has a fragment, which is never sent to the server"
+        yield Problem(rules.URL_FRAGMENT, message, URL_PATH, "remove the `#` and what follows")
     if port == 0:
-        yield rules.URL_MALFORMED, "the URL's port is 0", None
+        yield _malformed("the URL's port is 0", "remove it, or write the port of the server")
     if letter := foreign(f"{parts.path}{parts.query}"):
-        yield (
-            rules.URL_MALFORMED,
-            f"the URL's path or query holds letters outside ASCII{letter}",
-            "percent-encode them",
-        )
+        message = f"the URL's path or query contains letters outside ASCII{letter}"
+        yield _malformed(message, "percent-encode them")
     yield from _check_escapes(url)
     host = urlsplit(normalize_url(url)).hostname or ""
     if not host.strip("."):
         if parts.scheme == "https":
-            yield rules.URL_MALFORMED, "the URL names no host", "write `https://`, a host name and a path"
+            yield _malformed("the URL has no host", "write `https://`, a host name and a path")
     elif problem := _host_problem(host, bracketed="[" in parts.netloc):
         rule, words, help_ = problem
-        # Case tells a secret from a word, and a normalised host has lost it.
+        # A normalised host is in lower case, which hides that it is a secret.
         written = (parts.hostname or host) if ":" in host else host
         quoted = None if looks_secret(parts.netloc) else shown(written)
-        yield rule, f"the URL's host {quoted} {words}" if quoted else f"the URL's host {words}", help_
+        message = f"the URL's host {quoted} {words}" if quoted else f"the URL's host {words}"
+        yield Problem(rule, message, URL_PATH, help_)
 
 
-def _check_escapes(url: str) -> Iterator[Finding]:
+def _check_escapes(url: str) -> Iterator[Problem]:
     """Yield what is wrong with the escapes of a URL."""
     if _BAD_ESCAPE.search(url):
         hint = "write `%25` for a percent sign"
-        yield rules.URL_MALFORMED, "the URL has a `%` that begins no escape", hint
+        yield _malformed("the URL has a `%` that does not begin an escape", hint)
     if control := _ESCAPED_CONTROL.search(url):
-        # Whoever decodes it before writing it into a header or a log is split in two there.
-        hint = "remove it"
-        yield rules.URL_MALFORMED, f"the URL holds the escape `{control[0]}` of a control character", hint
+        # A program that decodes it before writing it to a header or a log would write two lines.
+        yield _malformed(f"the URL contains the escape `{control[0]}` of a control character", "remove it")
 
 
 def _host_problem(host: str, *, bracketed: bool) -> tuple[Rule, str, str | None] | None:
     """Return what is wrong with a normalised host, or None where it is fine."""
-    hint = "deliveries come from the internet: name a public host"
+    hint = "deliveries come from the internet: use a public host"
     if address := _ip_address(host):
-        return None if is_public(address) else (rules.URL_NOT_PUBLIC, "is no public address", hint)
+        return None if is_public(address) else (rules.URL_NOT_PUBLIC, "is not a public address", hint)
     labels = host.split(".")
     if bracketed or len(host) > _LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
-        return rules.URL_MALFORMED, "is no valid host name", None
+        return rules.URL_MALFORMED, "is not a valid host name", None
     if not all(map(_is_idna, labels)):
-        return rules.URL_MALFORMED, "has a label that begins with `xn--` and stands for no name", None
-    # No top-level domain begins with a digit, in whatever script; parsers take what does for an address.
+        return rules.URL_MALFORMED, "has a label that begins with `xn--` but is not valid punycode", None
+    # No top-level domain begins with a digit, in any script; parsers take one that does for an address.
     if _readable(labels[-1])[0].isdecimal():
-        return rules.URL_MALFORMED, "is no valid IP address", hint
-    if len(labels) == 1 or f".{host}".endswith(tuple(f".{name}" for name in _LOCAL)):
+        return rules.URL_MALFORMED, "is not a valid IP address", hint
+    if len(labels) == 1 or _LOCAL.fullmatch(host):
         return rules.URL_NOT_PUBLIC, "is a name in a local network", hint
     return None
 
 
 def _is_idna(label: str) -> bool:
-    """Return whether a label that says it is encoded can be decoded."""
+    """Return whether a label is valid: if it begins with `xn--`, it can be decoded."""
     try:
         return bool(_readable(label))
     except idna.IDNAError:
@@ -179,7 +161,7 @@ def _readable(label: str) -> str:
     """Return a label as people read it.
 
     Raises:
-        idna.IDNAError: it says it is encoded, and stands for nothing.
+        idna.IDNAError: it begins with `xn--` and cannot be decoded.
     """
     return idna.ulabel(label) if label.startswith("xn--") else label
 
@@ -193,7 +175,7 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Return whether the internet leads to an address, or to the IPv4 address that it stands for."""
+    """Return whether an address, or the IPv4 address that it represents, can be reached from the internet."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return is_public(address.ipv4_mapped)

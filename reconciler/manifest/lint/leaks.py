@@ -1,4 +1,4 @@
-"""Secrets in a file: in its values and keys, and in what the values do not show, such as comments."""
+"""Find secrets in a file: in values, keys, comments, and in what could not be parsed."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.credentials.detector import known_secret, likely_secret, names_secret
 from reconciler.credentials.redaction import shown_path
-from reconciler.manifest.lint import rules
-from reconciler.manifest.yaml.problem import Span
+from reconciler.manifest import rules
+from reconciler.manifest.lint.endpoint_url import URL_PATH
+from reconciler.manifest.problems import Problem
+from reconciler.manifest.yaml.errors import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.diagnostics import Diagnostic
-    from reconciler.manifest.source import Source
-    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.manifest.problems import Source
+    from reconciler.manifest.yaml.parsing import YamlDocument
 
     _Path = tuple[str | int, ...]
 
-_URL = ("spec", "url")
 _COMMENT = re.compile(r"(?:^|\s)#.*")
-# Ids of endpoints are no secrets, whatever they look like: `reconciler export` writes them into comments.
+# Ids of endpoints are not secrets, although they look like it: `reconciler export` writes them into comments.
 _ENDPOINT_ID = re.compile(r"(?:--id|\bEndpoint) \S+|\bwe_[A-Za-z0-9_-]+")
-_REVOKE = "revoke it: whoever reads the repository has it; signing secrets lie in Vault only"
-_IF_NONE = "revoke it and remove it; if it is no secret, end the line with `# reconciler: ignore[WH031] why`"
+_REVOKE = "revoke it, then remove it: anybody who can read the repository has it"
+_IF_NOT = (
+    "revoke it and remove it; if it is not a secret, end the line with `# reconciler: ignore[WH031] why`"
+)
 
 
 class Leaks:
@@ -39,22 +42,14 @@ class Leaks:
     def within(self, document: YamlDocument) -> Iterator[Diagnostic]:
         """Yield the secrets among the keys and values of a document."""
         for path, text, is_key in _texts(document.value):
-            known = known_secret(text)
-            is_target = path == _URL
-            likely = None if known else _likely(path, text, is_key=is_key)
-            if known or likely:
-                self._seen.update(document.lines(path, key=is_key))
-            if is_target and known:
-                # A password before the host has a rule of its own.
-                known = known_secret(text, endpoint=True)
-                likely = None if known else likely_secret(text, endpoint=True)
+            is_endpoint = path == URL_PATH and not is_key
             where = "a key of " + shown_path(path[:-1]) if is_key else shown_path(path)
-            if known:
-                message = f"{where} holds what has the form of {known}"
-                yield self._source.finding(rules.KNOWN_SECRET, message, document, path, _REVOKE, key=is_key)
-            elif likely:
-                message = f"{where} holds what looks like {likely}"
-                yield self._source.finding(rules.LIKELY_SECRET, message, document, path, _IF_NONE, key=is_key)
+            problem = leaked_secret(where, path, text, endpoint=is_endpoint, is_key=is_key)
+            # A password in the URL of an endpoint is reported by another rule.
+            if problem or (is_endpoint and known_secret(text)):
+                self._seen.update(document.lines(path, key=is_key))
+            if problem:
+                yield self._source.diagnostic(problem, document)
 
     def beside(self) -> Iterator[Diagnostic]:
         """Yield the secrets elsewhere: in comments, and those of known form in what could not be parsed."""
@@ -63,22 +58,39 @@ class Leaks:
                 continue
             hidden = frozenset({number})
             if kind := known_secret(line):
-                message = f"this line holds what has the form of {kind}"
+                message = f"this line contains {kind}"
                 yield self._source.at(rules.KNOWN_SECRET, message, Span(number, 1), _REVOKE, hidden)
             elif (comment := _COMMENT.search(line)) and (
                 kind := likely_secret(_ENDPOINT_ID.sub(" ", comment[0]))
             ):
-                message = f"this comment holds what looks like {kind}"
+                message = f"this comment contains what looks like {kind}"
                 span = Span(number, line.index("#", comment.start()) + 1)
-                yield self._source.at(rules.LIKELY_SECRET, message, span, _IF_NONE, hidden)
+                yield self._source.at(rules.LIKELY_SECRET, message, span, _IF_NOT, hidden)
 
 
-def _likely(path: _Path, text: str, *, is_key: bool) -> str | None:
-    """Return what the text at `path` looks like; a value is judged by the name of its key, too."""
-    if likely := likely_secret(text, endpoint=path == _URL and not is_key):
-        return likely
-    name = next((step for step in reversed(path) if isinstance(step, str)), "")
-    return likely_secret(f"{name}: {text}") if not is_key and names_secret(name) else None
+def leaked_secret(
+    where: str, path: tuple[str | int, ...], text: str, *, endpoint: bool, is_key: bool = False
+) -> Problem | None:
+    """Return the problem of a text that contains a secret.
+
+    Args:
+        where: what contains it, in words.
+        path: where it is; a value is judged by the name of its key, too.
+        text: a value or a key of a document.
+        endpoint: whether it is the URL of an endpoint.
+        is_key: whether it is a key.
+    """
+    if known := known_secret(text, endpoint=endpoint):
+        message = f"{where} contains {known}"
+        return Problem(rules.KNOWN_SECRET, message, path, _REVOKE, is_key)
+    likely = likely_secret(text, endpoint=endpoint)
+    if not likely and not is_key:
+        name = next((step for step in reversed(path) if isinstance(step, str)), "")
+        likely = likely_secret(f"{name}: {text}") if names_secret(name) else None
+    if likely:
+        message = f"{where} contains what looks like {likely}"
+        return Problem(rules.LIKELY_SECRET, message, path, _IF_NOT, is_key)
+    return None
 
 
 def _texts(value: Any) -> Iterator[tuple[_Path, str, bool]]:

@@ -1,16 +1,18 @@
-"""The organization's own rules: a JSON Schema for every manifest, and caps on all of them together."""
+"""The organization's policy: a JSON Schema for every manifest, and caps on their number."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from reconciler.manifest import rules
 from reconciler.manifest.files import Unreadable, display_path, read_file
-from reconciler.manifest.lint import rules
+from reconciler.manifest.problems import Problem, Source
 from reconciler.manifest.schema import Schema, SchemaUnusable
-from reconciler.manifest.source import Source
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.problem import Span, YamlRefused
+from reconciler.manifest.yaml.errors import Span, YamlRefused
+from reconciler.manifest.yaml.parsing import parse
 from reconciler.model import Location
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from reconciler.diagnostics import Diagnostic
-    from reconciler.manifest.yaml.document import YamlDocument
+    from reconciler.manifest.yaml.parsing import YamlDocument
 
 _START = Span(1, 1)
 _CAPS = "x-caps"
@@ -43,7 +45,7 @@ _MOST_PLACES = 10
 
 
 class Cap:
-    """How many manifests of an organization may satisfy a schema: what a schema of one cannot say."""
+    """How many manifests of an organization may satisfy a schema."""
 
     def __init__(self, declared: dict[str, Any], definitions: Any, path: tuple[str | int, ...]) -> None:
         """Compile what a policy declares.
@@ -54,7 +56,7 @@ class Cap:
             path: where in the policy it is declared.
 
         Raises:
-            SchemaUnusable: `where` is no usable schema.
+            SchemaUnusable: `where` is not a usable schema.
         """
         self._where = declared["where"]
         try:
@@ -72,7 +74,7 @@ class Cap:
         if not self._schema.accepts(document.value):
             return
         self._total += 1
-        # The first beyond the cap is the one to report, and the places of those before it are told.
+        # The report is at the first one beyond the cap, and lists those before it.
         if len(self._counted) <= self._most:
             self._counted.append((source, document))
 
@@ -83,39 +85,31 @@ class Cap:
         source, document = self._counted[self._most]
         others = self._counted[: min(self._most, _MOST_PLACES)]
         words = self._declared.get("errorMessage", "too many manifests match a cap of the policy")
-        message = f"{words}: there are {self._total}, and at most {self._most} may be"
-        return source.finding(
-            rules.POLICY,
-            message,
-            document,
-            _focus(self._where, document.value),
-            self._declared.get("description"),
-            tuple(s.related(d, _focus(self._where, d.value), "this one counts, too") for s, d in others),
-        )
+        message = f"{words}: {self._total} match, and at most {self._most} are allowed"
+        hint = self._declared.get("description")
+        problem = Problem(rules.POLICY, message, _focus(self._where, document.value), hint)
+        also = (s.related(d, _focus(self._where, d.value), "this one counts, too") for s, d in others)
+        return source.diagnostic(problem, document, tuple(also))
 
 
 class Policy:
-    """A policy, compiled."""
+    """A compiled policy."""
 
     def __init__(self, schema: Schema, caps: tuple[Cap, ...] = ()) -> None:
         self._schema = schema
         self._caps = caps
 
     def count(self, source: Source, document: YamlDocument) -> None:
-        """Count a sound manifest for the caps."""
+        """Count a valid manifest for the caps."""
         for cap in self._caps:
             cap.count(source, document)
 
-    def check(
-        self, source: Source, document: YamlDocument, told: Collection[tuple[str | int, ...]] = ()
-    ) -> list[Diagnostic]:
-        """Return how a manifest breaks the policy, but for what is `told` of already, by its path."""
-        if self._schema.accepts(document.value):
+    def check(self, manifest: Any, reported: Collection[tuple[str | int, ...]] = ()) -> list[Problem]:
+        """Return how a manifest breaks the policy, except at paths that are `reported` already."""
+        if self._schema.accepts(manifest):
             return []
-        violations = self._schema.explain(document.value)
-        return [
-            source.violation(each, document, rules.POLICY) for each in violations if each.path not in told
-        ]
+        problems = self._schema.explain(manifest)
+        return [replace(each, rule=rules.POLICY) for each in problems if each.path not in reported]
 
     def exceeded(self) -> list[Diagnostic]:
         """Return the caps that all manifests together exceed."""
@@ -135,7 +129,7 @@ def read_policy(path: str | os.PathLike[str]) -> Policy | Diagnostic:
         return schema
     declared = schema.get(_CAPS, [])
     if not _CAPS_FORM.accepts(declared):
-        message = f"the policy's `{_CAPS}` are no list of caps"
+        message = f"the policy's `{_CAPS}` is not a list of caps"
         hint = "each cap has `where`, a JSON Schema, and `atMost`, a whole number"
         return source.at(rules.POLICY_UNUSABLE, message, _place(content, (_CAPS,)), hint)
     try:
@@ -148,7 +142,7 @@ def read_policy(path: str | os.PathLike[str]) -> Policy | Diagnostic:
 
 
 def _parse(content: bytes, source: Source) -> dict[str, Any] | Diagnostic:
-    """Return a policy's JSON object; or why there is none."""
+    """Return a policy's JSON object; or why it has none."""
     try:
         schema = json.loads(content)
     except json.JSONDecodeError as error:
@@ -158,11 +152,11 @@ def _parse(content: bytes, source: Source) -> dict[str, Any] | Diagnostic:
         return source.at(rules.POLICY_UNUSABLE, "the policy is not JSON", _START)
     if isinstance(schema, dict):
         return schema
-    return source.at(rules.POLICY_UNUSABLE, "the policy is no JSON object", _START)
+    return source.at(rules.POLICY_UNUSABLE, "the policy is not a JSON object", _START)
 
 
 def _place(content: bytes, path: tuple[str | int, ...]) -> Span:
-    """Return where `path` is in a JSON file: JSON is YAML, whose loader knows places, but for its limits."""
+    """Return the position of `path` in a JSON file. JSON is YAML, and our YAML parser knows positions."""
     try:
         document = next(parse(content))
     except YamlRefused:

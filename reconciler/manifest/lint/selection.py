@@ -1,26 +1,26 @@
-"""Which rules hold: those that are on by themselves or selected, without those that are ignored."""
+"""Which rules are checked: the default and selected ones, without the ignored ones."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from reconciler.manifest.export.words import suggestion
-from reconciler.manifest.lint import rules
+from reconciler.manifest import rules
+from reconciler.manifest.problems import suggestion
 
 
 class Selection(Struct, frozen=True):
-    """What the configuration says about rules, as codes."""
+    """The configuration of rules, as codes."""
 
     select: frozenset[str] = frozenset()
     ignore: frozenset[str] = frozenset()
 
     def has(self, code: str) -> bool:
-        """Return whether a rule is held to."""
+        """Return whether a rule is checked."""
         return code not in self.ignore and (rules.RULES[code].default or code in self.select)
 
 
 def unknown_code_hint(code: str) -> str:
-    """Return what a code that no rule has may have been meant to be."""
+    """Return a hint for a code that no rule has."""
     similar = suggestion(code, tuple(rules.RULES))
     return f"did you mean `{similar}`?" if similar else "a code is `WH` and three digits, such as `WH033`"
 

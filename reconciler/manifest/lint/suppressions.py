@@ -1,4 +1,4 @@
-"""Comments that silence a rule on their own line: `# reconciler: ignore[WH033] why`."""
+"""Comments that ignore a rule on their own line: `# reconciler: ignore[WH033] why`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from reconciler.credentials.redaction import key_text
-from reconciler.manifest.lint import rules
+from reconciler.manifest import rules
 from reconciler.manifest.lint.selection import guarded_hint, unknown_code_hint
-from reconciler.manifest.yaml.problem import Span, YamlProblem, source_lines
+from reconciler.manifest.yaml.errors import Span, YamlProblem, source_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _MARKER = b"reconciler:"
 _COMMENT = re.compile(r"(?<!\S)#[ \t]*reconciler:[ \t]*ignore\b(?:\[([^\]]{0,1000})\])?([^#]*)")
 _MOST_PROBLEMS = 1_000
-"""Problems with comments a file: beyond, comments are not read, and silence nothing."""
+"""Problems with comments in a file. Comments after them are not read, and ignore nothing."""
 _USAGE = "write `# reconciler: ignore[WH033] why`"
 
 
@@ -47,7 +47,7 @@ class Ignores:
             self._take(span, codes, reason)
 
     def cover(self, diagnostic: Diagnostic) -> bool:
-        """Return whether a diagnostic is silenced by a comment on its line, which then was of use."""
+        """Return whether a comment on its line ignores a diagnostic; that comment then counts as used."""
         line = diagnostic.location.line if diagnostic.location else 0
         for ignore in self._by_line.get(line, ()):
             if ignore.code == diagnostic.rule:
@@ -56,14 +56,14 @@ class Ignores:
         return False
 
     def unused(self) -> Iterator[YamlProblem]:
-        """Yield the comments that silenced nothing; ask at the end."""
+        """Yield the comments that ignored nothing; call this when the whole file was checked."""
         for ignore in (each for line in self._by_line.values() for each in line if not each.used):
-            message = f"nothing on this line breaks {ignore.code}, which a comment ignores"
+            message = f"the comment ignores {ignore.code}, which this line does not break"
             hint = "remove the code; a comment counts for its own line only"
             yield YamlProblem(rules.UNUSED_IGNORE, message, ignore.span, hint)
 
     def _take(self, span: Span, codes: str | None, reason: str) -> None:
-        """Take in one comment."""
+        """Record one comment."""
         names = list(dict.fromkeys(name.strip() for name in codes.split(","))) if codes else []
         if not names:
             message = "the comment does not say which rule it ignores"
@@ -71,7 +71,7 @@ class Ignores:
         for name in names:
             rule = rules.RULES.get(name)
             if rule is None:
-                message = f"no rule has the code `{key_text(name)}`"
+                message = f"unknown rule `{key_text(name)}`"
                 problem = YamlProblem(rules.BAD_IGNORE, message, span, unknown_code_hint(name))
                 self.problems.append(problem)
             elif not rule.ignorable:
@@ -80,7 +80,7 @@ class Ignores:
             elif reason:
                 self._by_line.setdefault(span.line, []).append(_Ignore(name, span))
         if names and not reason:
-            message = "the comment ignores a rule and does not say why"
+            message = "the comment ignores a rule without a reason"
             self.problems.append(YamlProblem(rules.IGNORE_WITHOUT_REASON, message, span, _USAGE))
 
 
@@ -88,12 +88,12 @@ NO_IGNORES = Ignores(b"")
 
 
 def ignores_of(data: bytes) -> Ignores:
-    """Return the ignored rules of a file: `NO_IGNORES` where it has not so much as the mark of a comment."""
+    """Return the ignored rules of a file: `NO_IGNORES` if it has no such comment."""
     return Ignores(data) if _MARKER in data else NO_IGNORES
 
 
 def _comments(data: bytes) -> Iterator[tuple[Span, str | None, str]]:
-    """Yield place, codes and reason of each comment that ignores something; what is within a text is none."""
+    """Yield position, codes and reason of each comment that ignores rules. A text is not a comment."""
     from reconciler.manifest.yaml.composer import text_spans  # noqa: PLC0415 (loads libyaml; few files need it)
 
     texts = text_spans(data)

@@ -1,4 +1,4 @@
-"""libyaml's part: bytes to nodes, which know their places; its limits and its errors."""
+"""Compose nodes with libyaml, within limits, and translate its errors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from yaml.events import (
 )
 from yaml.reader import ReaderError
 
-from reconciler.manifest.lint import rules
-from reconciler.manifest.yaml.problem import Span, YamlProblem, YamlRefused, source_lines
+from reconciler.manifest import rules
+from reconciler.manifest.yaml.errors import Span, YamlProblem, YamlRefused, source_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from reconciler.diagnostics import Rule
 
 MAX_DEPTH = 32
-"""Levels a document."""
+"""Levels of a document."""
 MAX_NODES = 65_536
-"""Nodes a document."""
+"""Nodes of a document."""
 _TOO_DEEP = f"the document has more than {MAX_DEPTH} levels"
 _TOO_MANY = f"the document has more than {MAX_NODES:,} nodes"
 # libyaml's recursion crashes the process at 32,000 levels with a stack of 8 MiB, at 4,000 with 1 MiB.
@@ -43,7 +43,7 @@ _SAFE_LEVELS = 1_000
 _INDICATOR = re.compile(rb"(?<![0-9A-Za-z=])[&*!]")
 # A tag with an escaped byte that is not ASCII.
 _ESCAPED_TAG = re.compile(rb"![^\n]*?%[89A-Fa-f]")
-# A reviewer's viewer shows the rest of the line elsewhere, or no line break where a parser sees one.
+# A viewer shows the rest of the line elsewhere, or no line break although the parser sees one.
 _DECEPTIVE = re.compile("\r(?!\n)|[\x85\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]")
 _BIDI = "a character that turns the direction of reading is not allowed"
 _BREAK = (
@@ -65,7 +65,7 @@ def compose(data: bytes) -> Iterator[Node]:
     Raises:
         YamlRefused: it is not YAML, or exceeds a limit; after the documents before it.
     """
-    parser = _Parser(data) if _is_bounded(data) else _CountingParser(data)
+    parser = _Parser(data) if _is_bounded(data) else CountingParser(data)
     try:
         while parser.check_node():
             yield cast("Node", parser.get_node())
@@ -73,7 +73,7 @@ def compose(data: bytes) -> Iterator[Node]:
         raise YamlRefused(_explain(error, data)) from None
     except UnicodeDecodeError:
         raise YamlRefused(_undecodable_tag(data)) from None
-    except _LimitExceeded as error:
+    except LimitExceeded as error:
         raise YamlRefused(YamlProblem(rules.TOO_LARGE, str(error), _place(error.mark))) from None
 
 
@@ -90,7 +90,7 @@ class _Parser(CParser):
         pass
 
 
-class _LimitExceeded(Exception):
+class LimitExceeded(Exception):
     """A document is too deep or has too many nodes."""
 
     def __init__(self, message: str, mark: Mark) -> None:
@@ -98,13 +98,14 @@ class _LimitExceeded(Exception):
         self.mark = mark
 
 
-class _CountingParser(_Parser):
+class CountingParser(_Parser):
     """Counts levels and nodes while libyaml still parses, before they cost stack and memory."""
 
     _depth = 0
     _nodes = 0
 
     def descend_resolver(self, parent: Node | None, _index: object) -> None:
+        """Count a node; raise `LimitExceeded` if it is too deep or one too many."""
         self._depth += 1
         if parent is None:
             self._nodes = 0
@@ -112,11 +113,12 @@ class _CountingParser(_Parser):
         self._nodes += 1
         # Twice the limit: what is only a little too deep gets its exact place from `_examine`.
         if self._depth > 2 * MAX_DEPTH:
-            raise _LimitExceeded(_TOO_DEEP, parent.start_mark)
+            raise LimitExceeded(_TOO_DEEP, parent.start_mark)
         if self._nodes > MAX_NODES:
-            raise _LimitExceeded(_TOO_MANY, parent.start_mark)
+            raise LimitExceeded(_TOO_MANY, parent.start_mark)
 
     def ascend_resolver(self) -> None:
+        """Leave a level."""
         self._depth -= 1
 
 
@@ -139,7 +141,7 @@ def _is_bounded(data: bytes) -> bool:
 
 
 def require_readable(data: bytes) -> None:
-    """Raise `YamlRefused` unless `data` is UTF-8 that says to a reviewer what it says to a parser."""
+    """Raise `YamlRefused` unless `data` is UTF-8 that a reviewer sees as the parser does."""
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -158,7 +160,7 @@ def require_readable(data: bytes) -> None:
 
 
 def _not_utf8(data: bytes, offset: int) -> YamlProblem:
-    """Return the problem of a file in another encoding, which its first bytes may tell."""
+    """Return the problem of a file in another encoding, named if the first bytes identify it."""
     wide = data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]
     message = "the file is not UTF-8 text" + (", but UTF-16 or UTF-32" if wide else "")
     return _at(data, offset, rules.ENCODING, message, "save the file as UTF-8")
@@ -181,17 +183,17 @@ def _explain(error: YAMLError, data: bytes) -> YamlProblem:
     place, around = _place(error.problem_mark), _place(error.context_mark)
     if error.problem == "found unexpected end of stream":
         # The end of the file is far from the quotation mark that was forgotten.
-        return YamlProblem(rules.SYNTAX, "this is not YAML: a quoted text is never closed", around, _CLOSE)
+        return YamlProblem(rules.SYNTAX, "invalid YAML: a quoted text is never closed", around, _CLOSE)
     if error.problem == "could not find expected ':'":
-        # Where the text begins that would have to be a key, not where that became impossible.
-        return YamlProblem(rules.SYNTAX, "this is not YAML: a key has no colon", around, _COLON)
+        # The position is where the key begins, not where libyaml gave up.
+        return YamlProblem(rules.SYNTAX, "invalid YAML: a key has no colon", around, _COLON)
     tab = words.startswith("found character that cannot start") and _char_at(data, place) == "\t"
     if tab:
-        words = "a tab stands where only spaces may"
+        words = "a tab where only spaces are allowed"
     hint = next((hint for part, hint in _SYNTAX_HINTS if part in words), None)
     if "flow" in words and around != place:
-        return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", place, hint, around, _BEGINS)
-    return YamlProblem(rules.SYNTAX, f"this is not YAML: {words}", place, hint)
+        return YamlProblem(rules.SYNTAX, f"invalid YAML: {words}", place, hint, around, _BEGINS)
+    return YamlProblem(rules.SYNTAX, f"invalid YAML: {words}", place, hint)
 
 
 def _char_at(data: bytes, place: Span) -> str:
@@ -201,19 +203,19 @@ def _char_at(data: bytes, place: Span) -> str:
 
 
 def _undecodable_tag(data: bytes) -> YamlProblem:
-    """Return the problem of a tag whose escapes are no UTF-8: PyYAML stumbles over it, and says no place."""
+    """Return the problem of a tag whose escapes are not UTF-8: PyYAML raises without a position."""
     found = _ESCAPED_TAG.search(data)
     assert found, "nothing else in UTF-8 text fails to decode"  # noqa: S101 - an invariant
     return _at(data, found.start(), rules.UNSUPPORTED_YAML, "tags are not supported", _WRITE_OUT)
 
 
 def _place(mark: Mark | CMark | None) -> Span:
-    """Return the place of a mark."""
+    """Return the position of a mark."""
     return Span(mark.line + 1, mark.column + 1) if mark is not None else Span(1, 1)
 
 
 def span_of(node: Node) -> Span:
-    """Return where a node stands."""
+    """Return the position of a node."""
     start, end = node.start_mark, node.end_mark
     return Span(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else None)
 
@@ -245,14 +247,13 @@ class Unsupported(Struct):
     too_large: YamlRefused | None = None
     """Why the search ended early."""
     sound: int | None = None
-    """How many documents stand before the one that ended it."""
+    """How many documents come before the one that ended it."""
 
 
 def find_unsupported(data: bytes) -> Unsupported:
     """Return every anchor, alias and tag, as far as the limits allow.
 
-    Aliases cost `compose` nothing, so only here they count; and libyaml's time grows with the square of
-    the levels.
+    `compose` does not count aliases, so they count here. libyaml's time grows with the square of the levels.
     """
     result = Unsupported()
     if not _perhaps_unsupported(data):
@@ -294,9 +295,9 @@ def _events(data: bytes) -> Iterator[Event]:
 
 
 def text_spans(data: bytes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Return where the texts of a file begin and end, as lines and columns from 1, as far as it is sound.
+    """Return where the texts of a file begin and end, as lines and columns from 1, up to the first error.
 
-    What is outside of them is structure or comment.
+    Everything outside of them is structure or comment.
     """
     spans = []
     depth = 0
@@ -317,7 +318,7 @@ def text_spans(data: bytes) -> list[tuple[tuple[int, int], tuple[int, int]]]:
 
 def _unsupported_feature(event: NodeEvent) -> tuple[str, int] | None:
     """Return a sentence about what an event uses that we refuse, and its length; or None."""
-    # An alias or anchor is its name behind one character; of a tag, libyaml does not tell how it was written.
+    # An alias or anchor is its name behind one character; libyaml does not report how a tag was written.
     if isinstance(event, AliasEvent):
         return "aliases are not supported", len(event.anchor or "") + 1
     if event.anchor is not None:

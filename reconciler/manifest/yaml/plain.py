@@ -1,9 +1,9 @@
-"""The plain style that most manifests are written in, read line by line: a third of the time that nodes take.
+"""Parse the plain style that most manifests have, line by line, in a third of the time that nodes take.
 
 This knows a small subset of YAML: ASCII, block mappings with plain keys, values on their key's line
 (plain, quoted without escapes, or a flow collection of plain words), lists of such values, comments on
-lines of their own. Whatever it does not know for certain, it leaves to libyaml; a property test holds both
-against each other. It gives values only: whoever needs a place inside a document has it composed.
+lines of their own. It leaves everything else to libyaml, and a property test compares the two. It returns
+values only: `parsing` composes a document when a position in it is needed.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ Values are shared by all lines of one text: nobody changes what a manifest says.
 """
 
 PlainDocument = tuple[dict[str, Any], str, int, int]
-"""A document's value, its text, how many lines of the file stand before it, and before its first key."""
+"""A document's value, its text, how many lines of the file come before it, and before its first key."""
 
 
 def parse_plain(data: bytes) -> list[PlainDocument] | None:
-    """Return the documents of a file, without the empty ones; None where libyaml must decide."""
+    """Return the documents of a file, without the empty ones; None if libyaml must decide."""
     if not data.isascii():
         return None
     text = data.decode("ascii")
@@ -63,19 +63,19 @@ def parse_plain(data: bytes) -> list[PlainDocument] | None:
 
 
 class _NotPlain(Exception):
-    """There is something here that libyaml must judge."""
+    """The text is not in the plain style: libyaml must parse it."""
 
 
 def _rows(text: str) -> list[_Row]:
     """Return the parts of each line."""
     if len(text) > _LONGEST:
         raise _NotPlain
-    # What is kept must not grow with what somebody writes.
+    # The cache must not grow with the length of lines.
     row = _row if len(text) <= _USUAL else _row.__wrapped__
     return list(map(row, text.split("\n")))
 
 
-# Most lines of a fleet's manifest stand in others, too.
+# Most lines of a fleet's manifest occur in others, too.
 @lru_cache(_ROWS_KEPT)
 def _row(line: str) -> _Row:
     """Return the parts of one line."""
@@ -92,7 +92,7 @@ def _row(line: str) -> _Row:
 
 
 def _comments_above(rows: list[_Row]) -> int:
-    """Return how many lines stand above the first key."""
+    """Return how many lines come before the first key."""
     return 0 if rows[0][1] else next(number for number, row in enumerate(rows) if row[1])
 
 
@@ -105,7 +105,7 @@ def _mapping(rows: list[_Row]) -> dict[str, Any]:  # noqa: C901, PLR0912 - see b
     root = current
     indent = 0
     around: list[tuple[int, dict[str, Any]]] = []
-    # The key of a line that ended after its colon: the next line says what its value is.
+    # The key of a line that ended after its colon: its value begins on the next line.
     opened: str | None = None
     items: list[Any] | None = None
     items_indent = 0
@@ -150,7 +150,7 @@ def _mapping(rows: list[_Row]) -> dict[str, Any]:  # noqa: C901, PLR0912 - see b
 
 
 def _value(text: str) -> Any:
-    """Return the value of what is perhaps more than a plain string."""
+    """Return the value of a text that may be more than a plain string."""
     if text[0] in "\"'":
         return text[1:-1]
     if text[0] == "[":

@@ -1,18 +1,18 @@
-"""What plain scalars mean in the YAML 1.2 core schema (section 10.3.2)."""
+"""Resolve plain scalars with the YAML 1.2 core schema (section 10.3.2)."""
 
 from __future__ import annotations
 
 import re
 
 MAX_NUMBER = 64
-"""Characters a number."""
+"""Characters of a number."""
 CONSTANTS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 TYPED_START = frozenset("0123456789+-.~nNtTfF") | {""}
-"""What plain scalars that are no strings begin with; "" for the empty one."""
+"""What plain scalars that are not strings begin with; "" for the empty one."""
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _SPECIAL_FLOAT = re.compile(r"([-+]?)\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
@@ -20,7 +20,7 @@ _BASES = {"0o": 8, "0x": 16}
 
 
 class NumberTooLong(Exception):
-    """A number has more characters than anybody writes; Python's own limit would raise later on."""
+    """A number has too many characters; Python's own limit would raise later."""
 
 
 def plain_value(text: str) -> str | bool | float | None:
@@ -43,6 +43,6 @@ def plain_value(text: str) -> str | bool | float | None:
 
 
 def _require_short(number: str) -> None:
-    """Raise `NumberTooLong` where a number is."""
+    """Raise `NumberTooLong` if a number is too long."""
     if len(number) > MAX_NUMBER:
         raise NumberTooLong

@@ -8,8 +8,8 @@ import pytest
 
 from reconciler.credentials.detector import is_sensitive, looks_secret, mentions_secrets
 from reconciler.credentials.redaction import key_text, printable, showable_line, shown, shown_path
-from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 from reconciler.report.diagnostics.github import diagnostics_github
 from reconciler.report.diagnostics.json import diagnostics_json
 from reconciler.report.diagnostics.sarif import diagnostics_sarif

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 from reconciler.cli.app import reconciler
 from reconciler.errors import ExitCode
-from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 from reconciler.report.diagnostics.text import diagnostics_text
 from tests.fixtures.values import as_json
 

@@ -94,7 +94,7 @@ def test_an_overlap_declares_no_webhook_twice() -> None:
         "spec: {url: https://hooks.example.com/, events: [run.failed]}\n"
     )
     loaded = load_manifests(["m", Path("m/a.yaml"), "m/"])
-    assert (loaded.ok, loaded.files, len(loaded.webhooks)) == (True, 1, 1)
+    assert (loaded.ok, len(loaded.paths), len(loaded.webhooks)) == (True, 1, 1)
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def test_an_empty_folder_has_nothing() -> None:
     Path("m/empty").mkdir(parents=True)
     assert found("m") == []
     loaded = load_manifests(["m"])
-    assert (loaded.ok, loaded.files, loaded.webhooks) == (True, 0, ())
+    assert (loaded.ok, len(loaded.paths), loaded.webhooks) == (True, 0, ())
 
 
 def special_files() -> Iterator[str]:
@@ -150,21 +150,21 @@ def test_special_files_are_reported_and_never_waited_for() -> None:
     content = dict(read_all(["m"]))
     assert sorted(content) == [f"m/{name}" for name in names]
     assert all(isinstance(each, Unreadable) for each in content.values())
-    assert reason("m/fifo.yaml") == "it is no regular file"
+    assert reason("m/fifo.yaml") == "it is not a regular file"
 
 
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("missing.yaml", "there is no such file or folder"),
-        ("missing/a.yaml", "there is no such file or folder"),
-        ("", "there is no such file or folder"),
+        ("missing.yaml", "no such file or folder"),
+        ("missing/a.yaml", "no such file or folder"),
+        ("", "no such file or folder"),
         ("file/below", "not a directory"),
         ("loop", "too many levels of symbolic links"),
         ("x" * 300, "file name too long"),
         ("a\0b", "the path holds a null character"),
-        (".", "it is no regular file"),
-        ("/dev/zero", "it is no regular file"),
+        (".", "it is not a regular file"),
+        ("/dev/zero", "it is not a regular file"),
         ("/proc/self/mem", "input/output error"),
         ("/dev/tty", ""),
     ],
@@ -181,10 +181,10 @@ def test_the_path_of_what_cannot_be_read_is_reported() -> None:
     make("a.txt")
     loaded = load_manifests(["missing.yaml", "nul\0.yaml", "missing.yaml"])
     assert [str(each) for each in loaded.diagnostics] == [
-        "missing.yaml:1:1: error[WH001]: this path cannot be read: there is no such file or folder",
+        "missing.yaml:1:1: error[WH001]: this path cannot be read: no such file or folder",
         "nul\0.yaml:1:1: error[WH001]: this path cannot be read: the path holds a null character",
     ]
-    assert loaded.files == 2
+    assert len(loaded.paths) == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -265,7 +265,7 @@ def test_a_file_that_vanishes_while_others_are_read_is_reported() -> None:
     Path("m/c/d.yaml").unlink()
     Path("m/c").rmdir()
     content |= dict(walk)
-    gone = Unreadable("there is no such file or folder", "check the path and the folder you are in")
+    gone = Unreadable("no such file or folder", "check the path and the folder you are in")
     assert content == {"m/a.yaml": b"m/a.yaml", "m/b.yaml": gone, "m/c": gone, "m/e.yaml": b"m/e.yaml"}
 
 
@@ -279,7 +279,7 @@ def test_a_file_that_becomes_something_else_is_never_waited_for_or_followed() ->
     os.mkfifo("m/b.yaml")
     Path("m/c.yaml").symlink_to("../secret")
     content |= dict(walk)
-    assert content["m/b.yaml"] == Unreadable("it is no regular file")
+    assert content["m/b.yaml"] == Unreadable("it is not a regular file")
     assert content["m/c.yaml"] == Unreadable("too many levels of symbolic links")
 
 

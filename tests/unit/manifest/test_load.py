@@ -12,10 +12,10 @@ import pytest
 from reconciler.diagnostics import Diagnostic, Related, Severity
 from reconciler.errors import InvalidInput
 from reconciler.manifest.explain import MAX_VIOLATIONS, explain, find_violations
-from reconciler.manifest.lint.duplicates import show_firsts
+from reconciler.manifest.lint.duplicates import locate_first_uses
 from reconciler.manifest.load import MAX_PROBLEMS, load_manifests
 from reconciler.manifest.schema import Schema
-from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.yaml.parsing import parse
 from reconciler.model import Location
 from reconciler.report.diagnostics.text import diagnostics_text
 
@@ -146,19 +146,24 @@ UNUSABLE: list[tuple[str, str | bytes, str, str]] = [
     ("no UTF-8", b'{"a": "\xff"}', "1:1", "the policy is not JSON"),
     ("too deep", "[" * 100_000, "1:1", "the policy is not JSON"),
     ("a long number", '{"maximum": ' + "9" * 5000 + "}", "1:1", "the policy is not JSON"),
-    ("a list", "[]", "1:1", "the policy is no JSON object"),
-    ("a boolean", "false", "1:1", "the policy is no JSON object"),
-    ("a type", '{"type": "strin"}', "1:10", "it is no usable JSON Schema: "),
-    ("a type in UTF-16", '{"type": "strin"}'.encode("utf-16"), "1:1", "it is no usable JSON Schema: "),
-    ("a pattern", '{\n "pattern": "("}', "2:13", "it is no usable JSON Schema: "),
-    ("a limit", '{"maximum": 1e999}', "1:13", "it is no usable JSON Schema: "),
-    ("a key twice", '{"type": 1, "type": 1}', "1:1", "it is no usable JSON Schema: "),
-    ("a secret", '{"type": "whsec_Zq8vT3nW5xY7aB2c"}', "1:10", "it is no usable JSON Schema: a value has no"),
-    ("a deep schema", '{"not":' * 400 + "{}" + "}" * 400, "1:1", "it is no usable JSON Schema: "),
-    ("a server", '{"$ref": "http://127.0.0.1:9/x"}', "1:1", "it is no usable JSON Schema: "),
-    ("a file", '{"$ref": "file:///etc/passwd"}', "1:1", "it is no usable JSON Schema: "),
-    ("a neighbour", '{"$ref": "other.json"}', "1:1", "it is no usable JSON Schema: "),
-    ("nowhere", '{"$ref": "#/$defs/none"}', "1:1", "it is no usable JSON Schema: "),
+    ("a list", "[]", "1:1", "the policy is not a JSON object"),
+    ("a boolean", "false", "1:1", "the policy is not a JSON object"),
+    ("a type", '{"type": "strin"}', "1:10", "it is not a usable JSON Schema: "),
+    ("a type in UTF-16", '{"type": "strin"}'.encode("utf-16"), "1:1", "it is not a usable JSON Schema: "),
+    ("a pattern", '{\n "pattern": "("}', "2:13", "it is not a usable JSON Schema: "),
+    ("a limit", '{"maximum": 1e999}', "1:13", "it is not a usable JSON Schema: "),
+    ("a key twice", '{"type": 1, "type": 1}', "1:1", "it is not a usable JSON Schema: "),
+    (
+        "a secret",
+        '{"type": "whsec_Zq8vT3nW5xY7aB2c"}',
+        "1:10",
+        "it is not a usable JSON Schema: a value is",
+    ),
+    ("a deep schema", '{"not":' * 400 + "{}" + "}" * 400, "1:1", "it is not a usable JSON Schema: "),
+    ("a server", '{"$ref": "http://127.0.0.1:9/x"}', "1:1", "it is not a usable JSON Schema: "),
+    ("a file", '{"$ref": "file:///etc/passwd"}', "1:1", "it is not a usable JSON Schema: "),
+    ("a neighbour", '{"$ref": "other.json"}', "1:1", "it is not a usable JSON Schema: "),
+    ("nowhere", '{"$ref": "#/$defs/none"}', "1:1", "it is not a usable JSON Schema: "),
 ]
 
 
@@ -178,7 +183,7 @@ def test_an_unusable_policy_is_an_error_at_its_place(text: str | bytes, place: s
 
 
 @pytest.mark.parametrize(
-    ("path", "words"), [("none.json", "no such file"), (".", "no regular file"), ("a\0", "null")]
+    ("path", "words"), [("none.json", "no such file"), (".", "not a regular file"), ("a\0", "null")]
 )
 def test_a_policy_that_cannot_be_read_is_an_error_at_its_path(path: str, words: str) -> None:
     """A path that gives no policy is reported, and nothing is accepted in its stead."""
@@ -215,14 +220,14 @@ OTHER = f"{HEAD}metadata: {{name: b}}\n{SPEC}"
     ("first", "second", "rules"),
     [
         ("", "", []),
-        ("", OTHER, ["b/x.yml:5:8: error[WH022]: another manifest has this URL already"]),
+        ("", OTHER, ["b/x.yml:5:8: error[WH022]: another manifest has this URL"]),
         ("", OTHER.replace("hooks.example.com/", "HOOKS.example.com:443"), ["b/x.yml:5:8: error[WH022]"]),
         ("", OTHER.replace(".com/", ".com/%7E"), []),
         ("~", OTHER.replace(".com/", ".com/%7E"), ["b/x.yml:5:8: error[WH022]"]),
         (
             "",
             OTHER.replace(".com/", ".com/x").replace("name: b", "name: a"),
-            ["b/x.yml:3:18: error[WH021]: another manifest has the name `a` already"],
+            ["b/x.yml:3:18: error[WH021]: another manifest has the name `a`"],
         ),
         (
             "",
@@ -284,7 +289,7 @@ def test_a_path_that_leads_nowhere_has_the_place_where_it_ends(
 def test_event_types_of_later_versions_can_be_allowed() -> None:
     """An event type that this version does not know is an error, unless the caller allows it."""
     text = MANIFEST.replace("run.failed", "run.exploded")
-    assert problems(text) == ["6:12: error[WH020]: `run.exploded` is no event type of the API"]
+    assert problems(text) == ["6:12: error[WH020]: `run.exploded` is not an event type of the API"]
     assert problems(text, allow_unknown_events=True) == []
 
 
@@ -389,8 +394,8 @@ HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
         "equal keys in one place",
         "a: 1\n'a': 2\n\"\\x61\": 3\n",
         [
-            "2:1: error[WH006]: the key `a` stands here twice",
-            "3:1: error[WH006]: the key `a` stands here twice",
+            "2:1: error[WH006]: duplicate key `a`; first defined at line 1",
+            "3:1: error[WH006]: duplicate key `a`; first defined at line 1",
         ],
     ),
     ("a null character", "a: b\0", ["1:5: error[WH002]: a character is not allowed: U+0000"]),
@@ -405,7 +410,7 @@ HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
         "an escaped surrogate",
         'a: "\\ud800"',
         [
-            f"1:7: error[WH003]: this is not YAML: {ESCAPE}, while parsing a quoted scalar",
+            f"1:7: error[WH003]: invalid YAML: {ESCAPE}, while parsing a quoted scalar",
         ],
     ),
     (
@@ -416,7 +421,7 @@ HOSTILE: list[tuple[str, str | bytes, list[str]]] = [
     (
         "a directive",
         "%YAML 3.0\n---\na: b",
-        ["1:1: error[WH003]: this is not YAML: found incompatible YAML document"],
+        ["1:1: error[WH003]: invalid YAML: found incompatible YAML document"],
     ),
 ]
 
@@ -516,7 +521,7 @@ def test_the_first_of_two_is_shown_where_it_still_is(text: str | None, place: st
         Path("m.yaml").write_text(text)
     first = Related(Location("m.yaml", 2, 1), "the first one is here")
     clash = Diagnostic(Severity.ERROR, "WH021", "m", Location("n.yaml"), also=(first,))
-    (shown,) = show_firsts([clash])
+    (shown,) = locate_first_uses([clash])
     (also,) = shown.also
     assert str(also.location) == place
     assert (also.excerpt is not None) is (place == "m.yaml:4:18" or text == "# c\n- a\n")

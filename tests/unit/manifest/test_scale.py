@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 from reconciler.report.diagnostics.github import diagnostics_github
 from reconciler.report.diagnostics.json import diagnostics_json
 from reconciler.report.diagnostics.sarif import diagnostics_sarif

@@ -167,7 +167,7 @@ def test_a_public_https_url_is_fine(url: str) -> None:
 @pytest.mark.parametrize("url", BAD, ids=ascii)
 def test_every_odd_url_breaks_its_rules(url: str) -> None:
     """A URL that deliveries cannot reach breaks exactly the rules of its kind."""
-    assert [rule.code for rule, _, _ in check_endpoint_url(url)] == BAD[url]
+    assert [problem.rule.code for problem in check_endpoint_url(url)] == BAD[url]
 
 
 def test_a_url_that_is_too_long_is_left_to_the_schema() -> None:
@@ -179,14 +179,14 @@ def test_a_url_that_is_too_long_is_left_to_the_schema() -> None:
     ("url", "words"),
     [
         ("https://intranet/", "the URL's host `intranet` is a name in a local network"),
-        ("https://ex\u202eample.com/", r"the URL's host `ex\u202eample.com` is no valid host name"),
-        ("https://hooks.example.com/\x1b", "the URL holds the character U+001B"),
-        ("https://hooks.example.com/{", "the URL holds the character `{`"),
-        ("https://", "the URL names no host"),
+        ("https://ex\u202eample.com/", r"the URL's host `ex\u202eample.com` is not a valid host name"),
+        ("https://hooks.example.com/\x1b", "the URL contains the character U+001B"),
+        ("https://hooks.example.com/{", "the URL contains the character `{`"),
+        ("https://", "the URL has no host"),
         ("https://MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw/", "the URL's host is a name in a local network"),
-        ("https://whsec_hunter2/", "the URL's host is no valid host name"),
+        ("https://whsec_hunter2/", "the URL's host is not a valid host name"),
     ],
 )
 def test_a_sentence_quotes_the_host_unless_it_may_be_a_secret(url: str, words: str) -> None:
     """A host is quoted with visible escapes; one that is made like a secret is not."""
-    assert [message for _, message, _ in check_endpoint_url(url)] == [words]
+    assert [problem.message for problem in check_endpoint_url(url)] == [words]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.lint.selection import Selection
 from reconciler.manifest.lint.suppressions import Ignores
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 
 HEAD = "apiVersion: webhooks.zof.ai/v1\nkind: Webhook\nmetadata: {name: a}\nspec:\n"
 URL = "  url: https://hooks.example.com/a\n"

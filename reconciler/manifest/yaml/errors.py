@@ -1,4 +1,4 @@
-"""What keeps a file from being loaded, and where."""
+"""Problems that keep a file from being parsed, and their positions."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 
 
 class Span(NamedTuple):
-    """Where something stands in a file. Lines and columns count from 1."""
+    """A position in a file. Lines and columns count from 1."""
 
     line: int
     column: int
     end: int | None = None
-    """The first column after it; None where it goes on over several lines, or where that is not known."""
+    """The first column after it; None if it has several lines, or if that is not known."""
 
 
 class YamlProblem(Struct, frozen=True):
-    """Something in a file that cannot be loaded."""
+    """Something in a file that cannot be parsed."""
 
     rule: Rule
     message: str
     span: Span
     hint: str | None = None
     also: Span | None = None
-    """The earlier of two places, where it takes two."""
+    """The earlier of two positions, if there are two."""
     also_says: str = "the first one is here"
 
 
 class YamlRefused(Exception):
-    """The rest of a file cannot be understood."""
+    """The rest of a file cannot be parsed."""
 
     def __init__(self, problem: YamlProblem) -> None:
         super().__init__(problem.message)
@@ -44,5 +44,5 @@ class YamlRefused(Exception):
 
 
 def source_lines(data: bytes) -> list[str]:
-    """Return the lines of a file, counted as places are; what is no UTF-8 is replaced."""
+    """Return the lines of a file as positions count them; invalid UTF-8 is replaced."""
     return _LINE_BREAK.split(data.decode("utf-8-sig", errors="replace"))
