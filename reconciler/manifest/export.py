@@ -107,6 +107,8 @@ def _problems(manifest: dict[str, Any]) -> Iterator[str]:
         return
     found = list(check_endpoint_url(url))
     if leaked := leaked_secret("`spec.url`", URL_PATH, url, endpoint=True):
+        if leaked.rule is rules.KNOWN_SECRET:
+            leaked = replace(leaked, hint="give the receiver an address without it")
         found.append(leaked)
     allow = "; --allow-unknown-events accepts it"
     found += [replace(each, message=each.message + allow) for each in unknown_events(events)]
@@ -114,7 +116,7 @@ def _problems(manifest: dict[str, Any]) -> Iterator[str]:
     if not schema.accepts(manifest):
         found += schema.explain(manifest)
     for each in found:
-        hint = f" ({each.hint})" if each.rule is rules.LIKELY_SECRET else ""
+        hint = f"; {each.hint}" if each is leaked else ""
         yield f"`reconciler validate` refuses it, {each.rule.code}: {each.message}{hint}."
 
 

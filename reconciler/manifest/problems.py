@@ -160,4 +160,4 @@ def foreign(text: str) -> str:
     letter = next((char for char in text if not char.isascii()), None)
     if letter is None:
         return ""
-    return f" (it holds U+{ord(letter):04X}, {unicodedata.name(letter, 'a letter without a name')})"
+    return f" (it contains U+{ord(letter):04X}, {unicodedata.name(letter, 'a letter without a name')})"

@@ -40,15 +40,15 @@ def test_an_unmanaged_endpoint() -> None:
         """\
 # yaml-language-server: $schema=../schemas/webhook.schema.json
 # Endpoint we_1 of organization acme: live and unmanaged.
-# Until it is adopted `reconciler plan` shows a conflict. Where its signing secret is known:
+# Until it is adopted, `reconciler plan` shows a conflict. If its signing secret is known:
 #   reconciler adopt ci --id we_1 --secret-stdin
-# Where it is not, a new endpoint replaces it:
+# If it is not, replace the endpoint with a new one:
 #   reconciler adopt ci --id we_1 --rotate
 apiVersion: webhooks.zof.ai/v1
 kind: Webhook
 metadata:
   name: ci
-  # labels: {owner: team-name}    # to decide: who answers for it
+  # labels: {owner: team-name}    # to decide: who owns it
 spec:
   url: https://hooks.example.com/zof
   events:
@@ -156,7 +156,7 @@ def test_two_at_one_url_are_told() -> None:
 def test_a_token_in_the_url_is_told() -> None:
     """Whoever commits the file should know that it holds a secret, and the name does not repeat it."""
     url = "https://chat.example.com/hooks/aB3dEf7hIj1kLm9nOp5q/x?key=1"
-    assert "looks as if it held a token" in manifest_text(export(url), SCHEMA)
+    assert "looks as if it contained a token" in manifest_text(export(url), SCHEMA)
     assert suggest_names({"we_1": url}) == {"we_1": "chat-example-com-hooks-x"}
 
 

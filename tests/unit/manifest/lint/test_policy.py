@@ -106,7 +106,7 @@ FAILED = {"properties": {"spec": {"properties": {"events": {"contains": {"const"
 def test_a_cap_is_exceeded_by_one_more_than_it_allows(here: Path, number: int) -> None:
     """A cap of two allows two, and reports the third and those before it, once."""
     found = capped(here, ["run.failed", "run.started"] * number, {"where": FAILED, "atMost": 2})
-    message = "too many manifests match a cap of the policy: there are 3, and at most 2 may be"
+    message = "too many manifests match a cap of the policy: 3 match, and at most 2 are allowed"
     assert found == [f"m.yaml:24:54: error[WH040]: {message}"] * (number > 2)
 
 
@@ -135,7 +135,7 @@ def test_a_cap_of_many_names_only_some_of_the_others(here: Path) -> None:
     texts = [MANIFEST.format(name=f"n{number}", event="run.failed") for number in range(60)]
     (here / "m.yaml").write_text("---\n".join(texts))
     (found,) = load_manifests(["m.yaml"], policy="policy.json").diagnostics
-    assert "there are 60, and at most 50 may be" in found.message
+    assert "60 match, and at most 50 are allowed" in found.message
     assert len(found.also) == 10
 
 
@@ -145,13 +145,13 @@ def test_a_cap_of_many_names_only_some_of_the_others(here: Path) -> None:
 def test_a_misspelt_cap_makes_the_policy_unusable(here: Path, cap: Any) -> None:
     """A cap that is not understood is never passed over."""
     (found,) = capped(here, [], cap)
-    assert found == "policy.json:1:12: error[WH041]: the policy's `x-caps` are no list of caps"
+    assert found == "policy.json:1:12: error[WH041]: the policy's `x-caps` is not a list of caps"
 
 
 def test_a_cap_with_an_unusable_schema_makes_the_policy_unusable(here: Path) -> None:
     """The schema of a cap stands on its own, as the policy does."""
     (found,) = capped(here, [], {"where": {"$ref": "https://example.com/x"}, "atMost": 1})
-    assert found.startswith("policy.json:1:23: error[WH041]: it is no usable JSON Schema")
+    assert found.startswith("policy.json:1:23: error[WH041]: it is not a usable JSON Schema")
 
 
 def test_a_schemas_own_message_takes_the_place_of_ours(here: Path) -> None:

@@ -141,7 +141,7 @@ def test_sarif_has_places_related_places_and_rules() -> None:
     duplicate, warning, placeless = run["results"]
     assert run["columnKind"] == "utf16CodeUnits"
     assert duplicate["level"] == "error"
-    assert duplicate["message"]["text"].endswith("already\nhelp: a name is unique")
+    assert duplicate["message"]["text"].endswith("`first`\nhelp: a name is unique")
     (place,) = duplicate["locations"]
     assert place["physicalLocation"] == {
         "artifactLocation": {"uri": "a%20b/%C3%BC.yaml"},
