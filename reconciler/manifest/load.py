@@ -53,7 +53,7 @@ class Loaded(Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether there is no error."""
+        """Whether all diagnostics are warnings."""
         return all(diagnostic.severity is not Severity.ERROR for diagnostic in self.diagnostics)
 
 
