@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeGuard
 
 MOST_DIGITS = 12
@@ -48,3 +48,12 @@ def as_text(value: object) -> str:
     if not is_text(value):
         raise ValueError("no text")
     return value
+
+
+def span(time: timedelta) -> str:
+    """Return a span as manifests write it: `1d`, `36h`, `90m`, `5s`."""
+    seconds = round(time.total_seconds())
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if seconds % unit == 0:
+            return f"{seconds // unit}{name}"
+    return f"{seconds}s"

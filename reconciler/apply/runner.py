@@ -1,7 +1,7 @@
-"""Carry a plan out: ask for the next step, take it, ask again with what came back.
+"""Apply a plan: ask for the next step of a change, execute it, and ask again with the result.
 
-The runner knows no protocol. It keeps the order of changes (what is in hand first, creations before
-deletions), goes on past a failure, and lists honestly what is done, failed and not attempted.
+The runner does not know the protocol. It keeps the order of changes (interrupted ones first, creations
+before deletions), continues after a failure, and lists what is done, failed and not attempted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from reconciler.apply.executor import MAX_SILENCE, Hand, StepTaker
+from reconciler.apply.executor import MAX_SILENCE, ChangeInProgress, StepExecutor
 from reconciler.errors import (
     ApiError,
     DocumentUnreadable,
@@ -25,7 +25,7 @@ from reconciler.plan.protocol.cleanup import sweep_step
 from reconciler.plan.protocol.next_step import is_served, next_step
 from reconciler.plan.protocol.state import State
 from reconciler.plan.protocol.steps import Done, Failed, Failure, Hold, Wait
-from reconciler.ports import VersionState
+from reconciler.texts import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ _LAST = (Action.DELETE, Action.RELEASE)
 
 
 class Runner:
-    """One run over one organization. `stop`, once set, lets the step in hand finish and no more begin."""
+    """One run for one organization. Once `stop` is set, the current step finishes and no other begins."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class Runner:
         `adoption` is the endpoint that is to be taken over.
         """
         self._session = session
-        self._taker = StepTaker(session, live, listing_began)
+        self._executor = StepExecutor(session, live, listing_began)
         self._desired = desired
         self._stop = stop
         self._mutex = threading.Lock()
         self._stored: dict[str, Stored] = {}
-        """The documents of this run's changes, as they ended."""
+        """The documents of this run's changes, as of the end of each change."""
         self._unknown: set[str] = set()
-        """The changes whose documents are not known, since an error ended them."""
+        """The changes that an error ended: their documents are unknown."""
         self._awaited = dict(awaited)
         self._adoption = adoption
         self._on_hold: set[str] = set()
@@ -78,7 +78,7 @@ class Runner:
         """How many changes in a row failed because Vault does not answer."""
 
     def run(self, changes: Sequence[Change], jobs: int = 1, abandoning: Iterable[str] = ()) -> Outcome:
-        """Carry `changes` out, then sweep; `abandoning` are other documents with abandoned attempts.
+        """Apply `changes`, then sweep; `abandoning` are other documents with abandoned attempts.
 
         Raises:
             StoreError: Vault refused everything and nothing was changed.
@@ -89,11 +89,11 @@ class Runner:
         with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
             for phase in _phases(changes):
                 outcomes |= zip((c.name for c in phase), pool.map(self._change, phase), strict=True)
-                # By now whoever was waited for has had its turn.
+                # Retry the changes that were held: what blocked them has run.
                 again = [outcomes[name].change for name in sorted(self._on_hold)]
                 self._on_hold.clear()
                 outcomes |= zip((c.name for c in again), pool.map(self._change, again), strict=True)
-        if len(self._store_failures) == len(outcomes) > 0 and not self._taker.acted:
+        if len(self._store_failures) == len(outcomes) > 0 and not self._executor.acted:
             raise self._store_failures[0]
         swept, sweep_failure = self._sweep(abandoning)
         return Outcome(
@@ -107,7 +107,7 @@ class Runner:
 
     @property
     def _halted(self) -> bool:
-        return self._stop.is_set() or self._taker.abort.is_set()
+        return self._stop.is_set() or self._executor.abort.is_set()
 
     # --- one change ---------------------------------------------------------------------------------
 
@@ -115,7 +115,7 @@ class Runner:
         if self._halted:
             return ChangeOutcome(change, Result.NOT_ATTEMPTED, hint="run `reconciler apply` again")
         try:
-            outcome = self._carry_out(change)
+            outcome = self._process(change)
             self._store_silence = 0
         except ReconcilerError as error:
             self._note_failure(change, error)
@@ -129,106 +129,107 @@ class Runner:
         with self._mutex:
             self._unknown.add(change.name)
             if isinstance(error, ApiError):
-                # A listing broke off: nothing may be judged by what is live any more.
-                self._taker.abort.set()
+                # A listing failed: the live endpoints are not known any more.
+                self._executor.abort.set()
             if isinstance(error, StoreError) and not isinstance(error, DocumentUnreadable):
                 self._store_failures.append(error)
             if isinstance(error, StoreUnavailable):
                 self._store_silence += 1
                 if self._store_silence >= MAX_SILENCE:
-                    self._taker.abort.set()
+                    self._executor.abort.set()
 
-    def _carry_out(self, change: Change) -> ChangeOutcome:
+    def _process(self, change: Change) -> ChangeOutcome:
         stored = self._session.store.read(change.name)
         known = self._stored.get(change.name)
-        hand = Hand(
+        ongoing = ChangeInProgress(
             change.name,
             self._desired.get(change.name),
             stored,
             listing_current=stored.version == (known.version if known else change.version),
         )
-        self._taker.own(stored.document)
-        return self._walk(change, hand)
+        self._executor.learn(stored.document)
+        return self._execute_steps(change, ongoing)
 
-    def _walk(self, change: Change, hand: Hand) -> ChangeOutcome:
-        """Take step after step to the end."""
+    def _execute_steps(self, change: Change, ongoing: ChangeInProgress) -> ChangeOutcome:
+        """Execute steps until the change ends."""
         for _ in range(_MAX_STEPS):
-            step = next_step(self._state(hand))
+            step = next_step(self._state(ongoing))
             match step:
                 case Done():
-                    return self._end(change, hand, Result.DONE)
+                    return self._end(change, ongoing, Result.DONE)
                 case Wait(until=until):
-                    return self._end(
-                        change, hand, Result.WAITING, f"the rest is due at {until:%Y-%m-%d %H:%M:%S} UTC"
-                    )
+                    return self._end(change, ongoing, Result.WAITING, _waiting_for(ongoing, until))
                 case Hold(name=name, url=url):
                     self._on_hold.add(change.name)
                     detail = f"the endpoint at {url} is kept until {name} serves that URL"
-                    return self._end(change, hand, Result.NOT_ATTEMPTED, detail)
+                    return self._end(change, ongoing, Result.NOT_ATTEMPTED, detail)
                 case Failed():
-                    return self._failed(change, hand, step)
+                    return self._failed(change, ongoing, step)
                 case _:
                     pass
             if self._stop.is_set():
                 return self._end(
                     change,
-                    hand,
+                    ongoing,
                     Result.FAILED,
                     "interrupted before the next step",
                     "run `reconciler apply` again",
                 )
             self._session.reporter.step(change.name, step.description, step.api_requests)
-            self._taker.take(hand, step)
+            self._executor.execute(ongoing, step)
         return self._end(
-            change, hand, Result.FAILED, "no end was in sight: another run keeps writing this document"
+            change,
+            ongoing,
+            Result.FAILED,
+            f"gave up after {_MAX_STEPS} steps: another run keeps changing this document",
         )
 
-    def _state(self, hand: Hand) -> State:
+    def _state(self, ongoing: ChangeInProgress) -> State:
         session = self._session
         return State(
-            name=hand.name,
+            name=ongoing.name,
             organization=session.organization,
-            desired=hand.desired,
-            stored=hand.stored,
-            live=self._taker.live,
-            listing_began=self._taker.listing_began,
-            listing_current=hand.listing_current,
+            desired=ongoing.desired,
+            stored=ongoing.stored,
+            live=self._executor.live,
+            listing_began=self._executor.listing_began,
+            listing_current=ongoing.listing_current,
             now=session.clock.now(),
             fresh=session.fresh(),
             run=session.run,
-            progress=hand.progress,
+            progress=ongoing.progress,
             awaited=self._awaited,
-            adoption=self._adoption if self._adoption and self._adoption.name == hand.name else None,
+            adoption=self._adoption if self._adoption and self._adoption.name == ongoing.name else None,
         )
 
-    def _failed(self, change: Change, hand: Hand, failed: Failed) -> ChangeOutcome:
+    def _failed(self, change: Change, ongoing: ChangeInProgress, failed: Failed) -> ChangeOutcome:
         if failed.failure is Failure.RUN:
-            self._taker.abort.set()
+            self._executor.abort.set()
         result = Result.UNVERIFIED if failed.failure is Failure.UNVERIFIED else Result.FAILED
-        return self._end(change, hand, result, failed.message, failed.hint)
+        return self._end(change, ongoing, result, failed.message, failed.hint)
 
     def _end(
         self,
         change: Change,
-        hand: Hand,
+        ongoing: ChangeInProgress,
         result: Result,
         detail: str | None = None,
         hint: str | None = None,
     ) -> ChangeOutcome:
-        document = hand.stored.document
+        document = ongoing.stored.document
         with self._mutex:
-            self._stored[change.name] = hand.stored
-            if hand.desired is not None and is_served(
-                hand.desired, document, self._taker.live, self._session.clock.now()
+            self._stored[change.name] = ongoing.stored
+            if ongoing.desired is not None and is_served(
+                ongoing.desired, document, self._executor.live, self._session.clock.now()
             ):
-                self._awaited.pop(hand.desired.normalized_url, None)
+                self._awaited.pop(ongoing.desired.normalized_url, None)
         current = document.ledger.current if document else None
         return ChangeOutcome(change, result, current.endpoint_id if current else None, detail, hint)
 
     # --- the sweep ----------------------------------------------------------------------------------
 
     def _sweep(self, abandoning: Iterable[str]) -> tuple[tuple[str, ...], str | None]:
-        """Clear what abandoned attempts left; return the endpoints that went, and why it is not finished."""
+        """Delete leftovers of abandoned attempts; return the deleted endpoints, and why it failed."""
         swept: set[str] = set()
         if self._halted:
             return (), None
@@ -240,15 +241,15 @@ class Runner:
         return tuple(sorted(swept)), failure
 
     def _read_for_sweep(self, abandoning: Iterable[str]) -> None:
-        """Read the documents that this run does not know yet, or not any more.
+        """Read the documents that this run does not know.
 
         Raises:
-            StoreError: one could not be read, so it is not known whether an intent is still open.
+            StoreError: one could not be read, so an intent may still be open.
         """
         for name in sorted({*abandoning, *self._unknown} - self._stored.keys() | self._unknown):
             with contextlib.suppress(DocumentUnreadable):
                 self._stored[name] = self._session.store.read(name)
-                self._taker.own(self._stored[name].document)
+                self._executor.learn(self._stored[name].document)
 
     def _sweep_all(self, swept: set[str]) -> str | None:
         """Sweep document by document, once every intent of the run is resolved."""
@@ -260,48 +261,53 @@ class Runner:
             if stored.document and stored.document.ledger.abandoned
         }
         if any(
-            attempt.abandoned_at >= self._taker.listing_began
+            attempt.abandoned_at >= self._executor.listing_began
             for stored in found.values()
             for attempt in (stored.document.ledger.abandoned if stored.document else ())
         ):
-            self._taker.list_again()
+            self._executor.list_again()
         if found and not self._knows_all():
             return None
         for name, stored in sorted(found.items()):
-            hand = Hand(name, self._desired.get(name), stored, listing_current=True)
-            step = sweep_step(self._state(hand))
+            ongoing = ChangeInProgress(name, self._desired.get(name), stored, listing_current=True)
+            step = sweep_step(self._state(ongoing))
             while not isinstance(step, Done | Failed | Hold) and not self._stop.is_set():
                 self._session.reporter.step(name, step.description, step.api_requests)
-                self._taker.take(hand, step)
-                swept |= hand.progress.deleted
-                step = sweep_step(self._state(hand))
+                self._executor.execute(ongoing, step)
+                swept |= ongoing.progress.deleted
+                step = sweep_step(self._state(ongoing))
             if isinstance(step, Failed):
                 return f"{name}: {step.message}"
         return None
 
     def _knows_all(self) -> bool:
-        """Learn what every ledger records by now. False: another run is in the middle of a change.
+        """Learn the owners of all endpoints. False: another run is in the middle of a change.
 
-        It comes after the listing: what is listed and finished is recorded by then.
+        This comes after the listing: what is listed and finished is recorded by then.
         """
-        metadata = self._session.store.list_metadata()
-        for name, entry in metadata.items():
-            if entry.projection is not None:
-                self._taker.live.own(entry.projection.owned_ids)
-                self._taker.live.record(entry.projection.recorded_ids)
-            known = self._stored.get(name)
-            is_settled = entry.state is not VersionState.LIVE or (
-                entry.projection is not None and entry.projection.version == entry.version
-            )
-            is_ours = name in self._unknown or (known is not None and known.version == entry.version)
-            if not is_settled and not is_ours:
+        for entry in self._executor.learn_owners():
+            known = self._stored.get(entry.name)
+            is_ours = entry.name in self._unknown or (known is not None and known.version == entry.version)
+            if not is_ours:
                 return False
         return True
 
 
+def _waiting_for(ongoing: ChangeInProgress, until: datetime) -> str:
+    """Say what happens at `until`."""
+    ledger = ongoing.stored.document.ledger if ongoing.stored.document else None
+    at = f"{until:%Y-%m-%d %H:%M} UTC"
+    if ledger is not None and any(p.deleted_at is None and p.retire_after == until for p in ledger.previous):
+        overlap = f" (overlap {span(ongoing.desired.overlap)})" if ongoing.desired else ""
+        return f"old endpoint stays live until {at}{overlap}"
+    if ledger is not None and any(p.expire_at == until for p in ledger.previous):
+        return f"old secret stays in Vault until {at}"
+    return f"an abandoned attempt is watched until {at}"
+
+
 def _phases(changes: Sequence[Change]) -> tuple[list[Change], ...]:
-    """Return what is in hand already, then what makes and replaces, then what takes away."""
-    urgent = [c for c in changes if c.action is Action.RESUME]
+    """Return interrupted changes, then those that create and replace, then those that remove."""
+    interrupted = [c for c in changes if c.action is Action.RESUME]
     last = [c for c in changes if c.action in _LAST]
     middle = [c for c in changes if c.action is not Action.RESUME and c.action not in _LAST]
-    return urgent, middle, last
+    return interrupted, middle, last

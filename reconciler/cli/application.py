@@ -102,8 +102,8 @@ class _Application:
             with shown(session.reporter):
                 planned = self._make_plan(session)
             report = self._show(planned)
-            if planned.verdicts:
-                self._notify(f"Apply to {name} was refused", plan_text(planned.plan, planned.verdicts))
+            if planned.refusals:
+                self._notify(f"Apply to {name} was refused", plan_text(planned.plan, planned.refusals))
                 return ExitCode.REFUSED
             if not planned.plan.pending:
                 return ExitCode.OK
@@ -132,8 +132,8 @@ class _Application:
             # A plan is shown before it is confirmed, and stdout is for the JSON.
             write_problems(text)
         refused = [
-            {"guard": verdict.guard, "message": verdict.message, "hint": verdict.hint}
-            for verdict in planned.verdicts
+            {"guard": refusal.guard, "message": refusal.message, "hint": refusal.hint}
+            for refusal in planned.refusals
         ]
         report = {"plan": planned.plan.to_json(), "refused": refused, "outcome": None}
         self.reports.append(report)

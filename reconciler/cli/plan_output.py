@@ -29,26 +29,26 @@ def plan_view(planned: Planned, options: Options, title: Title = PLAN) -> View:
 
 def rendered_plan(planned: Planned, options: Options, *, title: Title = PLAN, share: int = 1) -> str:
     """Return a plan in the chosen format; `share` plans share the length of one comment."""
-    plan, verdicts, view = planned.plan, planned.verdicts, plan_view(planned, options, title)
+    plan, refusals, view = planned.plan, planned.refusals, plan_view(planned, options, title)
     match options.format:
         case "markdown":
             from reconciler.report.plan.markdown import plan_markdown  # noqa: PLC0415 (most runs want text)
 
             return plan_markdown(
                 plan,
-                verdicts,
+                refusals,
                 title=title,
                 view=view,
                 page=planned.session.run.url,
                 limit=COMMENT_LIMIT // share,
-                on_cut=lambda: write_problems(plan_text(plan, verdicts, title=title, view=view)),
+                on_cut=lambda: write_problems(plan_text(plan, refusals, title=title, view=view)),
             )
         case "github":
             from reconciler.report.plan.github import plan_github  # noqa: PLC0415 (most runs want text)
 
-            return plan_github(plan, verdicts)
+            return plan_github(plan, refusals)
         case _:
-            return plan_text(plan, verdicts, title=title, view=view)
+            return plan_text(plan, refusals, title=title, view=view)
 
 
 def notify_drift(scope: Scope, found: Planned) -> None:

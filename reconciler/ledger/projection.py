@@ -239,6 +239,7 @@ def document_from_projection(projection: Projection, *, secret: Secret | None = 
             removing=projection.state == "removing",
             released=projection.state == "released",
             deletion_policy=projection.deletion_policy,
+            manifest_path=projection.manifest,
             owner=projection.owner,
             run=projection.run,
         ),

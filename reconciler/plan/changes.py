@@ -28,9 +28,10 @@ from reconciler.plan.protocol.steps import (
     WriteProjection,
 )
 from reconciler.ports import Created, Delivered, Fresh, Metadata, Stored, VersionState
+from reconciler.texts import span
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from reconciler.ledger.document import Document
     from reconciler.ledger.projection import Projection
@@ -165,18 +166,9 @@ def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
     if webhook.allow_event_gap:
         return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
     if webhook.overlap:
-        overlap = _span(webhook.overlap)
+        overlap = span(webhook.overlap)
         return (f"for {overlap} events are delivered twice: by the old and by the new endpoint",)
     return ()
-
-
-def _span(time: timedelta) -> str:
-    """Return a span as manifests write it: `1d`, `36h`, `90m`, `5s`."""
-    seconds = round(time.total_seconds())
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if seconds % unit == 0:
-            return f"{seconds // unit}{name}"
-    return f"{seconds}s"
 
 
 def steps_of(
@@ -206,10 +198,10 @@ def steps_of(
                     stored, version=stored.version + 1, state=VersionState.LIVE, document=document
                 )
                 progress = progress.after_write(step)
+                live.learn(document.ledger)
             case CreateEndpoint(key=key) if webhook is not None:
                 endpoint = Endpoint(_NEW_ID, webhook.url, webhook.events, now)
                 live.add(endpoint)
-                live.own([_NEW_ID])
                 progress = replace(progress, key=key, created=Created(endpoint, _FRESH.secret))
             case TestEndpoint(endpoint_id=endpoint_id):
                 progress = replace(progress, tested=(endpoint_id, Delivered()))

@@ -53,10 +53,10 @@ def compare(
         requests_per_minute: the API's quota, for the estimate.
         listing_requests: how many requests the listing took; a run lists once.
     """
-    projections = [m.projection for m in metadata.values() if m.projection is not None]
-    live = LiveIndex(endpoints, (endpoint_id for p in projections for endpoint_id in p.owned_ids))
-    # Owned endpoints count as recorded, too.
-    live.record(endpoint_id for p in projections if p.state == "released" for endpoint_id in p.recorded_ids)
+    live = LiveIndex(endpoints)
+    for known in metadata.values():
+        if known.projection is not None:
+            live.learn(known.projection)
     due: list[tuple[str, Decision]] = []
     abandoning: list[str] = []
     protected: list[str] = []

@@ -18,7 +18,7 @@ class GuardLimits(Struct, frozen=True):
     approve: tuple[str, ...] = ()
 
 
-class Verdict(Struct, frozen=True):
+class Refusal(Struct, frozen=True):
     """A guard's refusal of a whole plan."""
 
     guard: str
@@ -50,12 +50,12 @@ def missing_allowed(owned: int) -> int:
     return max(1, 30 * owned // 100)
 
 
-def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Verdict, ...]:
-    """Return the verdicts against `plan`; those that `limits.approve` overrides are left out."""
-    verdicts = []
+def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:
+    """Return the refusals against `plan`; those that `limits.approve` overrides are left out."""
+    refusals = []
     if facts.manifests == 0 and plan.owned:
-        verdicts.append(
-            Verdict(
+        refusals.append(
+            Refusal(
                 "empty",
                 f"there are no manifests at all while {plan.owned} webhooks are owned",
                 "check the manifests' path; approve the plan if everything is really to go",
@@ -64,25 +64,25 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Verdict, ...]:
     deletes = plan.deletes + facts.resumed_deletes
     allowed = deletes_allowed(limits, plan.owned)
     if deletes > allowed:
-        verdicts.append(
-            Verdict(
+        refusals.append(
+            Refusal(
                 "deletes",
                 f"the plan deletes {deletes} of {plan.owned} owned webhooks, one run may delete {allowed}",
                 "delete fewer at a time, or approve exactly this plan",
             )
         )
     if facts.missing > missing_allowed(plan.owned):
-        verdicts.append(
-            Verdict(
+        refusals.append(
+            Refusal(
                 "missing",
                 f"{facts.missing} of {plan.owned} owned endpoints are missing from the API's listing",
                 "check whose API key this is; approve the plan if they are really gone",
             )
         )
     if plan.digest in limits.approve:
-        verdicts = []
-    verdicts += [
-        Verdict(
+        refusals = []
+    refusals += [
+        Refusal(
             "protected",
             f"{name} is protected (deletionPolicy: Protect), and its manifest is gone",
             "bring the manifest back, or merge a change of its deletionPolicy first",
@@ -90,4 +90,4 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Verdict, ...]:
         )
         for name in facts.protected
     ]
-    return tuple(verdicts)
+    return tuple(refusals)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from reconciler.ledger.ledger import Ledger
+    from reconciler.ledger.projection import Projection
     from reconciler.model import Endpoint
 
 RECENT = timedelta(days=7)
@@ -22,12 +24,12 @@ class LiveIndex:
     fork and pays only for what it changes.
     """
 
-    def __init__(self, endpoints: Iterable[Endpoint] = (), owned: Iterable[str] = ()) -> None:
-        """Index `endpoints`; `owned` are the ids of owned endpoints."""
+    def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
+        """Index `endpoints`."""
         self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
         self._by_url: dict[str, tuple[str, ...]] | None = None
-        self._owned = set(owned)
-        self._recorded: set[str] = set()
+        self._owned: set[str] = set()
+        self._released: set[str] = set()
         self._parent: LiveIndex | None = None
 
     def fork(self) -> LiveIndex:
@@ -70,13 +72,13 @@ class LiveIndex:
         """Note that this endpoint is gone."""
         self._by_id[endpoint_id] = None
 
-    def own(self, endpoint_ids: Iterable[str]) -> None:
-        """Note that some ledger owns these endpoints."""
-        self._owned.update(endpoint_ids)
-
-    def record(self, endpoint_ids: Iterable[str]) -> None:
-        """Note that some ledger accounts for these endpoints: they are owned or were released."""
-        self._recorded.update(endpoint_ids)
+    def learn(self, ledger: Ledger | Projection) -> None:
+        """Record the endpoints that `ledger` owns, or accounts for because it released them."""
+        owned = ledger.owned_ids
+        if owned:
+            self._owned.update(owned)
+        else:
+            self._released.update(ledger.recorded_ids)
 
     def is_owned(self, endpoint_id: str) -> bool:
         """Whether some ledger owns this endpoint."""
@@ -84,7 +86,7 @@ class LiveIndex:
 
     def is_recorded(self, endpoint_id: str) -> bool:
         """Whether some ledger accounts for this endpoint: it is owned or was released."""
-        if endpoint_id in self._recorded or self.is_owned(endpoint_id):
+        if endpoint_id in self._released or self.is_owned(endpoint_id):
             return True
         return self._parent is not None and self._parent.is_recorded(endpoint_id)
 

@@ -39,7 +39,7 @@ def apply(
     a long time to decide, the plan is made again.
 
     Raises:
-        GuardRefused: a verdict stands against the plan, or it is another one after the wait.
+        GuardRefused: a refusal stands against the plan, or it is another one after the wait.
         LockHeld: another run kept the lock for too long.
         StoreError: Vault refused everything and nothing was changed.
     """
@@ -88,9 +88,9 @@ def _plan_again(planned: Planned) -> Planned:
 
 
 def _refuse(planned: Planned) -> None:
-    if planned.verdicts:
-        verdict = planned.verdicts[0]
-        raise GuardRefused(verdict.message, hint=verdict.hint)
+    if planned.refusals:
+        refusal = planned.refusals[0]
+        raise GuardRefused(refusal.message, hint=refusal.hint)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import ForeignDocument, InvalidInput
 from reconciler.plan.compare import Comparison, compare
-from reconciler.plan.guards import Verdict, judge
+from reconciler.plan.guards import Refusal, judge
 from reconciler.plan.plan import Action, Cause
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ _REREADS = 3
 
 
 class Planned(Struct, frozen=True):
-    """A plan, the guards' verdicts against it, and what carrying it out starts from."""
+    """A plan, the guards' refusals against it, and what carrying it out starts from."""
 
     plan: Plan
-    verdicts: tuple[Verdict, ...]
+    refusals: tuple[Refusal, ...]
     comparison: Comparison
     session: Session
     """The session that made the plan, and in which it is applied."""
@@ -72,7 +72,7 @@ def plan(session: Session) -> Planned:
 
 def looks_wrong(planned: Planned) -> bool:
     """Whether a plan has what another run at work would explain."""
-    return bool(planned.verdicts or planned.plan.problems or planned.comparison.facts.missing)
+    return bool(planned.refusals or planned.plan.problems or planned.comparison.facts.missing)
 
 
 def has_moved_on(planned: Planned) -> bool:
@@ -105,8 +105,8 @@ def planned_from(seen: Seen, session: Session) -> Planned:
         requests_per_minute=session.requests_per_minute,
         listing_requests=seen.pages,
     )
-    verdicts = judge(comparison.plan, comparison.facts, session.limits)
-    return Planned(comparison.plan, verdicts, comparison, session, seen.listing_began, seen.metadata)
+    refusals = judge(comparison.plan, comparison.facts, session.limits)
+    return Planned(comparison.plan, refusals, comparison, session, seen.listing_began, seen.metadata)
 
 
 def rotation(
@@ -156,17 +156,17 @@ def restricted(planned: Planned, changes: tuple[Change, ...]) -> Planned:
     """Return `planned` with nothing but `changes`, and judged as such."""
     plan = planned.plan.restricted_to(changes)
     facts = replace(planned.comparison.facts, protected=(), resumed_deletes=0)
-    return replace(planned, plan=plan, verdicts=judge(plan, facts, planned.session.limits))
+    return replace(planned, plan=plan, refusals=judge(plan, facts, planned.session.limits))
 
 
 def held_to_review(planned: Planned, reviewed: Mapping[str, Any]) -> Planned:
-    """Return `planned` with a verdict against each change that goes beyond the `reviewed` plan.
+    """Return `planned` with a refusal against each change that goes beyond the `reviewed` plan.
 
     No digest lets it through: whoever approves it makes a new plan, and has that one reviewed.
     """
     hint = "make a new plan, and have it reviewed: reconciler plan --out FILE"
-    beyond = (Verdict("review", each, hint, approvable=False) for each in bounded_by(planned, reviewed))
-    return replace(planned, verdicts=(*planned.verdicts, *beyond))
+    beyond = (Refusal("review", each, hint, approvable=False) for each in bounded_by(planned, reviewed))
+    return replace(planned, refusals=(*planned.refusals, *beyond))
 
 
 def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:

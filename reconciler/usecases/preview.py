@@ -58,7 +58,7 @@ def drift(session: Session) -> Planned:
     """Return the plan restricted to what changed without a manifest having changed."""
     planned = preview(session)
     changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
-    return replace(planned, plan=planned.plan.restricted_to(changes), verdicts=())
+    return replace(planned, plan=planned.plan.restricted_to(changes), refusals=())
 
 
 def _look(session: Session) -> tuple[Seen, bool]:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.model import Endpoint
-from reconciler.plan.guards import Verdict
+from reconciler.plan.guards import Refusal
 from reconciler.plan.plan import Plan
 from reconciler.report.pages.plan import PlanSection, plan_html
 from tests.fixtures.fleet import OCCASION
@@ -42,7 +42,7 @@ def test_long_texts_break(window: Window, width: int) -> None:
     long = "x" * 300
     changes = tuple(replace(each, name=long + each.name, reason=long) for each in small_plan().changes)
     plan = Plan(long, changes, 0, 0, (Endpoint(long, long, (long,)),))
-    text = plan_html([PlanSection(plan, (Verdict(long, long, long),))], OCCASION)
+    text = plan_html([PlanSection(plan, (Refusal(long, long, long),))], OCCASION)
     with window.open(text, width=width) as opened:
         opened.page.locator(".rest > summary").click()
         assert opened.page.evaluate(OVERFLOW) == 0
@@ -100,7 +100,7 @@ def test_hostile_texts_run_nothing(window: Window, text: str) -> None:
     """Markup in every text of a plan is shown, never run."""
     changes = tuple(replace(each, name=text, reason=text) for each in small_plan().changes[:1])
     plan = Plan(text, changes, 0, 0, (Endpoint(text, text, (text,)),))
-    with window.open(plan_html([PlanSection(plan, (Verdict(text, text, text),))], OCCASION)) as opened:
+    with window.open(plan_html([PlanSection(plan, (Refusal(text, text, text),))], OCCASION)) as opened:
         asked: list[str] = []
         opened.page.on("dialog", lambda dialog: asked.append(dialog.message))
         assert text in opened.page.locator("h4").inner_text()

@@ -94,7 +94,7 @@ class Bug:
 
 
 WRITE = "version = $store.write($name, $document, cas=$cas)"
-SECOND_LOOK = Edit(EXECUTOR, "_delete", "self._learn_owners()", "None")
+SECOND_LOOK = Edit(EXECUTOR, "_delete", "self._learn_all_owners()", "None")
 """Before a leftover is deleted, a run checks once more whether another has recorded it."""
 BUGS = (
     Bug(

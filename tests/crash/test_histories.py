@@ -260,7 +260,7 @@ class Stage:
             # A person has looked at the plan and approved exactly this.
             approved = replace(NO_LIMITS, approve=(planned.plan.digest,))
             session = replace(planned.session, limits=approved)
-            outcome = apply(replace(planned, verdicts=(), session=session))
+            outcome = apply(replace(planned, refusals=(), session=session))
         except Crash:
             return None
         except ReconcilerError as error:

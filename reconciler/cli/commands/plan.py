@@ -59,7 +59,7 @@ def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
         if options.format != "html":
             text = rendered_plan(planned, options, share=len(scope.organizations))
             results.add(planned.plan.to_json(), text)
-        if planned.verdicts:
+        if planned.refusals:
             return ExitCode.REFUSED
         return ExitCode.PENDING if exit_code and planned.plan.pending else ExitCode.OK
 
@@ -75,7 +75,7 @@ def _page(plans: Sequence[Planned], scope: Scope) -> str:
     from reconciler.cli.plan_output import plan_view
     from reconciler.report.pages.plan import PlanSection, plan_html
 
-    sheets = [PlanSection(each.plan, each.verdicts, plan_view(each, scope.options)) for each in plans]
+    sheets = [PlanSection(each.plan, each.refusals, plan_view(each, scope.options)) for each in plans]
     names = {each.plan.organization for each in plans}
     unread = [settings.name for settings in scope.organizations if settings.name not in names]
     return plan_html(sheets, page_context(scope.options.actor), unread=unread)

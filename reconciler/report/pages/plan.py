@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.model import Endpoint
-    from reconciler.plan.guards import Verdict
+    from reconciler.plan.guards import Refusal
     from reconciler.plan.plan import Change, Plan
     from reconciler.report.pages.templates import PageContext
     from reconciler.report.plan.summary import View
@@ -57,7 +57,7 @@ class PlanSection(Struct, frozen=True):
     """One organization's plan and its refusals."""
 
     plan: Plan
-    verdicts: Sequence[Verdict] = ()
+    refusals: Sequence[Refusal] = ()
     view: View = summary.DEFAULT_VIEW
 
     @property
@@ -85,7 +85,7 @@ class PlanSection(Struct, frozen=True):
     @property
     def approvable(self) -> bool:
         """Whether a guard refuses the plan and a person may approve it."""
-        return summary.approvable(self.verdicts)
+        return summary.approvable(self.refusals)
 
 
 def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Sequence[str] = ()) -> str:

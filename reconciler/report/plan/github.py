@@ -9,13 +9,13 @@ from reconciler.report.format.github import command
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.plan.guards import Verdict
+    from reconciler.plan.guards import Refusal
     from reconciler.plan.plan import Change, Plan
 
 
-def plan_github(plan: Plan, verdicts: Sequence[Verdict] = ()) -> str:
+def plan_github(plan: Plan, refusals: Sequence[Refusal] = ()) -> str:
     """Return the plan as workflow commands: an error for each refusal and conflict, otherwise notices."""
-    lines = [command("error", f"refused: {v.guard}", _with_hint(v.message, v.hint)) for v in verdicts]
+    lines = [command("error", f"refused: {v.guard}", _with_hint(v.message, v.hint)) for v in refusals]
     lines += [_annotation(change) for change in plan.changes]
     return "".join(lines)
 

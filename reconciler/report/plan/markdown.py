@@ -16,7 +16,7 @@ from reconciler.report.plan import summary
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from reconciler.plan.guards import Verdict
+    from reconciler.plan.guards import Refusal
     from reconciler.plan.plan import Change, Plan
     from reconciler.report.plan.summary import Title, View
 
@@ -28,7 +28,7 @@ _RESERVE = 1_500
 
 def plan_markdown(
     plan: Plan,
-    verdicts: Sequence[Verdict] = (),
+    refusals: Sequence[Refusal] = (),
     *,
     title: Title = summary.PLAN,
     view: View = summary.DEFAULT_VIEW,
@@ -40,14 +40,14 @@ def plan_markdown(
 
     Args:
         plan: the changes.
-        verdicts: the guards' refusals.
+        refusals: the guards' refusals.
         title: the words for a plan or for a drift report.
         view: the detail.
         page: the URL of the run, whose log has the full plan if this one is cut.
         limit: the plan is cut between two changes, and the number of omitted changes follows.
         on_cut: called if the plan is cut, to print the full plan to the run's log.
     """
-    blocks = [*_head(plan, title), *_refusal(verdicts, plan.digest)]
+    blocks = [*_head(plan, title), *_refusal(refusals, plan.digest)]
     others = list(_unmanaged(plan, view, limit // 4))
     room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
     blocks += [*_changes(plan.changes, view, page, room, on_cut), *others]
@@ -67,18 +67,18 @@ def _head(plan: Plan, title: Title) -> Iterator[str]:
         yield f"**{summary.blocked(plan)}**"
 
 
-def _refusal(verdicts: Sequence[Verdict], digest: str) -> Iterator[str]:
+def _refusal(refusals: Sequence[Refusal], digest: str) -> Iterator[str]:
     """Yield the guards' refusals, and the line that approves exactly this plan."""
-    if not verdicts:
+    if not refusals:
         return
     yield f"> [!CAUTION]\n> {summary.GUARD_REFUSES}"
     lines = []
-    for verdict in verdicts[: summary.MOST_LISTED]:
-        lines.append(f"{visible(verdict.guard)}: {visible(verdict.message)}")
-        if verdict.hint:
-            lines.append(f"  hint: {visible(verdict.hint)}")
-    yield fenced([*lines, *summary.and_more(verdicts)])
-    if summary.approvable(verdicts):
+    for refusal in refusals[: summary.MOST_LISTED]:
+        lines.append(f"{visible(refusal.guard)}: {visible(refusal.message)}")
+        if refusal.hint:
+            lines.append(f"  hint: {visible(refusal.hint)}")
+    yield fenced([*lines, *summary.and_more(refusals)])
+    if summary.approvable(refusals):
         yield "To apply exactly this plan, approve it with a reviewed line under the organization:"
         yield fenced([f"guards: {{approve: [{digest}]}}"], "yaml")
 

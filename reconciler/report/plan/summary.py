@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Endpoint
-    from reconciler.plan.guards import Verdict
+    from reconciler.plan.guards import Refusal
     from reconciler.plan.plan import Change, FieldChange, Plan
 
 BY_DANGER = (
@@ -93,9 +93,9 @@ def blocked(plan: Plan) -> str:
     return f"{count(number, 'change')} {are}{others}."
 
 
-def approvable(verdicts: Sequence[Verdict]) -> bool:
+def approvable(refusals: Sequence[Refusal]) -> bool:
     """Whether a guard refuses the plan and a person may approve it."""
-    return bool(verdicts) and all(verdict.approvable for verdict in verdicts)
+    return bool(refusals) and all(refusal.approvable for refusal in refusals)
 
 
 def drift_lines(change: Change) -> Iterator[str]:

@@ -13,7 +13,7 @@ from reconciler.report.plan import summary
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.plan.guards import Verdict
+    from reconciler.plan.guards import Refusal
     from reconciler.plan.plan import Change, FieldChange, Plan, Shape
     from reconciler.report.plan.summary import Title, View
 
@@ -33,7 +33,7 @@ _INDENT = "      "
 
 def plan_text(
     plan: Plan,
-    verdicts: Sequence[Verdict] = (),
+    refusals: Sequence[Refusal] = (),
     *,
     title: Title = summary.PLAN,
     view: View = summary.DEFAULT_VIEW,
@@ -42,7 +42,7 @@ def plan_text(
 
     Args:
         plan: the changes.
-        verdicts: the guards' refusals.
+        refusals: the guards' refusals.
         title: the words for a plan or for a drift report.
         view: the detail and the colours.
     """
@@ -58,8 +58,8 @@ def plan_text(
         lines = [f"{nothing} {summary.matching(plan, f' in {visible(plan.organization)}')}"]
     if plan.unmanaged:
         lines += _unmanaged(plan, style, view)
-    if verdicts:
-        lines += ["", *_refusal(verdicts, plan.digest, style)]
+    if refusals:
+        lines += ["", *_refusal(refusals, plan.digest, style)]
     return "\n".join(lines) + "\n"
 
 
@@ -149,14 +149,14 @@ def _unmanaged(plan: Plan, style: Style, view: View) -> Iterator[str]:
         yield f"  {line}"
 
 
-def _refusal(verdicts: Sequence[Verdict], digest: str, style: Style) -> Iterator[str]:
+def _refusal(refusals: Sequence[Refusal], digest: str, style: Style) -> Iterator[str]:
     """Yield the guards' refusals, and how to approve exactly this plan."""
-    for verdict in verdicts:
-        head = style.paint(f"refused[{visible(verdict.guard)}]:", Ink.RED, Ink.BOLD)
-        yield f"{head} {visible(verdict.message)}"
-        if verdict.hint:
-            yield f"  hint: {visible(verdict.hint)}"
-    if summary.approvable(verdicts):
+    for refusal in refusals:
+        head = style.paint(f"refused[{visible(refusal.guard)}]:", Ink.RED, Ink.BOLD)
+        yield f"{head} {visible(refusal.message)}"
+        if refusal.hint:
+            yield f"  hint: {visible(refusal.hint)}"
+    if summary.approvable(refusals):
         yield "To apply exactly this plan, approve it for one run:"
         yield f"  reconciler apply --approve {digest}"
         yield "or with a reviewed line under the organization in reconciler.yaml:"

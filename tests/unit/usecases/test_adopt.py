@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.errors import CasConflict, GuardRefused, InvalidInput, StoreUnavailable
+from reconciler.ledger.projection import Projection
 from reconciler.model import DeletionPolicy, Endpoint, Secret
 from reconciler.plan.live import LiveIndex
 from reconciler.plan.outcome import Result
@@ -363,7 +364,7 @@ def test_whatever_some_ledger_has_is_refused() -> None:
     endpoint = Endpoint("we_1", A.url, A.events)
     live = LiveIndex([endpoint])
     assert objection(A, None, live, Adoption("a", "we_1")) is None
-    live.record(["we_1"])
+    live.learn(Projection(1, "acme", "https://api", 1, "released", "we_1"))
     failed = objection(A, None, live, Adoption("a", "we_1"))
     assert failed is not None
     assert failed.message == "endpoint we_1 is in another webhook's ledger"

@@ -105,7 +105,7 @@ def test_protect_is_remembered() -> None:
     org.apply(replace(A, deletion_policy=DeletionPolicy.PROTECT), B)
     planned = org.plan(B)
     approved = GuardLimits(1000, 100, approve=(planned.plan.digest,))
-    assert [v.guard for v in org.plan(B, limits=approved).verdicts] == ["protected"]
+    assert [v.guard for v in org.plan(B, limits=approved).refusals] == ["protected"]
     with pytest.raises(GuardRefused):
         org.apply(B)
     assert [c.action for c in org.plan(A, B).plan.changes] == [Action.UPDATE]
@@ -257,7 +257,7 @@ def test_guards_refuse_too_many_deletions() -> None:
     many = [webhook(f"w{i}") for i in range(8)]
     org.apply(*many)
     planned = org.plan(*many[4:], limits=GuardLimits())
-    assert [v.guard for v in planned.verdicts] == ["deletes"]
+    assert [v.guard for v in planned.refusals] == ["deletes"]
     with pytest.raises(GuardRefused):
         apply(planned)
     assert not org.api.deletions
@@ -270,10 +270,10 @@ def test_no_manifests_or_a_strange_listing_are_refused() -> None:
     org = Org()
     many = [webhook(f"w{i}") for i in range(5)]
     org.apply(*many)
-    assert "empty" in [v.guard for v in org.plan(limits=GuardLimits()).verdicts]
+    assert "empty" in [v.guard for v in org.plan(limits=GuardLimits()).refusals]
     for endpoint_id in list(org.api.endpoints)[:2]:
         org.api.console_delete(endpoint_id)
-    assert [v.guard for v in org.plan(*many, limits=GuardLimits()).verdicts] == ["missing"]
+    assert [v.guard for v in org.plan(*many, limits=GuardLimits()).refusals] == ["missing"]
 
 
 def test_another_organizations_documents_are_refused() -> None:

@@ -254,9 +254,9 @@ def test_an_interrupted_change_is_no_way_around_a_guard() -> None:
     org.apply(*fleet)
     for each in fleet:
         org.store.put_metadata(each.name, None)
-    assert {v.guard for v in org.plan(fleet[0], limits=GuardLimits()).verdicts} == {"deletes"}
-    assert "empty" in {v.guard for v in org.plan(limits=GuardLimits()).verdicts}
-    assert not org.plan(*fleet, limits=GuardLimits()).verdicts
+    assert {v.guard for v in org.plan(fleet[0], limits=GuardLimits()).refusals} == {"deletes"}
+    assert "empty" in {v.guard for v in org.plan(limits=GuardLimits()).refusals}
+    assert not org.plan(*fleet, limits=GuardLimits()).refusals
 
 
 # --- the API's ways ---------------------------------------------------------------------------------------
@@ -430,7 +430,7 @@ def test_a_plan_that_straddles_another_run_is_made_anew() -> None:
     org.api.before = interfere
     planned = plan(org.wanting([A2, replace(B, events=("run.started",))]))
     assert not planned.plan.changes
-    assert not planned.verdicts
+    assert not planned.refusals
 
 
 def test_silence_of_vault_is_what_ends_a_run() -> None:

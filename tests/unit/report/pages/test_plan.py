@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Location, Run
 from reconciler.plan.drift import Drift, DriftKind
-from reconciler.plan.guards import Verdict
+from reconciler.plan.guards import Refusal
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Plan, Shape
 from reconciler.report.pages.plan import PlanSection, plan_html
 from reconciler.report.pages.templates import PageContext
@@ -19,7 +19,7 @@ from tests.fixtures.fleet import NOW, OCCASION, SOURCES
 from tests.fixtures.page import HOSTILE, Element, assert_golden, read_page, skeleton
 from tests.fixtures.plan import REFUSED, large_plan, small_plan, small_sheet
 
-PROTECTED = Verdict("protected", "x is protected (deletionPolicy: Protect)", approvable=False)
+PROTECTED = Refusal("protected", "x is protected (deletionPolicy: Protect)", approvable=False)
 
 
 def _page(*sheets: PlanSection, unread: tuple[str, ...] = ()) -> Element:
@@ -109,7 +109,7 @@ def test_a_refusal_has_the_line_that_approves_it() -> None:
 
 
 def test_no_line_approves_what_nobody_may_approve() -> None:
-    """A verdict that a digest does not override has no line, even beside one that it does."""
+    """A refusal that a digest does not override has no line, even beside one that it does."""
     refusal = _page(PlanSection(small_plan(), (REFUSED, PROTECTED))).one("div", class_="alert refusal")
     assert "protected: x is protected" in refusal.words
     assert refusal.all("pre") == []
@@ -169,7 +169,7 @@ def test_the_most_dangerous_changes_are_open() -> None:
 
 
 def test_several_organizations_share_a_page() -> None:
-    """Each has its verdict and its changes under its name; what could not be read is said."""
+    """Each has its refusal and its changes under its name; what could not be read is said."""
     first = replace(small_plan(), organization="prod")
     second = replace(small_plan(), organization="trial")
     root = _page(PlanSection(first, (REFUSED,)), PlanSection(second), unread=("lost",))
@@ -200,7 +200,7 @@ def _hostile(text: str) -> PlanSection:
         Drift((DriftKind.ENDPOINT_CHANGED,), NOW),
     )  # fmt: skip
     plan = Plan(text, (change,), 0, 0, (Endpoint(text, text, (text,), NOW),))
-    return PlanSection(plan, (Verdict(text, text, text),), View(verbose=True))
+    return PlanSection(plan, (Refusal(text, text, text),), View(verbose=True))
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

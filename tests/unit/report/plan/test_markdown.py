@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Location
-from reconciler.plan.guards import Verdict
+from reconciler.plan.guards import Refusal
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
 from reconciler.report.format.markdown import link
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from markdown_it.token import Token
 
-REFUSED = (Verdict("deletes", "the plan deletes 12 of 20", "delete fewer at a time"),)
+REFUSED = (Refusal("deletes", "the plan deletes 12 of 20", "delete fewer at a time"),)
 GITHUB_LIMIT = 65_536
 """What GitHub takes as the body of a comment: "Body is too long (maximum is 65536 characters)"."""
 MARK = "FOREIGN"
@@ -102,8 +102,8 @@ def test_a_refused_plan_shows_the_line_that_approves_it() -> None:
 
 
 def test_no_line_approves_what_nobody_may_approve() -> None:
-    """A verdict that a digest does not override, and that has no hint, is just told."""
-    shown = plan_markdown(PLAN, (Verdict("protected", "x is protected", approvable=False),))
+    """A refusal that a digest does not override, and that has no hint, is just told."""
+    shown = plan_markdown(PLAN, (Refusal("protected", "x is protected", approvable=False),))
     assert "protected: x is protected\n```" in shown
     assert "approve" not in shown
 
@@ -268,7 +268,7 @@ def test_an_outcome_without_changes_has_no_table() -> None:
 
 def test_annotations_stand_at_the_manifests() -> None:
     """Each change is a notice at its manifest, or a warning or error; refusals come first."""
-    assert plan_github(PLAN, (*REFUSED, Verdict("empty", "none"))) == (
+    assert plan_github(PLAN, (*REFUSED, Refusal("empty", "none"))) == (
         "::error title=refused%3A deletes::the plan deletes 12 of 20%0Ahint: delete fewer at a time\n"
         "::error title=refused%3A empty::none\n"
         "::notice file=m/b.yaml,line=3,col=1,title=create billing::manifest: new in the manifests\n"
@@ -330,8 +330,8 @@ def test_foreign_text_in_a_plan_is_code(foreign: str) -> None:
         hint=foreign,
     )
     plan = Plan(foreign, (change, DELETE), 0, 0, unmanaged=(Endpoint(foreign, foreign, (foreign,)),))
-    verdicts = (Verdict(foreign, foreign, foreign),)
-    shown = plan_markdown(plan, verdicts, view=View(verbose=True), page=foreign)
+    refusals = (Refusal(foreign, foreign, foreign),)
+    shown = plan_markdown(plan, refusals, view=View(verbose=True), page=foreign)
     _assert_only_in_code(shown)
     # The structure is the one of a harmless plan.
     kinds = [token.type for token in _tokens(shown)]

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Location
-from reconciler.plan.guards import Verdict
+from reconciler.plan.guards import Refusal
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
 from reconciler.report.format.escape import visible
 from reconciler.report.plan.summary import DRIFT, View
@@ -165,20 +165,20 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
 
 def test_a_refusal_names_the_exact_line_that_approves_it() -> None:
     """A refusing guard is told with its hint, and both ways to approve exactly this plan."""
-    verdict = Verdict("deletes", "12 deletions, 10 are allowed", "look at the manifests", approvable=True)
-    text = plan_text(PLAN, (verdict,))
+    refusal = Refusal("deletes", "12 deletions, 10 are allowed", "look at the manifests", approvable=True)
+    text = plan_text(PLAN, (refusal,))
     assert "refused[deletes]: 12 deletions, 10 are allowed\n  hint: look at the manifests\n" in text
     assert f"\n  reconciler apply --approve {PLAN.digest}\n" in text
     assert f"\n  guards: {{approve: [{PLAN.digest}]}}\n" in text
 
 
 def test_what_cannot_be_approved_offers_no_approval() -> None:
-    """One verdict that no approval lifts makes the approval lines disappear."""
-    verdicts = (
-        Verdict("deletes", "too many", "look", approvable=True),
-        Verdict("protected", "it is protected", "change the policy first", approvable=False),
+    """One refusal that no approval lifts makes the approval lines disappear."""
+    refusals = (
+        Refusal("deletes", "too many", "look", approvable=True),
+        Refusal("protected", "it is protected", "change the policy first", approvable=False),
     )
-    assert "--approve" not in plan_text(PLAN, verdicts)
+    assert "--approve" not in plan_text(PLAN, refusals)
 
 
 @pytest.mark.parametrize("action", Action)
@@ -219,7 +219,7 @@ def test_hostile_text_reaches_no_terminal() -> None:
     )
     create = replace(change, action=Action.CREATE, fields=())
     plan = Plan("org", (change, create), 0, 0, (Endpoint(HOSTILE, HOSTILE, (HOSTILE,)),))
-    verdict = Verdict(HOSTILE, HOSTILE, HOSTILE, approvable=False)
-    text = plan_text(plan, (verdict,), view=View(verbose=True)).replace("\n", "")
+    refusal = Refusal(HOSTILE, HOSTILE, HOSTILE, approvable=False)
+    text = plan_text(plan, (refusal,), view=View(verbose=True)).replace("\n", "")
     assert text.isprintable()
     assert r"a\x1b]0;pwned\x07\r\nb\u202ec\u200bd\u2028e\x7f\x9b31m\ud800" in text
