@@ -8,7 +8,7 @@ from hvac.utils import format_url
 from msgspec import Struct
 
 from reconciler.errors import StoreError
-from reconciler.vault.failures import Denied, Purpose, unexpected_shape
+from reconciler.vault.responses import Denied, Purpose, unexpected_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,17 @@ from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, Sto
 from reconciler.ports import Metadata, Stored, VersionState
 from reconciler.texts import is_text
 from reconciler.vault.checks import require_version_2
-from reconciler.vault.failures import (
+from reconciler.vault.metadata import (
+    UnexpectedShape,
+    listing_object,
+    parse_entry,
+    parse_metadata,
+    parse_newest,
+    parse_stored,
+    parse_written,
+    undestroyed_before,
+)
+from reconciler.vault.responses import (
     Denied,
     NoAnswer,
     NotFound,
@@ -21,15 +31,6 @@ from reconciler.vault.failures import (
     Rejected,
     Unsupported,
     unexpected_shape,
-)
-from reconciler.vault.listing import listing_object, parse_entry
-from reconciler.vault.metadata import (
-    UnexpectedShape,
-    parse_metadata,
-    parse_newest,
-    parse_stored,
-    parse_written,
-    undestroyed_before,
 )
 from reconciler.vault.session import until_answered
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from reconciler.ledger.document import Document
     from reconciler.ledger.projection import Projection
     from reconciler.ports import Clock
-    from reconciler.vault.answers import Answer
+    from reconciler.vault.responses import Answer
     from reconciler.vault.session import VaultSession
 
 _T = TypeVar("_T")

@@ -22,17 +22,27 @@ from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
 from reconciler.retry import retry
 from reconciler.urls import is_loopback, service_url_problem
-from reconciler.vault.answers import interpret, json_object, read_body
 from reconciler.vault.auth import TokenLogin
-from reconciler.vault.failures import Denied, NoAnswer, NotFound, Purpose, Rejected, retry_delay, translate
+from reconciler.vault.responses import (
+    Denied,
+    NoAnswer,
+    NotFound,
+    Purpose,
+    Rejected,
+    interpret,
+    json_object,
+    read_body,
+    retry_delay,
+    translate,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from reconciler.ports import Clock
-    from reconciler.vault.answers import Answer, Parse
     from reconciler.vault.auth import Login
+    from reconciler.vault.responses import Answer, Parse
 
     Send = Callable[[hvac.Client], requests.Response]
 

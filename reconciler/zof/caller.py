@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from reconciler.retry import retry
-from reconciler.zof.answers import Nonsense, check_refusal
-from reconciler.zof.pacing import Gate, read_signals
-from reconciler.zof.retry import BUDGET, decide, leaves_doubt, may_pass
-from reconciler.zof.text import clean
-from reconciler.zof.wire import Answer, NoAnswer
+from reconciler.retry import backoff, retry
+from reconciler.zof.pacing import LONGEST_WAIT, Gate, read_signals
+from reconciler.zof.responses import UnreadableResponse, check_refusal
+from reconciler.zof.wire import NoResponse, Response, clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +20,18 @@ if TYPE_CHECKING:
     from reconciler.zof.wire import Request, Wire
 
 _T = TypeVar("_T")
+MAX_ATTEMPTS = 5
+BUDGET = 120.0
+"""Seconds that one operation may take, without waits for the quota."""
+
+_FIRST_BACKOFF = 0.5
+_LONGEST_BACKOFF = 20.0
+_REQUEST_TIMEOUT = 408
+_SERVER_ERROR = 500
+# "Not implemented" and "HTTP version not supported" do not change with another attempt.
+_LASTING = frozenset({501, 505})
+# A POST may be repeated: a creation has an Idempotency-Key, and a second test does no harm.
+_REPEATABLE = frozenset({"GET", "POST", "DELETE"})
 _SUCCESS = range(200, 300)
 _REDIRECT = range(300, 400)
 _TOO_MANY_REQUESTS = 429
@@ -31,15 +41,15 @@ class Success(Struct, Generic[_T], frozen=True):
     """A 2xx that could be read."""
 
     value: _T
-    answer: Answer
+    answer: Response
     in_doubt: bool
     """Whether an earlier attempt may have been executed, too."""
 
 
-class Failure(Struct, frozen=True):
+class CallFailure(Struct, frozen=True):
     """Anything else."""
 
-    last: Answer | NoAnswer
+    last: Response | NoResponse
     in_doubt: bool
     """Whether an earlier attempt, or the last, may have been executed."""
     retry_after: float | None = None
@@ -48,12 +58,12 @@ class Failure(Struct, frozen=True):
     @property
     def status(self) -> int | None:
         """The last response's status; None if there was no usable one."""
-        return self.last.status if isinstance(self.last, Answer) else None
+        return self.last.status if isinstance(self.last, Response) else None
 
     @property
     def is_lasting(self) -> bool:
         """Whether the last response is definitive: a retry would not change it."""
-        return isinstance(self.last, Answer) and not may_pass(self.last.status)
+        return isinstance(self.last, Response) and not may_pass(self.last.status)
 
 
 class Caller:
@@ -72,19 +82,19 @@ class Caller:
         self._warned_of_sunset = False
 
     def call(
-        self, request: Request, read: Callable[[Answer], _T], *, repeat_nonsense: bool = False
-    ) -> Success[_T] | Failure:
+        self, request: Request, read: Callable[[Response], _T], *, retry_unreadable: bool = False
+    ) -> Success[_T] | CallFailure:
         """Send `request`, and retry while another attempt may help.
 
         Args:
             request: what to send.
-            read: turns a 2xx into a value, or raises `Nonsense`.
-            repeat_nonsense: whether to retry after a response that is not the API's own: a 2xx that
+            read: turns a 2xx into a value, or raises `UnreadableResponse`.
+            retry_unreadable: whether to retry after a response that is not the API's own: a 2xx that
                 cannot be read, or a refusal without the API's error object.
         """
         in_doubt, quota = False, 0.0
 
-        def attempt(elapsed: float) -> Success[_T] | Failure:
+        def attempt(elapsed: float) -> Success[_T] | CallFailure:
             nonlocal in_doubt, quota
             left = BUDGET - (elapsed - quota)
             began = self._clock.monotonic()
@@ -92,36 +102,36 @@ class Caller:
             quota += self._clock.monotonic() - began
             if blocked:
                 reason = f"the API asks to wait {blocked:.0f} s before the next request"
-                return Failure(NoAnswer(reason, in_doubt=False, final=True), in_doubt)
+                return CallFailure(NoResponse(reason, in_doubt=False, final=True), in_doubt)
             last, retry_after = self._send(request, max(1.0, left))
-            if isinstance(last, Answer) and not may_pass(last.status):
+            if isinstance(last, Response) and not may_pass(last.status):
                 try:
                     if last.status in _SUCCESS:
                         return Success(read(last), last, in_doubt)
                     check_refusal(last, request.method)
-                except Nonsense as nonsense:
-                    last = _nonsense(last, nonsense, repeat=repeat_nonsense)
+                except UnreadableResponse as error:
+                    last = _unreadable(last, error, repeat=retry_unreadable)
             in_doubt = in_doubt or _leaves_doubt(last)
-            return Failure(last, in_doubt, retry_after)
+            return CallFailure(last, in_doubt, retry_after)
 
-        def decide_next(number: int, result: Success[_T] | Failure, elapsed: float) -> float | None:
-            if isinstance(result, Success) or (isinstance(result.last, NoAnswer) and result.last.final):
+        def decide_next(number: int, result: Success[_T] | CallFailure, elapsed: float) -> float | None:
+            if isinstance(result, Success) or (isinstance(result.last, NoResponse) and result.last.final):
                 return None
             spent, jitter = elapsed - quota, self._jitter()
             return decide(request.method, result.status, number, spent, result.retry_after, jitter)
 
         return retry(attempt, decide_next, clock=self._clock, wait=self._wait)
 
-    def _send(self, request: Request, seconds: float) -> tuple[Answer | NoAnswer, float | None]:
+    def _send(self, request: Request, seconds: float) -> tuple[Response | NoResponse, float | None]:
         """Send once; return the response, and the seconds that it asks to wait."""
         signals: Signals | None = None
         try:
             last = self._wire.send(request, seconds)
-            if isinstance(last, Answer):
+            if isinstance(last, Response):
                 signals = read_signals(last.headers, self._clock.now().timestamp())
         finally:
             self._gate.leave(signals)
-        if not isinstance(last, Answer) or signals is None:
+        if not isinstance(last, Response) or signals is None:
             return last, None
         self._warn_of_sunset(last)
         if last.status == _TOO_MANY_REQUESTS and signals.retry_after is not None:
@@ -129,7 +139,7 @@ class Caller:
             self._gate.hold(signals.retry_after)
         return last, signals.retry_after
 
-    def _wait(self, seconds: float, result: Success[Any] | Failure) -> None:
+    def _wait(self, seconds: float, result: Success[Any] | CallFailure) -> None:
         """Wait before another attempt."""
         if isinstance(result, Success):
             return
@@ -137,10 +147,10 @@ class Caller:
             # The gate makes every thread wait, this one included.
             self._gate.hold(seconds)
             return
-        reason = f"HTTP {result.status}" if isinstance(result.last, Answer) else result.last.reason
+        reason = f"HTTP {result.status}" if isinstance(result.last, Response) else result.last.reason
         self._gate.wait(seconds, f"retry after: {reason}")
 
-    def _warn_of_sunset(self, answer: Answer) -> None:
+    def _warn_of_sunset(self, answer: Response) -> None:
         sunset = clean(answer.headers.get("sunset"), limit=64)
         if not sunset:
             return
@@ -151,10 +161,10 @@ class Caller:
             self._reporter.warn(f"this API version will be removed on {sunset}{request}")
 
 
-def _nonsense(answer: Answer, why: Nonsense, *, repeat: bool) -> NoAnswer:
+def _unreadable(answer: Response, why: UnreadableResponse, *, repeat: bool) -> NoResponse:
     """Return what an answer counts as that the API cannot have given."""
     problem = "makes no sense" if answer.status in _SUCCESS else "is not the API's own"
-    return NoAnswer(
+    return NoResponse(
         f"the answer (HTTP {answer.status}) {problem}: {why}",
         final=not repeat or answer.status in _REDIRECT,
         request_id=answer.request_id,
@@ -162,5 +172,45 @@ def _nonsense(answer: Answer, why: Nonsense, *, repeat: bool) -> NoAnswer:
     )
 
 
-def _leaves_doubt(last: Answer | NoAnswer) -> bool:
-    return leaves_doubt(last.status) if isinstance(last, Answer) else last.in_doubt
+def _leaves_doubt(last: Response | NoResponse) -> bool:
+    return leaves_doubt(last.status) if isinstance(last, Response) else last.in_doubt
+
+
+def may_pass(status: int | None) -> bool:
+    """Whether the same request may succeed later. None: there was no usable response."""
+    if status is None or status in {_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS}:
+        return True
+    return status >= _SERVER_ERROR and status not in _LASTING
+
+
+def leaves_doubt(status: int | None) -> bool:
+    """Whether the server may have executed the request. None: there was no usable response."""
+    return status is None or (status >= _SERVER_ERROR and status not in _LASTING)
+
+
+def decide(
+    method: str,
+    status: int | None,
+    attempt: int,
+    elapsed: float,
+    retry_after: float | None,
+    jitter: float,
+) -> float | None:
+    """Return the seconds to wait before the same request is sent again; None: do not retry.
+
+    Args:
+        method: the HTTP method.
+        status: the response's status; None if there was no usable response.
+        attempt: the number of attempts so far.
+        elapsed: seconds that they took, without waits for the quota.
+        retry_after: seconds that the response asks to wait; None if it does not.
+        jitter: a random number from 0 to 1, so that clients that failed together do not retry together.
+    """
+    if method not in _REPEATABLE or not may_pass(status) or attempt >= MAX_ATTEMPTS:
+        return None
+    pause = backoff(attempt, _FIRST_BACKOFF, _LONGEST_BACKOFF) * (0.5 + 0.5 * jitter)
+    after = max(pause, retry_after or 0.0)
+    if status == _TOO_MANY_REQUESTS:
+        # The server is not slow, it asks for a pause: only the length of the pause counts.
+        return after if after <= LONGEST_WAIT else None
+    return after if elapsed + after <= BUDGET else None

@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
 from reconciler.ports import Deleted, Delivered, NotDelivered, Refused, Unanswered
-from reconciler.zof.answers import (
+from reconciler.zof.caller import Caller, CallFailure
+from reconciler.zof.pacing import Gate, Pacer, read_date, read_signals
+from reconciler.zof.responses import (
     Events,
     Page,
     is_id,
@@ -21,9 +23,7 @@ from reconciler.zof.answers import (
     read_test,
     secrets_in,
 )
-from reconciler.zof.caller import Caller, Failure
-from reconciler.zof.pacing import Gate, Pacer, read_date, read_signals
-from reconciler.zof.wire import Answer, Request, Wire
+from reconciler.zof.wire import Request, Response, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,8 +156,8 @@ class ZofApi:
         if not _is_header_text(idempotency_key):
             return Refused(400, "invalid_key", "the key cannot stand in a header; nothing was sent")
         request = Request("POST", "/webhooks", body=body, idempotency_key=idempotency_key)
-        result = self._caller.call(request, lambda answer: read_creation(answer, body), repeat_nonsense=True)
-        if not isinstance(result, Failure):
+        result = self._caller.call(request, lambda answer: read_creation(answer, body), retry_unreadable=True)
+        if not isinstance(result, CallFailure):
             return replace(result.value, uncertain=result.in_doubt)
         settled = self._settle(result, secrets_in(body))
         if isinstance(settled, Refused) and result.in_doubt and not _is_about_key(settled.status):
@@ -169,12 +169,12 @@ class ZofApi:
         """Ask for a signed test delivery. A 404 of the API's own comes back as `Refused`."""
         if not is_id(endpoint_id):
             return _unsendable_id()
-        result: Success[Delivered | NotDelivered] | Failure = self._caller.call(
+        result: Success[Delivered | NotDelivered] | CallFailure = self._caller.call(
             Request("POST", f"/webhooks/{endpoint_id}/test"),
             lambda answer: read_test(answer, [self._key]),
-            repeat_nonsense=True,
+            retry_unreadable=True,
         )
-        return self._settle(result) if isinstance(result, Failure) else result.value
+        return self._settle(result) if isinstance(result, CallFailure) else result.value
 
     def delete(self, endpoint_id: str) -> DeleteAnswer:
         """Delete the endpoint; a 404 or 410 of the API's own is success.
@@ -184,10 +184,10 @@ class ZofApi:
         if not is_id(endpoint_id):
             return _unsendable_id()
         request = Request("DELETE", f"/webhooks/{endpoint_id}")
-        result = self._caller.call(request, read_deletion, repeat_nonsense=True)
-        if not isinstance(result, Failure):
+        result = self._caller.call(request, read_deletion, retry_unreadable=True)
+        if not isinstance(result, CallFailure):
             return result.value
-        if isinstance(result.last, Answer) and result.status in {_NOT_FOUND, _GONE}:
+        if isinstance(result.last, Response) and result.status in {_NOT_FOUND, _GONE}:
             return Deleted(result.last.request_id)
         return self._settle(result)
 
@@ -201,7 +201,7 @@ class ZofApi:
             Request("GET", "/webhooks", query={"limit": "1"}),
             lambda answer: read_page(answer.body, Events()),
         )
-        if isinstance(result, Failure):
+        if isinstance(result, CallFailure):
             raise self._explain(result)
         date = read_date(result.answer.headers.get("date"))
         signals = read_signals(result.answer.headers, 0.0)
@@ -212,14 +212,14 @@ class ZofApi:
         result = self._caller.call(
             Request("GET", "/webhooks", query=query), lambda answer: read_page(answer.body, events)
         )
-        if isinstance(result, Failure):
+        if isinstance(result, CallFailure):
             raise self._explain(result)
         return result.value, result.answer.request_id
 
-    def _settle(self, failure: Failure, secrets: Sequence[Secret] = ()) -> Refused | Unanswered:
+    def _settle(self, failure: CallFailure, secrets: Sequence[Secret] = ()) -> Refused | Unanswered:
         """Say what came of a request that changes something."""
         last = failure.last
-        if not isinstance(last, Answer):
+        if not isinstance(last, Response):
             return Unanswered(last.reason, request_id=last.request_id)
         refused = read_refusal(last, [self._key, *secrets])
         if failure.is_lasting:
@@ -227,7 +227,7 @@ class ZofApi:
         reason = f"HTTP {last.status} {refused.code}: {refused.message}"
         return Unanswered(reason, stored_error=last.status >= _SERVER_ERROR, request_id=last.request_id)
 
-    def _explain(self, failure: Failure) -> ApiError:
+    def _explain(self, failure: CallFailure) -> ApiError:
         """Say in a sentence why the endpoints could not be listed, and what to check."""
         settled, status = self._settle(failure), failure.last.status
         if status in _REDIRECT:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from reconciler.texts import YEARS
-from reconciler.zof.retry import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 
     from reconciler.ports import Clock, Reporter
 
+LONGEST_WAIT = 300.0
+"""Seconds; a request that would have to wait longer fails instead."""
 MARGIN = 0.25
 """Seconds that a reset is given, since headers count whole seconds and clocks differ a little."""
 FARTHEST_RESET = 3600.0

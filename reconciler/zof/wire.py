@@ -1,7 +1,7 @@
 """One HTTP request to the Zof API, and what came of it, as values. The only module that knows httpx.
 
 httpx's exceptions hold the request, and with it the API key and the signing secret in the body. None of
-them leaves this module, not even as a cause: a failure comes back as `NoAnswer`, a value, so whoever
+them leaves this module, not even as a cause: a failure comes back as `NoResponse`, a value, so whoever
 raises an error later has no exception in hand that a traceback could show beneath it.
 """
 
@@ -17,12 +17,12 @@ import httpx
 from msgspec import Struct
 
 from reconciler import __version__
+from reconciler.credentials.redaction import mask_secrets
 from reconciler.errors import InvalidInput
 from reconciler.urls import service_url_problem
-from reconciler.zof.text import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from reconciler.model import Secret
     from reconciler.ports import Clock
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 BODY_LIMIT = 20 * 1024 * 1024
 """Bytes of an answer, decompressed; a full page of endpoints has about 40,000."""
 
+TEXT_LIMIT = 300
+"""Characters of a text of the API in our messages."""
+_TEXT_READ = 5_000
 _CONNECT_TIMEOUT = 5.0
 # The request cannot have reached the server: repeating it is harmless and leaves no doubt.
 _NEVER_SENT = (
@@ -70,7 +73,7 @@ class Request(Struct, frozen=True):
     idempotency_key: str | None = None
 
 
-class Answer(Struct, frozen=True):
+class Response(Struct, frozen=True):
     """One answer, whatever its status."""
 
     status: int
@@ -80,7 +83,7 @@ class Answer(Struct, frozen=True):
     request_id: str | None
 
 
-class NoAnswer(Struct, frozen=True):
+class NoResponse(Struct, frozen=True):
     """There was no answer, or none that could be used."""
 
     reason: str
@@ -132,7 +135,7 @@ class Wire:
         """Close every connection."""
         self._client.close()
 
-    def send(self, request: Request, seconds: float) -> Answer | NoAnswer:
+    def send(self, request: Request, seconds: float) -> Response | NoResponse:
         """Send `request` once; its answer may take `seconds` as a whole."""
         deadline = self._clock.monotonic() + seconds
         hidden = [self._key] if request.body is None else [self._key, request.body]
@@ -148,26 +151,26 @@ class Wire:
             ) as response:
                 return self._read(response, deadline, hidden)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
-            return NoAnswer(
+            return NoResponse(
                 self._describe(error, hidden),
                 in_doubt=not isinstance(error, _NEVER_SENT),
                 final=isinstance(error, _HOPELESS),
             )
 
-    def _read(self, response: httpx.Response, deadline: float, hidden: list[Secret]) -> Answer | NoAnswer:
+    def _read(self, response: httpx.Response, deadline: float, hidden: list[Secret]) -> Response | NoResponse:
         request_id = clean(response.headers.get("x-request-id"), hidden, limit=128) or None
         chunks: list[bytes] = []
         size = 0
         for chunk in response.iter_bytes():
             size += len(chunk)
             if size > BODY_LIMIT:
-                return NoAnswer(
+                return NoResponse(
                     f"the answer has more than {BODY_LIMIT >> 20} MB", final=True, request_id=request_id
                 )
             if self._clock.monotonic() > deadline:
-                return NoAnswer("the answer took too long", request_id=request_id)
+                return NoResponse("the answer took too long", request_id=request_id)
             chunks.append(chunk)
-        return Answer(response.status_code, response.headers, b"".join(chunks), request_id)
+        return Response(response.status_code, response.headers, b"".join(chunks), request_id)
 
     def _describe(self, error: Exception, hidden: list[Secret]) -> str:
         words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), "the request failed")
@@ -242,3 +245,15 @@ def check_key(key: Secret) -> Secret:
             hint="check ZOF_API_KEY for spaces, quotes and line breaks",
         )
     return key
+
+
+def clean(text: object, secrets: Iterable[Secret] = (), *, limit: int = TEXT_LIMIT) -> str:
+    """Return `text` on one line of at most `limit` characters, or nothing if it is not a text.
+
+    What it has in common with one of `secrets` is masked.
+    """
+    if not isinstance(text, str):
+        return ""
+    printable = "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text[:_TEXT_READ])
+    shown = mask_secrets(" ".join(printable.split()), secrets)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

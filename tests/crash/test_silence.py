@@ -29,7 +29,7 @@ from reconciler.usecases.plan import plan
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.checks import mount_version
 from reconciler.vault.documents import VaultDocuments
-from reconciler.vault.failures import NoAnswer
+from reconciler.vault.responses import NoAnswer
 from reconciler.vault.session import VaultSession
 from reconciler.zof.client import ZofApi
 from tests.fakes.clock import FakeClock

@@ -18,7 +18,7 @@ from reconciler.model import Run, Secret
 from reconciler.ports import VersionState
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.documents import VaultDocuments
-from reconciler.vault.failures import Denied, NoAnswer
+from reconciler.vault.responses import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
 from tests.fixtures.proxy import Fate, Proxy, Reply, Request

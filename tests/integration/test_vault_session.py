@@ -13,7 +13,7 @@ from reconciler.model import Secret
 from reconciler.sandbox.openbao import OpenBaoServer
 from reconciler.vault.auth import AppRoleLogin, JwtLogin, KubernetesLogin, Login, TokenLogin
 from reconciler.vault.checks import TokenDescription, capabilities, describe_token, mount_version
-from reconciler.vault.failures import Denied, NoAnswer
+from reconciler.vault.responses import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
 from tests.fixtures.proxy import Fate, Proxy, Reply, Request

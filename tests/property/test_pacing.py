@@ -13,8 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.zof.pacing import FARTHEST_RESET, MARGIN, Gate, Pacer, Signals, read_date, read_signals
-from reconciler.zof.retry import LONGEST_WAIT
+from reconciler.zof.pacing import (
+    FARTHEST_RESET,
+    LONGEST_WAIT,
+    MARGIN,
+    Gate,
+    Pacer,
+    Signals,
+    read_date,
+    read_signals,
+)
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import SilentReporter
 from tests.fixtures.examples import examples

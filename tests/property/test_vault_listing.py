@@ -14,9 +14,8 @@ from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger
 from reconciler.ledger.projection import project
 from reconciler.model import Secret
-from reconciler.vault.answers import json_object
-from reconciler.vault.listing import listing_object, parse_entry
-from reconciler.vault.metadata import UnexpectedShape, parse_metadata
+from reconciler.vault.metadata import UnexpectedShape, listing_object, parse_entry, parse_metadata
+from reconciler.vault.responses import json_object
 from tests.fixtures.damage import damaged
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -18,8 +18,6 @@ from reconciler.ledger.ledger import Current, Ledger
 from reconciler.ledger.projection import project
 from reconciler.model import Secret
 from reconciler.ports import VersionState
-from reconciler.vault.answers import Answer, interpret, read_body
-from reconciler.vault.failures import Purpose
 from reconciler.vault.metadata import (
     UnexpectedShape,
     parse_metadata,
@@ -28,6 +26,7 @@ from reconciler.vault.metadata import (
     parse_written,
     undestroyed_before,
 )
+from reconciler.vault.responses import Answer, Purpose, interpret, read_body
 from tests.fixtures.damage import EXTREMES, JSON, damaged
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from reconciler.errors import ApiError, InvalidInput, ReconcilerError
 from reconciler.model import Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, Unanswered
+from reconciler.zof.caller import MAX_ATTEMPTS
 from reconciler.zof.client import MAX_PAGES, ZofApi
-from reconciler.zof.retry import MAX_ATTEMPTS
 from reconciler.zof.wire import BODY_LIMIT
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import SilentReporter

@@ -10,9 +10,9 @@ import pytest
 
 from reconciler.model import Secret
 from reconciler.ports import Deleted, Delivered, NotDelivered
-from reconciler.zof.answers import (
+from reconciler.zof.responses import (
     Events,
-    Nonsense,
+    UnreadableResponse,
     check_refusal,
     is_id,
     read_created_at,
@@ -24,8 +24,7 @@ from reconciler.zof.answers import (
     read_test,
     secrets_in,
 )
-from reconciler.zof.text import clean
-from reconciler.zof.wire import Answer
+from reconciler.zof.wire import Response, clean
 
 GOOD = {"id": "we_1", "url": "https://a.example.com/", "events": ["run.failed"]}
 BODY = Secret(
@@ -45,8 +44,8 @@ def page(*items: Any, **changes: Any) -> bytes:
     return json.dumps({"data": list(items), "has_more": False, **changes}).encode()
 
 
-def answer(status: int, value: Any) -> Answer:
-    return Answer(status, {}, value if isinstance(value, bytes) else json.dumps(value).encode(), "req_1")
+def answer(status: int, value: Any) -> Response:
+    return Response(status, {}, value if isinstance(value, bytes) else json.dumps(value).encode(), "req_1")
 
 
 def test_an_endpoint_is_read() -> None:
@@ -97,7 +96,7 @@ def test_events_are_kept_once() -> None:
 )
 def test_a_misshapen_page_is_refused(value: bytes, words: str) -> None:
     """What we act on must have its shape; the message says which part has not."""
-    with pytest.raises(Nonsense, match=words):
+    with pytest.raises(UnreadableResponse, match=words):
         read_page(value, Events())
 
 
@@ -227,9 +226,9 @@ PAGE = b"<html><h1>default backend - 404</h1></html>"
 )
 def test_what_is_no_success(body: Any, words: str) -> None:
     """A 2xx with a web page, with no JSON or with an error object is no word of the API's."""
-    with pytest.raises(Nonsense, match=words):
+    with pytest.raises(UnreadableResponse, match=words):
         read_test(answer(200, body), [])
-    with pytest.raises(Nonsense, match=words):
+    with pytest.raises(UnreadableResponse, match=words):
         read_deletion(answer(200, body))
 
 
@@ -243,7 +242,7 @@ def test_a_deletion_answer(body: Any) -> None:
 
 def test_a_deletion_that_says_no() -> None:
     """A success that says that nothing was deleted is none."""
-    with pytest.raises(Nonsense, match="nothing was deleted"):
+    with pytest.raises(UnreadableResponse, match="nothing was deleted"):
         read_deletion(answer(200, {"deleted": False}))
 
 
@@ -264,7 +263,7 @@ def test_a_deletion_that_says_no() -> None:
 )
 def test_a_refusal_of_somebody_else(status: int, body: Any, words: str) -> None:
     """Without the API's error object a refusal is not the API's: proxies and gateways have statuses, too."""
-    with pytest.raises(Nonsense, match=words):
+    with pytest.raises(UnreadableResponse, match=words):
         check_refusal(answer(status, body), "GET")
 
 

@@ -13,8 +13,8 @@ from hvac import exceptions as hvac_exceptions
 from urllib3.exceptions import HTTPError
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
-from reconciler.vault.answers import Answer, interpret, read_body
-from reconciler.vault.failures import (
+from reconciler.vault.responses import (
+    Answer,
     Denied,
     NoAnswer,
     NotFound,
@@ -22,6 +22,8 @@ from reconciler.vault.failures import (
     Rejected,
     Unsupported,
     failure,
+    interpret,
+    read_body,
     retry_delay,
     translate,
 )

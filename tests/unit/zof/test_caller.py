@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.zof.retry import (
+from reconciler.zof.caller import (
     BUDGET,
-    LONGEST_WAIT,
     MAX_ATTEMPTS,
     decide,
     leaves_doubt,
     may_pass,
 )
+from reconciler.zof.pacing import LONGEST_WAIT
 
 RETRY, STOP = True, False
 LAST_WORDS = (200, 302, 400, 401, 403, 404, 405, 409, 422)

@@ -17,12 +17,12 @@ from msgspec import Struct
 from reconciler.model import Endpoint, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
 from reconciler.texts import YEARS, is_text
-from reconciler.zof.text import clean
+from reconciler.zof.wire import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.zof.wire import Answer
+    from reconciler.zof.wire import Response
 
 
 # Stands in a path as it is: no separators, no escapes, nothing invisible, and no dot segment.
@@ -37,7 +37,7 @@ _REDIRECT = range(300, 400)
 _NOT_FOLLOWED = "a redirect, which is not followed since the key would go along; check the API's URL"
 
 
-class Nonsense(Exception):
+class UnreadableResponse(Exception):
     """An answer that cannot be understood. Its text says why and quotes nothing; it never leaves `zof`."""
 
 
@@ -58,15 +58,15 @@ class Events:
     def read(self, value: Any) -> tuple[str, ...]:
         """Return the events of an endpoint object, sorted and without repetitions."""
         if not isinstance(value, list):
-            raise Nonsense("an endpoint's `events` are no list")
+            raise UnreadableResponse("an endpoint's `events` are no list")
         try:
             known = self._tuples.get(tuple(value))
         except TypeError:  # a list or an object among them
-            raise Nonsense("an endpoint's `events` hold something else than texts") from None
+            raise UnreadableResponse("an endpoint's `events` hold something else than texts") from None
         if known is not None:
             return known
         if not all(is_text(name) for name in value):
-            raise Nonsense("an endpoint's `events` hold something else than texts")
+            raise UnreadableResponse("an endpoint's `events` hold something else than texts")
         events = tuple(sorted(set(value)))
         events = self._tuples.setdefault(events, events)
         self._tuples[tuple(value)] = events
@@ -77,16 +77,16 @@ def read_page(body: bytes, events: Events) -> Page:
     """Read a page of the listing.
 
     Raises:
-        Nonsense: it is none.
+        UnreadableResponse: it is none.
     """
     value = _read_object(body)
     data, has_more, cursor = value.get("data"), value.get("has_more"), value.get("next_cursor")
     if not isinstance(data, list):
-        raise Nonsense("`data` is no list")
+        raise UnreadableResponse("`data` is no list")
     if not isinstance(has_more, bool):
-        raise Nonsense("`has_more` is neither true nor false")
+        raise UnreadableResponse("`has_more` is neither true nor false")
     if has_more and (not is_text(cursor) or not 0 < len(cursor) <= _CURSOR_LIMIT):
-        raise Nonsense("there are more pages, and `next_cursor` does not say where")
+        raise UnreadableResponse("there are more pages, and `next_cursor` does not say where")
     return Page([read_endpoint(item, events) for item in data], cursor if has_more else None)
 
 
@@ -94,15 +94,15 @@ def read_endpoint(value: Any, events: Events) -> Endpoint:
     """Read an endpoint object.
 
     Raises:
-        Nonsense: `id`, `url` or `events` is missing or misshapen.
+        UnreadableResponse: `id`, `url` or `events` is missing or misshapen.
     """
     if not isinstance(value, dict):
-        raise Nonsense("an endpoint is no object")
+        raise UnreadableResponse("an endpoint is no object")
     endpoint_id, url = value.get("id"), value.get("url")
     if not is_id(endpoint_id):
-        raise Nonsense("an endpoint's `id` is missing or cannot stand in a URL")
+        raise UnreadableResponse("an endpoint's `id` is missing or cannot stand in a URL")
     if not is_text(url) or not url:
-        raise Nonsense("an endpoint's `url` is no text")
+        raise UnreadableResponse("an endpoint's `url` is no text")
     return Endpoint(endpoint_id, url, events.read(value.get("events")), read_created_at(value.get("created")))
 
 
@@ -130,14 +130,14 @@ def _moment(value: Any) -> datetime | None:
     return None
 
 
-def read_creation(answer: Answer, asked: Secret) -> Created:
+def read_creation(answer: Response, asked: Secret) -> Created:
     """Read the answer to a creation. URL and events that it leaves out are those that `asked` names.
 
     The secret may stand under `secret` or `signing_secret`. Where both are there and differ, the latter
     counts: its name says what it is for, while `secret` may be an echo of the request.
 
     Raises:
-        Nonsense: it names no endpoint.
+        UnreadableResponse: it names no endpoint.
     """
     value = _read_object(answer.body)
     request = _read_object(asked.reveal().encode(errors="replace"))
@@ -156,11 +156,11 @@ def read_secret(value: Any) -> Secret | None:
     return Secret(value)
 
 
-def read_test(answer: Answer, secrets: Sequence[Secret]) -> Delivered | NotDelivered:
+def read_test(answer: Response, secrets: Sequence[Secret]) -> Delivered | NotDelivered:
     """Read the answer to a test. What it looks like is undocumented: only a clear "no" is a failure.
 
     Raises:
-        Nonsense: it is neither empty nor JSON, or an error object.
+        UnreadableResponse: it is neither empty nor JSON, or an error object.
     """
     value = _read_anything(answer.body)
     status = value.get("status_code")
@@ -174,47 +174,47 @@ def read_test(answer: Answer, secrets: Sequence[Secret]) -> Delivered | NotDeliv
     return NotDelivered(reason, answer.request_id)
 
 
-def read_deletion(answer: Answer) -> Deleted:
+def read_deletion(answer: Response) -> Deleted:
     """Read the answer to a deletion. What it looks like is undocumented, but it is no web page.
 
     Raises:
-        Nonsense: it is neither empty nor JSON, or says itself that nothing was deleted.
+        UnreadableResponse: it is neither empty nor JSON, or says itself that nothing was deleted.
     """
     value = _read_anything(answer.body)
     _refuse_error(value)
     if value.get("deleted") is False:
-        raise Nonsense("it says that nothing was deleted")
+        raise UnreadableResponse("it says that nothing was deleted")
     return Deleted(answer.request_id)
 
 
-def check_refusal(answer: Answer, method: str) -> None:
+def check_refusal(answer: Response, method: str) -> None:
     """Make sure that an answer that is no success is the API's own: a proxy in between says "404", too.
 
     That there is no deletion may be said by whatever serves the API: nobody acts on it but a person.
 
     Raises:
-        Nonsense: it holds no error object.
+        UnreadableResponse: it holds no error object.
     """
     if method == "DELETE" and answer.status in _NO_SUCH_OPERATION:
         return
     try:
         error = _read_object(answer.body).get("error")
-    except Nonsense:
+    except UnreadableResponse:
         if answer.status in _REDIRECT:
-            raise Nonsense(_NOT_FOLLOWED) from None
+            raise UnreadableResponse(_NOT_FOLLOWED) from None
         raise
     if not _is_error(error):
-        raise Nonsense(_NOT_FOLLOWED if answer.status in _REDIRECT else "it holds no error object")
+        raise UnreadableResponse(_NOT_FOLLOWED if answer.status in _REDIRECT else "it holds no error object")
 
 
-def read_refusal(answer: Answer, secrets: Sequence[Secret]) -> Refused:
+def read_refusal(answer: Response, secrets: Sequence[Secret]) -> Refused:
     """Read an answer that is no success. It may be anything: a proxy's web page is one, too."""
     status, request_id = answer.status, answer.request_id
     if status in _REDIRECT:
         return Refused(status, "redirect", _NOT_FOLLOWED, request_id=request_id)
     try:
         value = _read_object(answer.body).get("error")
-    except Nonsense:
+    except UnreadableResponse:
         return Refused(status, "unknown", "the answer holds no error object", request_id=request_id)
     error = value if isinstance(value, dict) else {"message": value}
     return Refused(
@@ -230,7 +230,7 @@ def secrets_in(body: Secret) -> list[Secret]:
     """Return what must not be shown of a request body: the signing secret that it proposes."""
     try:
         value = _read_object(body.reveal().encode(errors="replace")).get("secret")
-    except Nonsense:
+    except UnreadableResponse:
         return [body]
     return [Secret(value)] if isinstance(value, str) else []
 
@@ -246,7 +246,7 @@ def _is_error(value: Any) -> bool:
 
 def _refuse_error(value: dict[str, Any]) -> None:
     if _is_error(value.get("error")):
-        raise Nonsense("it is an error object with the status of a success")
+        raise UnreadableResponse("it is an error object with the status of a success")
 
 
 def _read_anything(body: bytes) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def _read_anything(body: bytes) -> dict[str, Any]:
 def _read_object(body: bytes) -> dict[str, Any]:
     value = _read_json(body)
     if not isinstance(value, dict):
-        raise Nonsense("it is no JSON object")
+        raise UnreadableResponse("it is no JSON object")
     return value
 
 
@@ -269,4 +269,6 @@ def _read_json(body: bytes) -> Any:
         # The cause quotes the answer, which may hold a signing secret.
         start = body[:256].lstrip().lower()
         is_page = start.startswith((b"<!doctype", b"<html"))
-        raise Nonsense("it is a web page, not the API's JSON" if is_page else "it is no JSON") from None
+        raise UnreadableResponse(
+            "it is a web page, not the API's JSON" if is_page else "it is no JSON"
+        ) from None
