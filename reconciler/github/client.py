@@ -1,6 +1,6 @@
-"""Requests to one repository through GitHub's REST API. The only module of this package that knows httpx.
+"""Requests to one repository over GitHub's REST API. The only module of `github` that knows httpx.
 
-httpx's exceptions hold the request and with it the token: none leaves this module, not even as a cause.
+httpx's exceptions contain the request and with it the token: none leaves this module, not even as a cause.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TIMEOUT = 30.0
 _MAX_ATTEMPTS = 5
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 120.0
-"""Seconds; who is told to wait longer gives up and says so."""
+"""Seconds; a request that would have to wait longer fails instead."""
 _MINUTE = 60.0
 _PAGE = 100
 _MOST_PAGES = 200
@@ -42,7 +42,7 @@ _HINTS = {
 
 
 class InDoubt(ReconcilerError):
-    """Nobody knows whether GitHub did it: look before asking again."""
+    """It is unknown whether GitHub executed the request: check before sending it again."""
 
 
 class GitHub:
@@ -53,17 +53,17 @@ class GitHub:
 
         Args:
             repository: `owner/name`.
-            token: the job's own.
-            url: the API's, https or on loopback.
-            clock: what is waited by.
+            token: the job's token.
+            url: the API's URL, https or on loopback.
+            clock: for pauses between retries.
 
         Raises:
-            InvalidInput: the URL is none to send a token to, or the token cannot be sent.
+            InvalidInput: the token must not be sent to the URL, or is not valid.
         """
         if problem := service_url_problem(url):
             raise InvalidInput(f"GITHUB_API_URL {problem}; nothing was sent")
         if not (token.reveal().isascii() and token.reveal().isprintable()):
-            raise InvalidInput("GITHUB_TOKEN holds characters that no token has")
+            raise InvalidInput("GITHUB_TOKEN contains invalid characters")
         self._base = f"{url.rstrip('/')}/repos/{repository}/"
         self._clock = clock
         self._authorization = {"Authorization": f"Bearer {token.reveal()}"}
@@ -93,32 +93,32 @@ class GitHub:
         return _json(self._send("GET", path, query=query))
 
     def pages(self, path: str, key: str | None = None, **query: str | int) -> Iterator[dict[str, Any]]:
-        """Yield the objects of every page of a list; `key` is where an answer keeps them.
+        """Yield the objects of every page of a list; `key` is the response's field that contains them.
 
         Raises:
-            ReconcilerError: GitHub refused, did not answer, or does not come to an end.
+            ReconcilerError: GitHub refused, did not answer, or the list does not end.
         """
         for page in range(1, _MOST_PAGES + 1):
             answer = self.get(path, per_page=_PAGE, page=page, **query)
             listed = answer.get(key) if key is not None and isinstance(answer, dict) else answer
             if not isinstance(listed, list):
-                raise ReconcilerError(f"GitHub answered GET {path} with something that is no list")
+                raise ReconcilerError(f"GitHub answered GET {path} with something other than a list")
             yield from (each for each in listed if isinstance(each, dict))
             if len(listed) < _PAGE:
                 return
         raise ReconcilerError(f"GitHub's list {path} does not end")
 
     def create(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """POST an object and return what became of it.
+        """POST an object and return the result.
 
         Raises:
-            InDoubt: GitHub may have done it.
+            InDoubt: GitHub may have created it.
             ReconcilerError: it has not.
         """
         return _object(self._send("POST", path, body))
 
     def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """PATCH an object and return it; doing so twice is doing it once.
+        """PATCH an object and return the result. Idempotent.
 
         Raises:
             ReconcilerError: GitHub refused, or did not answer.
@@ -132,12 +132,12 @@ class GitHub:
             ReconcilerError: GitHub refused, did not answer, or the file is too large.
         """
         answer = self._send("GET", path)
-        place = answer.headers.get("location", "")
-        if answer.status_code not in _REDIRECT or service_url_problem(place, query=True):
-            raise ReconcilerError(f"GitHub answered GET {path} without the place of a file")
+        url = answer.headers.get("location", "")
+        if answer.status_code not in _REDIRECT or service_url_problem(url, query=True):
+            raise ReconcilerError(f"GitHub answered GET {path} without the URL of a file")
         content = bytearray()
         try:
-            with self._client.stream("GET", place) as file:
+            with self._client.stream("GET", url) as file:
                 if file.status_code not in _OK:
                     raise ReconcilerError(f"GitHub's storage refused a file: HTTP {file.status_code}")
                 for chunk in file.iter_bytes():
@@ -145,8 +145,10 @@ class GitHub:
                     if len(content) > _DOWNLOAD_MAX:
                         raise ReconcilerError("a file in GitHub's storage is too large to be a plan")
         except (httpx.HTTPError, httpx.InvalidURL):
-            # The place is signed: whoever has it has the file.
-            raise ReconcilerError("GitHub's storage gave no file", hint="run the job again") from None
+            # The URL is signed: with it anybody can get the file.
+            raise ReconcilerError(
+                "GitHub's storage did not return the file", hint="run the job again"
+            ) from None
         return bytes(content)
 
     def _send(
@@ -202,7 +204,7 @@ def retry_delay(method: str, status: int | None, attempt: int, wait: float | Non
 
 
 def _rate_limit_wait(answer: httpx.Response, now: float) -> float | None:
-    """Return how many seconds a rate limit asks to wait; None where the answer is no rate limit's."""
+    """Return the seconds that a rate limit asks to wait; None if the response is not about a rate limit."""
     if answer.status_code not in _REFUSED:
         return None
     headers = answer.headers
@@ -212,12 +214,12 @@ def _rate_limit_wait(answer: httpx.Response, now: float) -> float | None:
         return max(0.0, _seconds(headers.get("x-ratelimit-reset", "0")) - now)
     if answer.status_code not in _HINTS:
         return _FIRST_WAIT
-    # Where it says nothing else, GitHub's documentation asks for a minute.
+    # Without headers, GitHub's documentation asks to wait a minute.
     return _MINUTE if b"secondary rate limit" in answer.content else None
 
 
 def _seconds(text: str) -> float:
-    # Ten digits last until 2286; anything else that is said is no number of seconds.
+    # Ten digits suffice until 2286; other texts are not a number of seconds.
     return float(text) if text.isascii() and text.isdigit() and len(text) <= len("1234567890") else 0.0
 
 

@@ -1,7 +1,7 @@
-"""The plan that was reviewed: what the preview of a merged pull request saved for the apply.
+"""Find the reviewed plan, which the preview of a merged pull request saved for the apply.
 
-A plan that comes from here only bounds an apply, which makes its own plan from what was merged. One that
-somebody has forged could therefore loosen nothing but that bound; the guards and the manifests stay.
+It only limits the apply, which makes its own plan from the merged manifests. A forged one could therefore
+lift only that limit; guards and manifests still apply.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ _PLAN_MAX = 256 * 1024 * 1024
 
 
 class Review(Struct, frozen=True):
-    """What a pull request's reviewers saw."""
+    """A merged pull request and its reviewed plan."""
 
     pull: int
     head: str
     """The commit that was planned."""
     plan: bytes | None
-    """None where no preview saved one, or it has expired."""
+    """None if no preview saved one, or it has expired."""
 
 
 def find_review(github: GitHub, commit: str, artifact: str) -> Review | None:
-    """Return the review of the pull request whose merging made `commit`; None where none did.
+    """Return the review of the pull request whose merge created `commit`; None if there is none.
 
     Args:
         github: the repository.
-        commit: what was pushed.
-        artifact: the beginning of the artifact's name, to which the planned commit is added.
+        commit: the pushed commit.
+        artifact: the artifact's name without the planned commit at its end.
 
     Raises:
-        ReconcilerError: GitHub refused, did not answer, or gave what is no archive.
+        ReconcilerError: GitHub refused, did not answer, or the archive is damaged.
     """
     for pull in github.pages(f"commits/{commit}/pulls"):
         if not pull.get("merged_at") or pull.get("merge_commit_sha") != commit:
@@ -55,7 +55,7 @@ def find_review(github: GitHub, commit: str, artifact: str) -> Review | None:
 
 
 def _newest(github: GitHub, name: str, head: str) -> dict[str, Any] | None:
-    """Return the newest artifact of that name that a run of this repository, not a fork's, made at `head`."""
+    """Return the newest artifact of that name from a run at `head` of this repository, not of a fork."""
     found = [
         each
         for each in github.pages("actions/artifacts", "artifacts", name=name)
@@ -77,7 +77,7 @@ def _unpack(archive: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as files:
             if files.getinfo(PLAN_NAME).file_size > _PLAN_MAX:
-                raise ReconcilerError("the reviewed plan is too large to be one")
+                raise ReconcilerError("the reviewed plan is too large")
             return files.read(PLAN_NAME)
     except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, OSError):
         raise ReconcilerError(

@@ -1,7 +1,7 @@
-"""One comment on a pull request, one issue of a repository: found again, and changed in place.
+"""One comment on a pull request and one issue of a repository, found by a mark and updated in place.
 
-Ours is what our author wrote and what begins with our mark. What a plan quotes never comes first, and what
-others write is not our author's: neither can pass for ours.
+A comment is ours if our author wrote it and it begins with our mark. Text that a plan quotes never comes
+first, and other people are not our author, so neither is taken for ours.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 BODY_LIMIT = 65_536
 """Characters: GitHub refuses more."""
 ACTIONS = "github-actions[bot]"
-"""Who writes with a job's own token."""
-_CUT = "\n\n**The rest does not fit here;** the run has it.\n"
+"""The author of what a job writes with its own token."""
+_CUT = "\n\n**Cut off here:** the run has the rest.\n"
 _LOOKS = 3
-"""How often a creation in doubt is looked for before it is given up."""
+"""How often to check for a comment or issue whose creation is in doubt."""
 
 
 class Mark(Struct, frozen=True):
-    """What tells ours from all others: `key` names its use, such as `plan:acme-prod`."""
+    """Identifies our comment or issue: `key` names its use, such as `plan:acme-prod`."""
 
     key: str
     author: str = ACTIONS
 
     @property
     def line(self) -> str:
-        """The first line of what we write. GitHub does not show it."""
+        """The first line of the body. GitHub does not show it."""
         return f"<!-- webhook-reconciler {self.key} -->"
 
     def is_on(self, found: dict[str, Any]) -> bool:
@@ -46,7 +46,7 @@ class Mark(Struct, frozen=True):
         )
 
     def body(self, text: str) -> str:
-        """Return what we write: the mark and the text, cut between two blocks where it is too long."""
+        """Return the body: the mark and the text, cut off between two blocks if it is too long."""
         whole = f"{self.line}\n{text}"
         if len(whole) <= BODY_LIMIT:
             return whole
@@ -55,7 +55,7 @@ class Mark(Struct, frozen=True):
 
 
 def put_comment(github: GitHub, pull: int, mark: Mark, text: str) -> str:
-    """Let the pull request have one comment of ours that says `text`; return its page.
+    """Create or update our comment on the pull request; return its page.
 
     Raises:
         ReconcilerError: GitHub refused, or did not answer.
@@ -75,7 +75,7 @@ def put_comment(github: GitHub, pull: int, mark: Mark, text: str) -> str:
 
 
 def put_issue(github: GitHub, mark: Mark, title: str, text: str) -> str:
-    """Let the repository have one open issue of ours that says `text`; return its page.
+    """Create or update our open issue in the repository; return its page.
 
     Raises:
         ReconcilerError: GitHub refused, or did not answer.
@@ -94,7 +94,7 @@ def put_issue(github: GitHub, mark: Mark, title: str, text: str) -> str:
 
 
 def close_issue(github: GitHub, mark: Mark, why: str) -> str | None:
-    """Close our open issue, with `why` as its first words; return its page, None where there is none.
+    """Close our open issue, with `why` as its first paragraph; return its page, None if there is none.
 
     Raises:
         ReconcilerError: GitHub refused, or did not answer.
@@ -102,13 +102,13 @@ def close_issue(github: GitHub, mark: Mark, why: str) -> str | None:
     ours = _open_issue(github, mark)
     if ours is None:
         return None
-    told = ours["body"].replace("\r\n", "\n").removeprefix(f"{mark.line}\n")
-    body = {"state": "closed", "state_reason": "completed", "body": mark.body(f"{why}\n\n{told}")}
+    old = ours["body"].replace("\r\n", "\n").removeprefix(f"{mark.line}\n")
+    body = {"state": "closed", "state_reason": "completed", "body": mark.body(f"{why}\n\n{old}")}
     return _page(github.change(f"issues/{ours['number']}", body))
 
 
 def _open_issue(github: GitHub, mark: Mark) -> dict[str, Any] | None:
-    """Return our oldest open issue: the one that stays when two runs opened one each."""
+    """Return our oldest open issue: if two runs opened one each, the older is used."""
     issues = github.pages("issues", state="open", sort="created", direction="asc")
     return next((each for each in issues if "pull_request" not in each and mark.is_on(each)), None)
 

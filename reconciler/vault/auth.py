@@ -1,4 +1,4 @@
-"""How a session comes to its token: one that is given, or one of Vault's login methods."""
+"""The ways to get a token: a given one, or one of Vault's login methods."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ KUBERNETES_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 class TokenLogin(Struct, frozen=True):
-    """A token that somebody gave us: it is used as it is, and it is not ours to revoke."""
+    """A given token. It is used unchanged, and not revoked at the end."""
 
     token: Secret
 
 
 class MethodLogin(Protocol):
-    """A login method: it can be asked again when its token has expired."""
+    """A login method, which can log in again after its token has expired."""
 
     def __str__(self) -> str:
-        """Say which method at which mount, for messages."""
+        """Return the method and its mount, for messages."""
         ...
 
     def log_in(self, client: hvac.Client) -> requests.Response:
-        """Send the login request and return its answer, whatever it is.
+        """Send the login request and return its response.
 
         Raises:
-            InvalidInput: the credentials cannot be found.
+            InvalidInput: the credentials cannot be read.
         """
         ...
 
@@ -55,7 +55,7 @@ class AppRoleLogin(Struct, frozen=True):
         return f"AppRole login at auth/{self.mount}"
 
     def log_in(self, client: hvac.Client) -> requests.Response:
-        """As the protocol says."""
+        """Send the login request."""
         answer: requests.Response = client.auth.approle.login(
             self.role_id.reveal(), self.secret_id.reveal(), use_token=False, mount_point=self.mount
         )
@@ -63,18 +63,18 @@ class AppRoleLogin(Struct, frozen=True):
 
 
 class JwtLogin(Struct, frozen=True):
-    """JWT or OIDC: a token that another party signs, for example GitHub Actions."""
+    """JWT or OIDC: a token signed by another party, for example GitHub Actions."""
 
     role: str
     jwt: Callable[[], Secret]
-    """Called for each login, since such tokens live for minutes."""
+    """Called for each login, since such tokens are valid for minutes."""
     mount: str = "jwt"
 
     def __str__(self) -> str:
         return f"JWT login with role {self.role} at auth/{self.mount}"
 
     def log_in(self, client: hvac.Client) -> requests.Response:
-        """As the protocol says."""
+        """Send the login request."""
         answer: requests.Response = client.auth.jwt.jwt_login(
             self.role, self.jwt().reveal(), use_token=False, path=self.mount
         )
@@ -93,13 +93,13 @@ class KubernetesLogin(Struct, frozen=True):
         return f"Kubernetes login with role {self.role} at auth/{self.mount}"
 
     def log_in(self, client: hvac.Client) -> requests.Response:
-        """As the protocol says."""
+        """Send the login request."""
         try:
             token = Secret(self.token_path.read_text("ascii").strip())
         except (OSError, UnicodeError):
-            # The cause of a decoding error holds the token's bytes.
+            # The cause of a decoding error contains the token's bytes.
             raise InvalidInput(
-                f"the service account token {self.token_path} cannot be read",
+                f"cannot read the service account token {self.token_path}",
                 hint="run in a pod with a service account, or choose another login method",
             ) from None
         answer: requests.Response = client.auth.kubernetes.login(

@@ -1,4 +1,4 @@
-"""What a session may do and where it is: for `doctor`, and before the first write."""
+"""The session's token, its capabilities and the mount's version: for `doctor`, and before the first write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TokenDescription(Struct, frozen=True):
-    """A token, without the token."""
+    """A token's policies and lifetime, without the token."""
 
     policies: tuple[str, ...]
     ttl: int
@@ -26,34 +26,34 @@ class TokenDescription(Struct, frozen=True):
 
 
 def describe_token(session: VaultSession) -> TokenDescription:
-    """Return what Vault says about the session's token.
+    """Describe the session's token.
 
     Raises:
-        StoreError: Vault refuses the token, or does not answer.
+        StoreError: Vault refused the token, or did not answer.
     """
     purpose = Purpose("read", "auth/token/lookup-self", harmless=True)
     data = session.call(lambda client: client.auth.token.lookup_self(), purpose).data
     policies, ttl = data.get("policies"), data.get("ttl")
     if not isinstance(policies, list) or type(ttl) is not int:
         raise unexpected_shape(purpose)
-    # Policies that come from an identity count like the token's own.
+    # Policies of the token's identity apply, too.
     inherited = data.get("identity_policies")
     names = [*policies, *(inherited if isinstance(inherited, list) else ())]
     return TokenDescription(tuple(sorted(map(str, names))), ttl, renewable=data.get("renewable") is True)
 
 
 def capabilities(session: VaultSession, paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return what the session's token may do at each of `paths` (mount included).
+    """Return the token's capabilities on each of `paths` (mount included).
 
-    The words are Vault's: `create`, `read`, `update`, `delete`, `list`, `deny`, `root`.
+    They are Vault's: `create`, `read`, `update`, `delete`, `list`, `deny`, `root`.
 
     Raises:
-        StoreError: Vault refuses the token, or does not answer.
+        StoreError: Vault refused the token, or did not answer.
     """
     wanted = list(paths)
     purpose = Purpose("update", "sys/capabilities-self", confidential=False, harmless=True)
     data = session.call(lambda client: client.sys.get_capabilities(wanted), purpose).data
-    # Asked for one path alone, servers differ in whether they name it.
+    # For a single path, some servers do not repeat the path.
     found = {path: data.get(path, data.get("capabilities")) for path in wanted}
     if not all(isinstance(words, list) for words in found.values()):
         raise unexpected_shape(purpose)
@@ -63,10 +63,10 @@ def capabilities(session: VaultSession, paths: Iterable[str]) -> dict[str, list[
 def mount_version(session: VaultSession, mount: str) -> int | None:
     """Return the version (1 or 2) of the KV secrets engine at `mount`; None: another kind of engine.
 
-    Vault tells this to every token that may do anything at all below the mount.
+    Vault answers this for every token with any capability below the mount.
 
     Raises:
-        StoreError: there is no such mount, the token may not see it, or Vault does not answer.
+        StoreError: the mount does not exist or is hidden from the token, or Vault did not answer.
     """
     path = format_url("sys/internal/ui/mounts/{mount}", mount=mount)
     purpose = Purpose("read", path, confidential=False, harmless=True)
@@ -74,7 +74,7 @@ def mount_version(session: VaultSession, mount: str) -> int | None:
         data = session.call(lambda client: client.adapter.get(f"/v1/{path}"), purpose).data
     except Denied as error:
         raise StoreError(
-            f"there is no secrets engine at mount '{mount}' that this token may see",
+            f"there is no secrets engine at mount '{mount}', or the token may not see it",
             hint="`vault secrets list` shows the mounts; the token needs a policy for paths in it",
         ) from error
     if data.get("type") not in ("kv", "generic"):
@@ -84,15 +84,15 @@ def mount_version(session: VaultSession, mount: str) -> int | None:
 
 
 def require_version_2(session: VaultSession, mount: str) -> None:
-    """Make sure that `mount` is what we need.
+    """Make sure that `mount` is a KV secrets engine of version 2.
 
     Raises:
-        StoreError: it is something else, or `mount_version` fails.
+        StoreError: it is not, or `mount_version` fails.
     """
     version = mount_version(session, mount)
     if version is None:
         raise StoreError(
-            f"the mount '{mount}' is no KV secrets engine", hint="choose a mount of type kv, version 2"
+            f"the mount '{mount}' is not a KV secrets engine", hint="choose a mount of type kv, version 2"
         )
     if version == 1:
         raise StoreError(

@@ -54,10 +54,10 @@ class VaultDocuments:
     """A `DocumentStore` and a `LockStore` below `<mount>/<prefix>/`. Thread-safe."""
 
     def __init__(self, session: VaultSession, *, mount: str, prefix: str, clock: Clock) -> None:
-        """Remember where the documents lie; nothing is sent yet.
+        """Set the place of the documents; nothing is sent yet.
 
         Raises:
-            InvalidInput: the mount or the prefix is no path.
+            InvalidInput: the mount or the prefix is not a path.
         """
         self._session = session
         self._mount = _check_path(mount, "mount")
@@ -65,13 +65,11 @@ class VaultDocuments:
         self._clock = clock
         self._mount_checked = False
 
-    # --- DocumentStore: reading ---------------------------------------------------------------------
-
     def list_metadata(self) -> Mapping[str, Metadata]:
         """Return the metadata of every document, by name; no secret is read.
 
-        OpenBao gives all of it in one answer. Elsewhere, or where the token's policies forbid that
-        path, it is a listing and one request for each name.
+        OpenBao returns all of it in one response. Other servers, or policies that forbid that path, need a
+        listing and one request for each name.
         """
         purpose = Purpose("list", f"{self._mount}/detailed-metadata/{self._prefix}", harmless=True)
         try:
@@ -105,12 +103,10 @@ class VaultDocuments:
         except DocumentUnreadable as error:
             raise DocumentUnreadable(f"{purpose.path}: {error.message}", hint=error.hint) from None
 
-    # --- DocumentStore: writing ---------------------------------------------------------------------
-
     def write(self, name: str, document: Document, *, cas: int) -> int:
-        """As the port says. A new path requires check-and-set before it has anything that could be lost.
+        """Write a new version with check-and-set, which a new path requires before its first version.
 
-        Cut off in between, a path without a version is left: it counts as absent, and as free.
+        If the process dies in between, a path without versions is left: it counts as absent.
         """
         if cas == 0:
             self._set_metadata(name, {"cas_required": True}, "create", harmless=True)
@@ -120,9 +116,9 @@ class VaultDocuments:
         )
 
     def write_projection(self, name: str, projection: Projection) -> None:
-        """As the port says.
+        """Replace `custom_metadata`.
 
-        Servers differ in which characters they know: where values are refused, those in ASCII are written.
+        Some servers accept only ASCII: if they reject values, those in ASCII are written.
         """
         values = projection.to_metadata()
         try:
@@ -151,10 +147,8 @@ class VaultDocuments:
         if doomed := _parse(lambda: undestroyed_before(answer.data, version), purpose):
             self._change_versions("destroy", name, doomed)
 
-    # --- LockStore ----------------------------------------------------------------------------------
-
     def read_lock(self) -> tuple[int, Mapping[str, str] | None]:
-        """As the port says. Fields that are no texts are left out: we did not write them."""
+        """Return the lock's version and fields, without fields that are not strings: they are not ours."""
         version, fields = self._newest(LOCK)
         if not fields:
             return version, None
@@ -165,14 +159,12 @@ class VaultDocuments:
         wanted = dict(fields or {})
         return self._check_and_set(LOCK, wanted, cas, lambda found: found == wanted)
 
-    # --- how it is done -----------------------------------------------------------------------------
-
     def _set_metadata(
         self, name: str, settings: dict[str, Any], capability: str, *, harmless: bool = False
     ) -> None:
-        """Change settings of a path, and no others.
+        """Change only these settings of a path.
 
-        hvac's own method is avoided: it always sends `delete_version_after`, and so would reset it.
+        hvac's own method always sends `delete_version_after`, and so would reset it.
         """
         self._require_version_2()
         path = f"{self._mount}/metadata/{self._path(name)}"
@@ -198,7 +190,7 @@ class VaultDocuments:
             return {metadata.name: metadata for metadata in found if metadata is not None}
 
     def _metadata(self, name: str) -> Metadata | None:
-        """Return one document's metadata; None where it went after it was listed."""
+        """Return one document's metadata; None if it was deleted after the listing."""
         purpose = self._purpose("read", "metadata", name, confidential=False)
         try:
             answer = self._read_metadata(name, purpose)
@@ -213,7 +205,7 @@ class VaultDocuments:
         )
 
     def _read_newest(self, name: str, purpose: Purpose) -> Answer | None:
-        """Return the answer for the newest version, deleted or not; None where there is no version."""
+        """Return the newest version, deleted or not; None if there is no version."""
         path = self._path(name)
         try:
             answer = self._session.call(
@@ -223,13 +215,13 @@ class VaultDocuments:
                 purpose,
             )
         except NotFound:
-            # On a mount of another kind everything looks absent.
+            # On another kind of mount every document looks absent.
             self._require_version_2()
             return None
         return answer
 
     def _newest(self, name: str) -> tuple[int, dict[str, Any] | None]:
-        """Return the newest version's number (0: none) and its fields, whoever wrote them."""
+        """Return the newest version's number (0: no version) and its fields, of any content."""
         purpose = self._purpose("read", "data", name)
         answer = self._read_newest(name, purpose)
         return _parse(lambda: parse_newest(answer.data), purpose) if answer else (0, None)
@@ -237,7 +229,7 @@ class VaultDocuments:
     def _check_and_set(
         self, name: str, fields: dict[str, Any], cas: int, ours: Callable[[dict[str, Any]], bool]
     ) -> int:
-        """Write `fields` if the newest version is still `cas`; `ours` recognises them when read back."""
+        """Write `fields` if the newest version is still `cas`; `ours` recognizes them when read back."""
         self._require_version_2()
 
         def attempt(_elapsed: float) -> int | NoAnswer:
@@ -291,10 +283,10 @@ class VaultDocuments:
         return Purpose(capability, path, confidential=confidential, harmless=capability == "read")
 
     def _path(self, name: str) -> str:
-        """Return the document's path in the mount, not yet quoted: hvac does this.
+        """Return the document's path in the mount; hvac quotes it.
 
         Raises:
-            StoreError: `name` would lead to another path.
+            StoreError: `name` would result in another path.
         """
         if not name or name in {".", ".."} or _UNSAFE.search(name):
             raise StoreError(
@@ -304,12 +296,12 @@ class VaultDocuments:
 
 
 def _ours(names: Iterable[str]) -> list[str]:
-    """Return the names of documents, sorted: no folders, and nothing of the store's own."""
+    """Return the names of documents, sorted, without folders and the store's own names."""
     return sorted(name for name in names if not name.startswith("_") and not name.endswith("/"))
 
 
 def _nonce(fields: dict[str, Any]) -> object:
-    """Return the nonce in the stored ledger; None where there is none to be found."""
+    """Return the nonce in the stored ledger; None if it cannot be read."""
     try:
         ledger = json.loads(fields["ledger"])
         return ledger.get("nonce")
@@ -327,5 +319,7 @@ def _parse(parse: Callable[[], _T], purpose: Purpose) -> _T:
 def _check_path(path: str, what: str) -> str:
     parts = path.strip("/").split("/")
     if any(part in {"", ".", ".."} or _UNSAFE.search(part) for part in parts):
-        raise InvalidInput(f"the Vault {what} {json.dumps(path)} is no path", hint="like webhooks/acme-prod")
+        raise InvalidInput(
+            f"the Vault {what} {json.dumps(path)} is not a path", hint="use one like webhooks/acme-prod"
+        )
     return "/".join(parts)

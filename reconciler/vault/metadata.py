@@ -16,22 +16,22 @@ from reconciler.ports import Metadata, Stored, VersionState
 from reconciler.vault.responses import json_object
 
 _DATE_RESOLUTION = timedelta(seconds=1)
-"""Vault's time comes from a header with whole seconds, cut off."""
+"""Vault's time comes from a header in whole seconds, rounded down."""
 _VERSION_LIMIT = 2**63
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class UnexpectedShape(ValueError):
-    """This is not what KV version 2 answers."""
+    """The JSON is not a response of KV version 2."""
 
 
 def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
-    """Read one document's metadata, as `<mount>/metadata/<path>` gives it.
+    """Read one document's metadata, from `<mount>/metadata/<path>`.
 
     Args:
         name: the document's name.
         value: the answer's `data`.
-        now: Vault's time, to tell a deletion that was from one that is to come.
+        now: Vault's time, to distinguish past deletions from scheduled ones.
 
     Raises:
         UnexpectedShape: it is something else.
@@ -39,7 +39,7 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
     data = _mapping(value)
     number = _version(data.get("current_version"))
     if number == 0:
-        # Without a document there is nothing that its metadata could be about.
+        # Without a version there is no document, whatever the metadata says.
         return Metadata(name, 0, VersionState.ABSENT, None)
     version = _mapping(_mapping(data.get("versions")).get(str(number)))
     projection = parse_projection(data.get("custom_metadata"))
@@ -49,11 +49,11 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
 
 
 def parse_stored(name: str, value: object, now: datetime) -> Stored:
-    """Read a document, as `<mount>/data/<path>` gives it.
+    """Read a document, from `<mount>/data/<path>`.
 
     Raises:
         UnexpectedShape: it is something else.
-        DocumentUnreadable: the document holds no ledger that we understand.
+        DocumentUnreadable: the document has no readable ledger.
     """
     data = _mapping(value)
     version = _mapping(data.get("metadata"))
@@ -72,7 +72,7 @@ def parse_stored(name: str, value: object, now: datetime) -> Stored:
 
 
 def parse_newest(value: object) -> tuple[int, dict[str, Any] | None]:
-    """Read a version's number and its fields (None where they are deleted), whatever they are.
+    """Read a version's number and its fields, of any content; None if they are deleted.
 
     Raises:
         UnexpectedShape: it is something else.
@@ -84,10 +84,10 @@ def parse_newest(value: object) -> tuple[int, dict[str, Any] | None]:
 
 
 def parse_written(value: object, cas: int) -> int:
-    """Read the number of the version that a write on top of version `cas` made.
+    """Read the number of the version that a write after version `cas` created.
 
     Raises:
-        UnexpectedShape: it is something else, or another version than the next.
+        UnexpectedShape: it is something else, or not the next version.
     """
     number = _version(_mapping(value).get("version"))
     if number != cas + 1:
@@ -96,10 +96,10 @@ def parse_written(value: object, cas: int) -> int:
 
 
 def undestroyed_before(value: object, version: int) -> list[int]:
-    """Return the versions before `version` whose content still exists, in order.
+    """Return the versions before `version` that are not destroyed, in order.
 
     Raises:
-        UnexpectedShape: this is no metadata.
+        UnexpectedShape: it is not metadata.
     """
     versions = _mapping(_mapping(value).get("versions"))
     if not all(_NUMBER.fullmatch(number) for number in versions):
@@ -112,14 +112,14 @@ def undestroyed_before(value: object, version: int) -> list[int]:
 
 
 def parse_projection(value: object) -> Projection | None:
-    """Read `custom_metadata`: None where it is null, somebody else's or damaged."""
+    """Read `custom_metadata`; None if it is null, not ours or damaged."""
     return Projection.from_metadata(value) if isinstance(value, dict) else None
 
 
 def _state(version: dict[str, Any], now: datetime) -> VersionState:
     if _is_destroyed(version):
         return VersionState.DESTROYED
-    # With `delete_version_after` the time lies in the future, and the version lives until then.
+    # With `delete_version_after` the time is in the future: the version exists until then.
     deleted = version.get("deletion_time")
     gone = deleted not in (None, "") and _moment(deleted) <= now + _DATE_RESOLUTION
     return VersionState.DELETED if gone else VersionState.LIVE
@@ -139,7 +139,7 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def _version(value: object) -> int:
-    # A JSON true is an int to Python.
+    # In Python, True is an int.
     if type(value) is not int or not 0 <= value < _VERSION_LIMIT:
         raise UnexpectedShape
     return value
@@ -152,7 +152,7 @@ def _written_version(value: object) -> int:
 
 
 def known_moment(value: object) -> datetime | None:
-    """Return a moment that nothing depends on."""
+    """Read a moment for information only; None if it is invalid."""
     try:
         moment = _moment(value)
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
@@ -198,10 +198,10 @@ _VERSIONS = range(1, 2**53)
 
 
 def listing_object(data: bytes | bytearray) -> dict[str, Any] | None:
-    """Return the JSON object of an answer; the entries of a listing in it are not read yet (`Raw`)."""
+    """Return the JSON object in a response; the entries of a listing stay undecoded (`Raw`)."""
     try:
         if not data.isascii():
-            # By its types only what is asked for is decoded, and the rest must be UTF-8, too.
+            # Typed decoding skips unknown fields, but they must be UTF-8, too.
             data.decode()
         entries = _BODY.decode(data).data.key_info
     except (MsgspecError, RecursionError, UnicodeDecodeError):
@@ -210,7 +210,7 @@ def listing_object(data: bytes | bytearray) -> dict[str, Any] | None:
 
 
 def parse_entry(name: str, value: object, now: datetime) -> Metadata:
-    """Read one document's metadata, as an entry of a listing gives it.
+    """Read one document's metadata, from an entry of a listing.
 
     Raises:
         UnexpectedShape: it is something else.
@@ -220,16 +220,16 @@ def parse_entry(name: str, value: object, now: datetime) -> Metadata:
     try:
         entry = _ENTRY.decode(value)
     except (MsgspecError, RecursionError):
-        return _parse_anew(name, value, now)
+        return _parse_undecoded(name, value, now)
     number = entry.current_version
     version = entry.versions.get(str(number))
     if version is None or version.deletion_time or version.destroyed or number not in _VERSIONS:
-        return _parse_anew(name, value, now)
+        return _parse_undecoded(name, value, now)
     projection = parse_projection(entry.custom_metadata)
     return Metadata(name, number, VersionState.LIVE, projection, known_moment(version.created_time))
 
 
-def _parse_anew(name: str, value: Raw, now: datetime) -> Metadata:
+def _parse_undecoded(name: str, value: Raw, now: datetime) -> Metadata:
     try:
         read = json.loads(bytes(value))
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The ways in which Vault says no, as our errors. Pure.
+"""Read Vault's responses, and map its errors and hvac's to ours. Pure.
 
     StoreError
     ├── CasConflict   another writer was there first
@@ -6,9 +6,9 @@
     ├── NotFound      404: no such document, or no such operation
     ├── Unsupported   405
     ├── Rejected      any other 4xx
-    └── NoAnswer      it is unknown what the request did: no answer, a server's error, or nonsense
+    └── NoAnswer      unknown outcome: no response, a server error, or a response that is not Vault's
 
-No error quotes an answer to a request that carries a secret: a server or a proxy may echo it.
+No error quotes the response to a request that contains a secret: a server or a proxy may echo it.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ _MAX_ATTEMPTS = 5
 _FIRST_BACKOFF = 0.25
 _MAX_WAIT = 30.0
 _RETRIABLE = {412, 429, 500, 502, 503, 504}
-"""412: a replica that has not caught up yet. 500 and up: see Vault's HTTP API documentation."""
-_LOOK_AT_LOG = "run again; if it stays, look at Vault's log"
-_REACH = "check the Vault address and that this machine may reach it"
+"""412: a replica that lags behind. 500 and up: see Vault's HTTP API documentation."""
+_LOOK_AT_LOG = "run again; if it fails again, see Vault's log"
+_REACH = "check the Vault address, and that this machine can reach it"
 
 
 class Denied(StoreError):
@@ -52,40 +52,40 @@ class Denied(StoreError):
 
 
 class NotFound(StoreError):
-    """There is nothing at this path."""
+    """There is no document at this path, or no such operation."""
 
 
 class Unsupported(StoreError):
-    """This server does not know the operation."""
+    """This server does not support the operation."""
 
 
 class Rejected(StoreError):
-    """The request itself is not acceptable: the same one will be refused again."""
+    """Vault rejected the request; a retry would be rejected again."""
 
 
 class NoAnswer(StoreUnavailable):
-    """It is unknown whether the request was carried out."""
+    """It is unknown whether Vault executed the request."""
 
     def __init__(
         self, message: str, *, hint: str | None = None, retriable: bool = True, wait: float | None = None
     ) -> None:
-        """`retriable`: the same request may well succeed; `wait`: the seconds that Vault asks for."""
+        """`retriable`: a retry may succeed; `wait`: the seconds that Vault asks to wait."""
         super().__init__(message, hint=hint)
         self.retriable = retriable
         self.wait = wait
 
 
 class Purpose(Struct, frozen=True):
-    """What a request is for: for its messages, and for what may be done with it."""
+    """What a request is for: decides its messages, and whether it may be repeated."""
 
     capability: str
-    """What the token's policy must allow: `read`, `list`, `create`, `update`."""
+    """The capability that the token's policy needs: `read`, `list`, `create`, `update`."""
     path: str
     """The path in Vault, mount included."""
     confidential: bool = True
-    """Request or answer hold a secret, so the server's words are not quoted."""
+    """The request or its response contains a secret, so the response is not quoted."""
     harmless: bool = False
-    """It changes nothing, or the same however often it is sent, so it may be repeated."""
+    """It is idempotent, so it may be repeated."""
 
 
 def retry_delay(attempt: int, wait: float | None) -> float | None:
@@ -101,30 +101,30 @@ def retry_delay(attempt: int, wait: float | None) -> float | None:
 
 
 def unexpected_shape(purpose: Purpose) -> NoAnswer:
-    """Return the error for an answer that Vault would not give."""
+    """Return the error for a response that Vault does not send."""
     return NoAnswer(
-        f"the answer for {purpose.path} is not one that Vault gives",
-        hint="see whether the Vault address names a proxy or a login page",
+        f"the response for {purpose.path} is not from Vault",
+        hint="check whether the Vault address leads to a proxy or a login page",
         retriable=False,
     )
 
 
-def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = None) -> StoreError:  # noqa: C901, PLR0911  # a table: one line of decision for each meaning
-    """Return the error that an answer with `status` and the server's `words` means."""
+def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = None) -> StoreError:  # noqa: C901, PLR0911  # a table
+    """Return our error for a response with `status` and Vault's error texts `words`."""
     quoted = "" if purpose.confidential or not words else f": {words}"
     path = purpose.path
     if _NO_MOUNT in words:
         mount = path.partition("/")[0]
         return Rejected(
             f"there is no secrets engine for {path}",
-            hint=f"`vault secrets list` shows the mounts; is it `{mount}`, and the namespace right?",
+            hint=f"check the mount `{mount}` and the namespace; `vault secrets list` shows the mounts",
         )
     if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
         return unexpected_shape(purpose)
     if status < HTTPStatus.BAD_REQUEST:
         return StoreError(
-            f"Vault answers {path} with a redirect (HTTP {status}), which is not followed",
-            hint="set the Vault address to the one that answers itself: the token goes nowhere else",
+            f"Vault redirects {path} (HTTP {status}), which is not followed",
+            hint="set the Vault address to the server itself: the token is sent to no other",
         )
     match status:
         case HTTPStatus.BAD_REQUEST if _CAS_MISS in words:
@@ -140,7 +140,9 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
                 hint="check the mount, the prefix and the namespace, then run again",
             )
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            return Unsupported(f"this Vault cannot {purpose.capability} {path}{quoted}", hint=_REACH)
+            return Unsupported(
+                f"this Vault does not support {purpose.capability} on {path}{quoted}", hint=_REACH
+            )
         case HTTPStatus.NOT_IMPLEMENTED:
             return StoreError("Vault is not initialized", hint="initialize and unseal it")
         case HTTPStatus.SERVICE_UNAVAILABLE if "sealed" in words:
@@ -176,10 +178,10 @@ _HVAC_STATUS = {
 }
 
 
-def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  # noqa: PLR0911  # a table, as above
-    """Return our error for one that hvac or requests raised. Nothing of `error`'s text is quoted.
+def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  # noqa: PLR0911  # a table
+    """Return our error for one that hvac or requests raised, without quoting its text.
 
-    The caller raises it `from None`: the original may hold a header with the token, or a body.
+    The caller raises it `from None`: the original may contain a header with the token, or a body.
     """
     if isinstance(error, hvac_exceptions.VaultError):
         status = _HVAC_STATUS.get(type(error))
@@ -197,51 +199,51 @@ def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  
             )
         case requests.exceptions.ProxyError():
             return NoAnswer(
-                f"the proxy on the way to Vault at {address} does not answer",
+                f"the proxy for Vault at {address} does not answer",
                 hint="check HTTPS_PROXY and NO_PROXY",
             )
         case requests.exceptions.Timeout():
             return NoAnswer(f"Vault at {address} did not answer in time", hint=_REACH)
         case requests.exceptions.InvalidURL() | requests.exceptions.InvalidHeader():
             return StoreError(
-                f"the request to Vault at {address} cannot be written",
-                hint="look for stray characters in the Vault address, token and namespace",
+                f"the request to Vault at {address} is not valid HTTP",
+                hint="check the Vault address, token and namespace for invalid characters",
             )
         case requests.exceptions.RequestException():
             return NoAnswer(f"Vault is not reachable at {address}", hint=_REACH)
         case OSError():
-            # requests' word for a certificate file that does not exist.
+            # requests raises OSError for a certificate file that does not exist.
             return StoreError(
-                "the file of trusted certificates for Vault cannot be read", hint="check VAULT_CACERT"
+                "cannot read the file of trusted certificates for Vault", hint="check VAULT_CACERT"
             )
         case _:
-            return NoAnswer(f"the connection to Vault at {address} broke", hint=_REACH)
+            return NoAnswer(f"the connection to Vault at {address} failed", hint=_REACH)
 
 
 class Answer(Struct, frozen=True):
-    """A usable answer."""
+    """A usable response of Vault."""
 
     data: dict[str, Any]
-    """The JSON object's `data`; empty where there is none."""
+    """The JSON object's `data`; empty if there is none."""
     auth: dict[str, Any]
-    """The JSON object's `auth`, of a login; empty where there is none."""
+    """The JSON object's `auth`, of a login; empty if there is none."""
     found: bool = True
-    """False where Vault said 404 and still told something: a deleted version."""
+    """False for a 404 with data: a deleted version."""
     at: datetime | None = None
-    """Vault's own time, from the `Date` header."""
+    """Vault's time, from the `Date` header."""
 
 
 def read_body(response: requests.Response) -> bytearray:
-    """Read the body to its end."""
+    """Read the whole body."""
     data = bytearray()
     for chunk in response.iter_content(_CHUNK):
-        # Not as a list of pieces: their memory would be kept between others.
+        # A list of pieces would fragment the memory.
         data += chunk
     return data
 
 
 def json_object(data: bytes | bytearray) -> dict[str, Any] | None:
-    """Return the JSON object that a body is, in UTF-8 alone, or None."""
+    """Return the JSON object in a body of UTF-8; None if it is something else."""
     try:
         body = json.loads(data.decode())
     except (ValueError, RecursionError):
@@ -252,23 +254,23 @@ def json_object(data: bytes | bytearray) -> dict[str, Any] | None:
 def interpret(
     response: requests.Response, content: bytes | bytearray, purpose: Purpose, parse: Parse = json_object
 ) -> Answer:
-    """Return what `response` says.
+    """Return the answer in `response`.
 
     Args:
-        response: status and headers count.
-        content: its body, as `read_body` gives it.
-        purpose: what it answers.
-        parse: reads the JSON object of the body.
+        response: for its status and headers.
+        content: its body, from `read_body`.
+        purpose: what the request was for.
+        parse: reads the JSON object in the body.
 
     Raises:
-        StoreError: it is a refusal, or nothing that Vault would say.
+        StoreError: Vault refused, or the response is not from Vault.
     """
     status = response.status_code
     body = parse(content)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
     if body is None or status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
-        # A 404 that is not Vault's own must not pass for "there is no such document".
+        # A 404 of another server must not count as "there is no such document".
         if status == HTTPStatus.NOT_FOUND:
             raise unexpected_shape(purpose)
         raise failure(status, _words(body), purpose, wait=_seconds(response.headers.get("Retry-After")))

@@ -1,7 +1,7 @@
-"""A session with Vault: hvac, with the guards that it lacks.
+"""A session with Vault: hvac, with guards that it lacks.
 
-No redirect is followed, an answer counts only in Vault's own shape, requests that change nothing are
-repeated after transport failures, and no error holds a secret.
+Redirects are not followed, only responses in Vault's own shape are accepted, idempotent requests are retried,
+and no error contains a secret.
 """
 
 from __future__ import annotations
@@ -48,24 +48,24 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 _TIMEOUTS = (5.0, 30.0)
-"""Seconds to connect, and between two pieces of an answer."""
+"""Seconds to connect, and between two pieces of a response."""
 _HEADER_TEXT = re.compile(r"[!-~]+")
 _LOG_IN = Purpose("update", "auth/.../login")
 _LOOK_UP = Purpose("read", "auth/token/lookup-self", harmless=True)
 
 
 class VaultSession:
-    """One login at one Vault, shared by threads: each has a connection of its own. A context manager."""
+    """One login at one Vault, shared by threads, each with its own connection. A context manager."""
 
     def __init__(
         self, address: str, *, login: Login, clock: Clock, namespace: str = "", ca_cert: str | None = None
     ) -> None:
-        """Remember where Vault is and how to log in; nothing is sent yet.
+        """Set the address and the login; nothing is sent yet.
 
         Args:
             address: the server's URL; plain `http` on loopback only.
-            login: where the token comes from.
-            clock: waits between retries.
+            login: the source of the token.
+            clock: for pauses between retries.
             namespace: Vault's namespace, empty for the root.
             ca_cert: the path of a PEM file with the trusted authorities, None for the system's.
 
@@ -76,7 +76,7 @@ class VaultSession:
             raise InvalidInput(f"the Vault address {problem}", hint="use one like https://vault.example.com")
         self._on_loopback = is_loopback(urlsplit(address).hostname or "")
         if namespace and not _HEADER_TEXT.fullmatch(namespace):
-            raise InvalidInput("the Vault namespace holds characters that no namespace has")
+            raise InvalidInput("the Vault namespace contains invalid characters")
         self.address = address.rstrip("/")
         self._method = None if isinstance(login, TokenLogin) else login
         self._clock = clock
@@ -96,11 +96,11 @@ class VaultSession:
         self.close()
 
     def close(self) -> None:
-        """Revoke the token if this session got it by a login, and close all connections."""
+        """Revoke the token if it comes from a login, and close all connections."""
         token, self._token = self._token, None
         method, self._method = self._method, None
         if token is not None and method is not None:
-            # Where this fails the token expires by itself; some kinds of tokens cannot be revoked.
+            # If this fails, the token expires by itself; batch tokens cannot be revoked.
             with contextlib.suppress(StoreError):
                 self._send_once(_revoke, Purpose("update", "auth/token/revoke-self"), token)
         with self._mutex:
@@ -113,13 +113,13 @@ class VaultSession:
         """Send a request and return its answer.
 
         Args:
-            send: calls a method of the client that it is given and returns what that returned.
+            send: sends the request with the given client, and returns the response.
             purpose: what the request is for.
-            parse: reads the answer, where it is not read like all others.
+            parse: reads the body's JSON object.
 
         Raises:
             CasConflict: another writer was there first.
-            StoreError: Vault refused, or did not answer in its own way.
+            StoreError: Vault refused, or did not answer.
         """
 
         def attempt(_elapsed: float) -> Answer | NoAnswer:
@@ -131,8 +131,6 @@ class VaultSession:
                 return error
 
         return until_answered(attempt, self._clock)
-
-    # --- the token ----------------------------------------------------------------------------------
 
     def _send_logged_in(self, send: Send, purpose: Purpose, parse: Parse) -> Answer:
         token = self._current_token()
@@ -150,15 +148,15 @@ class VaultSession:
             return self._token
 
     def _replace_token(self, refused: Secret, purpose: Purpose) -> bool:
-        """Log in again if `refused` is no good any more. False: it is good, so its policies are the reason.
+        """Log in again if `refused` is invalid. False: it is valid, so policies forbid the request.
 
         Raises:
-            Denied: it is no good, and we know no way to another.
+            Denied: the token is invalid, and there is no way to get another.
         """
         with self._mutex:
             if self._token is not refused:
                 return True
-            if self._is_good(refused):
+            if self._is_valid(refused):
                 return False
             if self._method is None:
                 raise Denied(
@@ -168,7 +166,7 @@ class VaultSession:
             self._token = self._log_in()
             return True
 
-    def _is_good(self, token: Secret) -> bool:
+    def _is_valid(self, token: Secret) -> bool:
         try:
             self._send_once(lambda client: client.auth.token.lookup_self(), _LOOK_UP, token)
         except Denied:
@@ -182,19 +180,17 @@ class VaultSession:
         try:
             answer = self._send_once(method.log_in, _LOG_IN, None)
         except (Denied, NotFound, Rejected):
-            # Vault says 400 to a wrong secret id, 403 or 404 to a wrong mount.
+            # Vault answers 400 for a wrong secret id, 403 or 404 for a wrong mount.
             raise StoreError(
                 f"Vault refused the {method}", hint="check the credentials, the role and the mount"
             ) from None
         token = answer.auth.get("client_token")
         if not isinstance(token, str) or not _HEADER_TEXT.fullmatch(token):
             raise StoreError(
-                f"the {method} gave no token",
-                hint="a login that asks for a second factor is not for machines; use another",
+                f"the {method} returned no token",
+                hint="use a login without a second factor",
             )
         return Secret(token)
-
-    # --- one request --------------------------------------------------------------------------------
 
     def _send_once(
         self, send: Send, purpose: Purpose, token: Secret | None, parse: Parse = json_object
@@ -205,12 +201,12 @@ class VaultSession:
             response = send(client)
             content = read_body(response)
         except (VaultError, requests.RequestException, HTTPError, OSError) as error:
-            # The original may hold the token (a header) or a secret (a body): it is cut off.
+            # The original may contain the token (a header) or a secret (a body).
             raise translate(error, self.address, purpose) from None
         return interpret(response, content, purpose, parse)
 
     def _client(self) -> hvac.Client:
-        """Return this thread's client: neither hvac's nor requests' may be shared."""
+        """Return this thread's client: neither hvac nor requests is thread-safe."""
         client: hvac.Client | None = getattr(self._local, "client", None)
         if client is None:
             client = self._local.client = self._new_client()
@@ -220,25 +216,25 @@ class VaultSession:
 
     def _new_client(self) -> hvac.Client:
         connections = requests.Session()
-        # hvac takes the session's word for it over its own argument's.
+        # hvac prefers the session's setting to its own argument.
         connections.verify = self._ca_cert or True
-        # Without an authentication of its own, requests takes one from ~/.netrc.
+        # Without an authentication here, requests takes one from ~/.netrc.
         connections.auth = _add_nothing
-        # Proxies of the environment count, but not for loopback: plain HTTP through one shows the token.
+        # Proxies of the environment are used, but not for loopback: plain HTTP would show them the token.
         connections.trust_env = not self._on_loopback
-        # We read the body ourselves: all metadata of a large fleet is not to be kept as bytes and as text.
+        # We read the body ourselves: a large fleet's metadata must not be kept both as bytes and as text.
         connections.stream = True
         return hvac.Client(
             url=self.address,
-            # None would make hvac look into the environment and ~/.vault-token.
+            # With None, hvac would read the environment and ~/.vault-token.
             token="",
             namespace=self._namespace or None,
             session=connections,
             verify=self._ca_cert or True,
             timeout=_TIMEOUTS,
-            # A redirect to another host would carry the token there, and the body with the secret.
+            # A redirect would take the token, and the body with the secret, to another host.
             allow_redirects=False,
-            # Raw answers: we look at status, headers and shape ourselves.
+            # Raw responses: we check status, headers and shape ourselves.
             adapter=RawAdapter,
             ignore_exceptions=True,
         )
@@ -276,7 +272,7 @@ def _revoke(client: hvac.Client) -> requests.Response:
 def _check_token(token: Secret) -> Secret:
     if not _HEADER_TEXT.fullmatch(token.reveal()):
         raise InvalidInput(
-            "the Vault token is empty or holds characters that no token has",
-            hint="set VAULT_TOKEN to the token alone: no quotes, spaces or line ends",
+            "the Vault token is empty or contains invalid characters",
+            hint="set VAULT_TOKEN to the token only, without quotes, spaces or line ends",
         )
     return token

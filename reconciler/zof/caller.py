@@ -41,7 +41,7 @@ class Success(Struct, Generic[_T], frozen=True):
     """A 2xx that could be read."""
 
     value: _T
-    answer: Response
+    response: Response
     in_doubt: bool
     """Whether an earlier attempt may have been executed, too."""
 
@@ -150,25 +150,25 @@ class Caller:
         reason = f"HTTP {result.status}" if isinstance(result.last, Response) else result.last.reason
         self._gate.wait(seconds, f"retry after: {reason}")
 
-    def _warn_of_sunset(self, answer: Response) -> None:
-        sunset = clean(answer.headers.get("sunset"), limit=64)
+    def _warn_of_sunset(self, response: Response) -> None:
+        sunset = clean(response.headers.get("sunset"), limit=64)
         if not sunset:
             return
         with self._mutex:
             warned, self._warned_of_sunset = self._warned_of_sunset, True
         if not warned:
-            request = f" [request {answer.request_id}]" if answer.request_id else ""
+            request = f" [request {response.request_id}]" if response.request_id else ""
             self._reporter.warn(f"this API version will be removed on {sunset}{request}")
 
 
-def _unreadable(answer: Response, why: UnreadableResponse, *, repeat: bool) -> NoResponse:
-    """Return what an answer counts as that the API cannot have given."""
-    problem = "makes no sense" if answer.status in _SUCCESS else "is not the API's own"
+def _unreadable(response: Response, why: UnreadableResponse, *, repeat: bool) -> NoResponse:
+    """Return a response that the API itself cannot have sent as `NoResponse`."""
+    problem = "cannot be read" if response.status in _SUCCESS else "is not from the API"
     return NoResponse(
-        f"the answer (HTTP {answer.status}) {problem}: {why}",
-        final=not repeat or answer.status in _REDIRECT,
-        request_id=answer.request_id,
-        status=answer.status,
+        f"the response (HTTP {response.status}) {problem}: {why}",
+        final=not repeat or response.status in _REDIRECT,
+        request_id=response.request_id,
+        status=response.status,
     )
 
 

@@ -1,4 +1,4 @@
-"""The Zof Webhooks API as the port `EndpointApi`: its operations, and its failures in our words."""
+"""The Zof Webhooks API, as the port `EndpointApi`."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from reconciler.zof.caller import Success
 
 PAGE_SIZE = 100
-"""The largest page that the API gives."""
+"""The API's largest page size."""
 MAX_PAGES = 5_000
-"""A listing that goes on longer never ends."""
+"""A longer listing is taken for endless."""
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 401, 403, 404, 410
 _REDIRECT = range(300, 400)
@@ -48,15 +48,15 @@ _KEY_LIMIT = 255
 
 
 class Probe(Struct, frozen=True):
-    """What one small request tells about the key and the server, for `doctor`."""
+    """What `doctor` learns about the key and the server from one small request."""
 
     endpoints_visible: bool
     """Whether the organization has any endpoint."""
     request_id: str | None
     server_date: datetime | None
-    """The server's own time (aware), where it says so."""
+    """The server's time (aware), if it sends it."""
     rate_limit: int | None
-    """Requests that a window allows, where the server says so."""
+    """Requests that a window allows, if the server sends it."""
 
 
 class ZofApi:
@@ -80,14 +80,14 @@ class ZofApi:
             base_url: for example `https://api.zof.ai/v1`; plain http is accepted on loopback only.
             key: the API key.
             clock: for pauses and deadlines.
-            reporter: is told about waits and about an announced end of the API.
-            requests_per_minute: an even pace of our own; None: as fast as the API's headers allow.
+            reporter: gets long waits, and a warning when this API version is going to be removed.
+            requests_per_minute: an even pace; None: as fast as the API's headers allow.
             jitter: returns random numbers from 0 to 1.
             transport: what carries the requests; None: the network.
             read_timeout: seconds that the server may be silent.
 
         Raises:
-            InvalidInput: the URL is none to send a key to, or the key or the pace makes no sense.
+            InvalidInput: the key must not be sent to the URL, or the key or the pace is invalid.
         """
         if requests_per_minute is not None and requests_per_minute < 1:
             raise InvalidInput("`requestsPerMinute` must be 1 or more")
@@ -118,14 +118,14 @@ class ZofApi:
 
     @property
     def requests_sent(self) -> int:
-        """How many requests went out so far, retries included."""
+        """How many requests were sent so far, retries included."""
         return self._wire.requests_sent
 
     def list_pages(self) -> Iterator[Sequence[Endpoint]]:
         """Yield the pages of the listing, one after another, to its end.
 
         Raises:
-            ApiError: a page failed, a cursor or an id came twice, or an answer made no sense.
+            ApiError: a page failed, a cursor or an id came twice, or a response cannot be read.
         """
         events = Events()
         ids: set[str] = set()
@@ -136,32 +136,34 @@ class ZofApi:
             before = len(ids)
             ids.update(endpoint.id for endpoint in page.endpoints)
             if len(ids) != before + len(page.endpoints):
-                raise _incomplete("an endpoint is in it twice", request_id)
+                raise _incomplete("an endpoint is listed twice", request_id)
             self._reporter.listed(len(ids), number)
             yield page.endpoints
             cursor = page.next_cursor
             if cursor is None:
                 return
             if cursor in cursors:
-                raise _incomplete("a cursor came twice", request_id)
+                raise _incomplete("a cursor was repeated", request_id)
             cursors.add(cursor)
         raise _incomplete(f"it has more than {MAX_PAGES} pages", None)
 
     def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
         """POST exactly `body` (JSON) under `idempotency_key`; retried with the same key only.
 
-        A refusal after a try of unknown outcome is `Unanswered` with `stored_error`, since an
-        endpoint may exist all the same: the refusal (a URL that is taken, say) may be about that endpoint.
+        A refusal after an attempt of unknown outcome is `Unanswered` with `stored_error`: an endpoint may
+        exist, and the refusal (such as a URL conflict) may be about that endpoint.
         """
         if not _is_header_text(idempotency_key):
-            return Refused(400, "invalid_key", "the key cannot stand in a header; nothing was sent")
+            return Refused(400, "invalid_key", "the key is not a valid header; nothing was sent")
         request = Request("POST", "/webhooks", body=body, idempotency_key=idempotency_key)
-        result = self._caller.call(request, lambda answer: read_creation(answer, body), retry_unreadable=True)
+        result = self._caller.call(
+            request, lambda response: read_creation(response, body), retry_unreadable=True
+        )
         if not isinstance(result, CallFailure):
             return replace(result.value, uncertain=result.in_doubt)
         settled = self._settle(result, secrets_in(body))
         if isinstance(settled, Refused) and result.in_doubt and not _is_about_key(settled.status):
-            reason = f"refused after a try of unknown outcome: {replace(settled, request_id=None)}"
+            reason = f"refused after an attempt of unknown outcome: {replace(settled, request_id=None)}"
             return Unanswered(reason, stored_error=True, request_id=settled.request_id)
         return settled
 
@@ -171,7 +173,7 @@ class ZofApi:
             return _unsendable_id()
         result: Success[Delivered | NotDelivered] | CallFailure = self._caller.call(
             Request("POST", f"/webhooks/{endpoint_id}/test"),
-            lambda answer: read_test(answer, [self._key]),
+            lambda response: read_test(response, [self._key]),
             retry_unreadable=True,
         )
         return self._settle(result) if isinstance(result, CallFailure) else result.value
@@ -195,29 +197,29 @@ class ZofApi:
         """Make the smallest request that needs the key and its permission.
 
         Raises:
-            ApiError: the API did not answer as it should; the message says what to check.
+            ApiError: the request failed; the message says what to check.
         """
         result = self._caller.call(
             Request("GET", "/webhooks", query={"limit": "1"}),
-            lambda answer: read_page(answer.body, Events()),
+            lambda response: read_page(response.body, Events()),
         )
         if isinstance(result, CallFailure):
             raise self._explain(result)
-        date = read_date(result.answer.headers.get("date"))
-        signals = read_signals(result.answer.headers, 0.0)
-        return Probe(bool(result.value.endpoints), result.answer.request_id, date, signals.limit)
+        date = read_date(result.response.headers.get("date"))
+        signals = read_signals(result.response.headers, 0.0)
+        return Probe(bool(result.value.endpoints), result.response.request_id, date, signals.limit)
 
     def _page(self, cursor: str | None, events: Events) -> tuple[Page, str | None]:
         query = {"limit": str(PAGE_SIZE)} | ({} if cursor is None else {"starting_after": cursor})
         result = self._caller.call(
-            Request("GET", "/webhooks", query=query), lambda answer: read_page(answer.body, events)
+            Request("GET", "/webhooks", query=query), lambda response: read_page(response.body, events)
         )
         if isinstance(result, CallFailure):
             raise self._explain(result)
-        return result.value, result.answer.request_id
+        return result.value, result.response.request_id
 
     def _settle(self, failure: CallFailure, secrets: Sequence[Secret] = ()) -> Refused | Unanswered:
-        """Say what came of a request that changes something."""
+        """Return the result of a request that failed."""
         last = failure.last
         if not isinstance(last, Response):
             return Unanswered(last.reason, request_id=last.request_id)
@@ -228,7 +230,7 @@ class ZofApi:
         return Unanswered(reason, stored_error=last.status >= _SERVER_ERROR, request_id=last.request_id)
 
     def _explain(self, failure: CallFailure) -> ApiError:
-        """Say in a sentence why the endpoints could not be listed, and what to check."""
+        """Return the error for a listing that failed, with a hint of what to check."""
         settled, status = self._settle(failure), failure.last.status
         if status in _REDIRECT:
             message, hint = _REDIRECTED
@@ -251,26 +253,25 @@ _REASONS = {
         "grant it in Admin Center > Developer, or use another key in ZOF_API_KEY (or what `keyEnv` names)",
     ),
 }
-# Whoever says so, the API or what stands at a URL that is not the API's.
 _NO_API = ("there is no webhooks API at this URL", "check ZOF_API_URL, for example https://api.zof.ai/v1")
 _NO_ANSWER = (
-    "the Zof API gave no usable answer",
+    "the Zof API sent no usable response",
     "check ZOF_API_URL, the network and the API's status, then try again",
 )
-_REDIRECTED = ("the Zof API's URL leads elsewhere", "check ZOF_API_URL: name the API itself")
-_OTHER_REASON = ("the Zof API refused to list the endpoints", "the server's words say what it did not like")
+_REDIRECTED = ("the Zof API's URL redirects to another", "set ZOF_API_URL to the API's own URL")
+_OTHER_REASON = ("the Zof API refused to list the endpoints", "the API's message above says why")
 
 
 def _incomplete(why: str, request_id: str | None) -> ApiError:
     request = f" [request {request_id}]" if request_id else ""
     return ApiError(
-        f"the API's listing cannot be complete: {why}{request}",
-        hint="nothing is done on half a listing; try again, and quote the request id to the API's support",
+        f"the API's listing is incomplete: {why}{request}",
+        hint="nothing was changed; run again, and send the request id to the API's support if it fails",
     )
 
 
 def _unsendable_id() -> Refused:
-    return Refused(400, "invalid_id", "the endpoint's id cannot stand in a URL; nothing was sent")
+    return Refused(400, "invalid_id", "the endpoint's id cannot be used in a URL; nothing was sent")
 
 
 def _is_header_text(text: str) -> bool:

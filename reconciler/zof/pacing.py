@@ -1,6 +1,6 @@
-"""How fast requests may follow one another: what the API's headers say, and what the user says.
+"""The pace of requests, by the API's rate-limit headers and the user's own limit.
 
-`Pacer` is a state machine without a clock; `Gate` puts it before several threads.
+`Pacer` is a state machine without a clock; `Gate` makes threads wait for it.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 300.0
 """Seconds; a request that would have to wait longer fails instead."""
 MARGIN = 0.25
-"""Seconds that a reset is given, since headers count whole seconds and clocks differ a little."""
+"""Seconds added to a reset, since headers count whole seconds and clocks differ a little."""
 FARTHEST_RESET = 3600.0
-"""Seconds; a window that ends later than this is taken for nonsense."""
+"""Seconds; a window that ends later than this is ignored."""
 
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
-# `Date` is in whole seconds, and servers renew it once a second.
+# `Date` is in whole seconds, and servers update it once a second.
 _DATE_IS_OLD_BY = 2.0
-_WORTH_TELLING = 1.0
+_WORTH_REPORTING = 1.0
 _LOOK_AGAIN = 0.05
 _MINUTE = 60.0
 
 
 class Signals(Struct, frozen=True):
-    """What one answer says about the quota; None where it says nothing, or nonsense."""
+    """Rate-limit headers of one response; None where a header is absent or invalid."""
 
     limit: int | None = None
     """Requests that a window allows."""
     remaining: int | None = None
     """Requests that are left in this window."""
     reset: float | None = None
-    """The Unix time at which the window ends: its name."""
+    """The Unix time at which the window ends; it identifies the window."""
     reset_in: float | None = None
     """Seconds until then."""
     retry_after: float | None = None
@@ -51,7 +51,7 @@ class Signals(Struct, frozen=True):
 
 
 def read_signals(headers: Mapping[str, str], wall: float) -> Signals:
-    """Read `X-RateLimit-*`, `Retry-After` and `Date` of an answer that came at `wall` (Unix time).
+    """Read `X-RateLimit-*`, `Retry-After` and `Date` of a response that came at `wall` (Unix time).
 
     Sources: the vendor's documentation of rate limits; RFC 9110 sections 6.6.1 and 10.2.3.
     """
@@ -72,19 +72,19 @@ def read_signals(headers: Mapping[str, str], wall: float) -> Signals:
 
 
 def read_date(text: str | None) -> datetime | None:
-    """Read an HTTP date (aware); None where it is absent or none."""
+    """Read an HTTP date (aware); None if it is absent or invalid."""
     if text is None:
         return None
     try:
         moment = parsedate_to_datetime(text)
     except (ValueError, OverflowError):
         return None
-    # Without an offset nobody knows which hour is meant.
+    # Without an offset the moment is ambiguous.
     return moment if moment.tzinfo is not None and moment.year in YEARS else None
 
 
 def _server_now(date: datetime | None, wall: float) -> float:
-    """Return the server's time. Our clock is finer than `Date`, so it counts while they agree."""
+    """Return the server's time: our clock, which is finer than `Date`, while the two agree."""
     if date is None or 0 <= wall - date.timestamp() < _DATE_IS_OLD_BY:
         return wall
     return date.timestamp()
@@ -103,10 +103,10 @@ def _retry_after(text: str | None, server_now: float) -> float | None:
 
 
 class Pacer:
-    """When the next request may go. Times are seconds of one clock that never goes backwards."""
+    """When the next request may be sent. All times are seconds of one monotonic clock."""
 
     def __init__(self, requests_per_minute: int | None = None) -> None:
-        """Space requests evenly at `requests_per_minute`; None: only the API's own words count."""
+        """Space requests evenly at `requests_per_minute`; None: only the API's headers count."""
         self._interval = _MINUTE / requests_per_minute if requests_per_minute else 0.0
         self._next_slot = 0.0
         self._held_until = 0.0
@@ -115,33 +115,33 @@ class Pacer:
         self._left: int | None = None
         self._window: float | None = None
         self._window_ends: float | None = None
-        """None: the window that we knew is over, and no answer has told of the next one."""
+        """None: the last known window is over, and no response has described the next one."""
 
     def delay(self, now: float) -> float:
-        """Return the seconds until a request may go; 0: now."""
+        """Return the seconds until a request may be sent; 0: now."""
         self._roll_over(now)
         waits = [self._next_slot - now if self._interval else 0.0, self._held_until - now]
         if self._left is not None and self._left <= 0:
             if self._window_ends is not None:
                 waits.append(self._window_ends - now)
             elif self._in_flight:
-                # A new window is used up by what is under way; its end comes with the first answer.
+                # Requests in flight use up the new window; its end is known with the first response.
                 waits.append(_LOOK_AGAIN)
         return max(0.0, *waits)
 
     def sent(self, now: float) -> None:
-        """Note that a request goes out."""
+        """Record that a request is sent."""
         self._in_flight += 1
         self._next_slot = max(now, self._next_slot) + self._interval
         if self._left is not None:
             self._left -= 1
 
     def lost(self) -> None:
-        """Note that a request ended without an answer."""
+        """Record that a request ended without a response."""
         self._in_flight -= 1
 
     def answered(self, signals: Signals, now: float) -> None:
-        """Note what an answer said."""
+        """Record a response."""
         self._in_flight -= 1
         self._roll_over(now)
         self._limit = signals.limit or self._limit
@@ -149,26 +149,26 @@ class Pacer:
             return
         over = self._window_ends is None
         if over and signals.reset == self._window:
-            return  # a late word about the window that is over
+            return  # a late response about a window that is over
         ends = now + signals.reset_in + MARGIN
         if signals.reset == self._window and self._window_ends is not None:
-            # Whole seconds round: of several words about one window the earliest end is the nearest.
+            # Headers round to whole seconds: of several ends of one window the earliest is the most exact.
             ends = min(ends, self._window_ends)
             self._left = self._count(signals.remaining)
         elif over:
             self._left = self._count(signals.remaining)
         else:
-            # A window that we did not expect: nothing sent so far is known to count in it.
+            # An unexpected window: of the requests so far, none is known to count in it.
             self._left = signals.remaining - self._in_flight
         self._window, self._window_ends = signals.reset, ends
 
     def hold(self, until: float) -> None:
-        """Let nothing go before `until`: the API said so. It counts as the end of the window, too."""
+        """Send nothing before `until`, as the API asked; the current window ends then, too."""
         self._held_until = max(self._held_until, until)
         self._left, self._window_ends = 0, self._held_until
 
     def _count(self, remaining: int) -> int:
-        """Return what is left: our own count knows what is under way, the API's who else uses the key."""
+        """Return the requests left: our count includes those in flight, the API's other users of the key."""
         if self._left is None or not self._in_flight:
             return remaining - self._in_flight
         return min(self._left, remaining)
@@ -180,20 +180,19 @@ class Pacer:
 
 
 class Gate:
-    """A `Pacer` that threads wait at. Nothing passes while the API has told us to wait."""
+    """Makes threads wait for a `Pacer`, and while the API has asked to wait."""
 
     def __init__(self, pacer: Pacer, clock: Clock, reporter: Reporter) -> None:
-        """Wait with `clock` and tell `reporter` about waits of a second and more."""
+        """Wait with `clock`; report waits of a second and more to `reporter`."""
         self._pacer = pacer
         self._clock = clock
         self._reporter = reporter
         self._mutex = threading.Lock()
 
     def enter(self) -> float:
-        """Wait until a request may go, and count it as sent.
+        """Wait until a request may be sent, and count it as sent.
 
-        Returns 0, or the seconds that are left to wait if that is longer than anyone would want to;
-        nothing may be sent then.
+        Return 0; or the seconds to wait if they exceed `LONGEST_WAIT`, and then nothing may be sent.
         """
         while True:
             with self._mutex:
@@ -207,13 +206,13 @@ class Gate:
             self.wait(seconds, "the API's quota")
 
     def wait(self, seconds: float, reason: str) -> None:
-        """Wait, and tell so if it is worth telling."""
-        if seconds >= _WORTH_TELLING:
+        """Wait, and report the wait if it is long enough."""
+        if seconds >= _WORTH_REPORTING:
             self._reporter.waiting(seconds, reason)
         self._clock.sleep(seconds)
 
     def leave(self, signals: Signals | None) -> None:
-        """Note the answer to a request that went through; None: there was none."""
+        """Record the response to a request that entered; None: there was none."""
         with self._mutex:
             if signals is None:
                 self._pacer.lost()
@@ -221,6 +220,6 @@ class Gate:
                 self._pacer.answered(signals, self._clock.monotonic())
 
     def hold(self, seconds: float) -> None:
-        """Let nobody through for so long."""
+        """Make every thread wait so many seconds."""
         with self._mutex:
             self._pacer.hold(self._clock.monotonic() + seconds)

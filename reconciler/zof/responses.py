@@ -1,7 +1,7 @@
-"""What the API's answers mean: bytes → values. Every answer is hostile until it has been read here.
+"""Read the API's responses: bytes → values. Until it has been read here, no response is trusted.
 
-Unknown fields and unknown event types are no errors (the vendor adds both without notice); a missing or
-misshapen part that we act on is.
+Unknown fields and event types are accepted: the vendor adds both without notice. A missing or malformed part
+that we depend on is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.zof.wire import Response
 
 
-# Stands in a path as it is: no separators, no escapes, nothing invisible, and no dot segment.
+# Safe in a path: no separators, no escapes, no invisible characters, not a dot segment.
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.:~@=+-]{1,255}")
 _CURSOR_LIMIT = 4096
 # Unix seconds reach this in the year 5138; a larger number counts milliseconds.
@@ -34,11 +34,13 @@ _MASK = re.compile(r"\*{3}|\.{3}|…|•|\A\W*(?:redacted|hidden|masked|secret)\
 _CLIENT_ERROR = 400
 _NO_SUCH_OPERATION = frozenset({405, 501})
 _REDIRECT = range(300, 400)
-_NOT_FOLLOWED = "a redirect, which is not followed since the key would go along; check the API's URL"
+_NOT_FOLLOWED = (
+    "a redirect, which is not followed because it would take the API key along; check the API's URL"
+)
 
 
 class UnreadableResponse(Exception):
-    """An answer that cannot be understood. Its text says why and quotes nothing; it never leaves `zof`."""
+    """The response cannot be understood. The text says why and quotes nothing; it never leaves `zof`."""
 
 
 class Page(Struct, frozen=True):
@@ -46,11 +48,11 @@ class Page(Struct, frozen=True):
 
     endpoints: list[Endpoint]
     next_cursor: str | None
-    """None: it was the last page."""
+    """None on the last page."""
 
 
 class Events:
-    """Event lists as sorted tuples, each kept once: fleets have few different ones."""
+    """Event lists as sorted tuples. Equal lists share one tuple, since a fleet has few different ones."""
 
     def __init__(self) -> None:
         self._tuples: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -58,15 +60,17 @@ class Events:
     def read(self, value: Any) -> tuple[str, ...]:
         """Return the events of an endpoint object, sorted and without repetitions."""
         if not isinstance(value, list):
-            raise UnreadableResponse("an endpoint's `events` are no list")
+            raise UnreadableResponse("an endpoint's `events` is not a list")
         try:
             known = self._tuples.get(tuple(value))
-        except TypeError:  # a list or an object among them
-            raise UnreadableResponse("an endpoint's `events` hold something else than texts") from None
+        except TypeError:  # it contains a list or an object
+            raise UnreadableResponse(
+                "an endpoint's `events` contains something other than a string"
+            ) from None
         if known is not None:
             return known
         if not all(is_text(name) for name in value):
-            raise UnreadableResponse("an endpoint's `events` hold something else than texts")
+            raise UnreadableResponse("an endpoint's `events` contains something other than a string")
         events = tuple(sorted(set(value)))
         events = self._tuples.setdefault(events, events)
         self._tuples[tuple(value)] = events
@@ -77,16 +81,16 @@ def read_page(body: bytes, events: Events) -> Page:
     """Read a page of the listing.
 
     Raises:
-        UnreadableResponse: it is none.
+        UnreadableResponse: the body is not a page.
     """
     value = _read_object(body)
     data, has_more, cursor = value.get("data"), value.get("has_more"), value.get("next_cursor")
     if not isinstance(data, list):
-        raise UnreadableResponse("`data` is no list")
+        raise UnreadableResponse("`data` is not a list")
     if not isinstance(has_more, bool):
         raise UnreadableResponse("`has_more` is neither true nor false")
     if has_more and (not is_text(cursor) or not 0 < len(cursor) <= _CURSOR_LIMIT):
-        raise UnreadableResponse("there are more pages, and `next_cursor` does not say where")
+        raise UnreadableResponse("there are more pages, but `next_cursor` is not usable")
     return Page([read_endpoint(item, events) for item in data], cursor if has_more else None)
 
 
@@ -97,22 +101,22 @@ def read_endpoint(value: Any, events: Events) -> Endpoint:
         UnreadableResponse: `id`, `url` or `events` is missing or misshapen.
     """
     if not isinstance(value, dict):
-        raise UnreadableResponse("an endpoint is no object")
+        raise UnreadableResponse("an endpoint is not an object")
     endpoint_id, url = value.get("id"), value.get("url")
     if not is_id(endpoint_id):
-        raise UnreadableResponse("an endpoint's `id` is missing or cannot stand in a URL")
+        raise UnreadableResponse("an endpoint's `id` is missing or cannot be used in a URL")
     if not is_text(url) or not url:
-        raise UnreadableResponse("an endpoint's `url` is no text")
+        raise UnreadableResponse("an endpoint's `url` is not a string")
     return Endpoint(endpoint_id, url, events.read(value.get("events")), read_created_at(value.get("created")))
 
 
 def is_id(value: Any) -> TypeGuard[str]:
-    """Whether `value` can be an endpoint's id: a text that stands in a URL's path as it is."""
+    """Whether `value` can be an endpoint's id: a string that is safe in a URL's path."""
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def read_created_at(value: Any) -> datetime | None:
-    """Read `created`, RFC 3339 or Unix time; None where it is absent or something else."""
+    """Read `created`, RFC 3339 or Unix time; None if it is absent or something else."""
     try:
         moment = _moment(value)
     except (ValueError, OverflowError, OSError):
@@ -123,99 +127,101 @@ def read_created_at(value: Any) -> datetime | None:
 def _moment(value: Any) -> datetime | None:
     if isinstance(value, str):
         moment = datetime.fromisoformat(value)
-        # Without an offset nobody knows which hour is meant.
+        # Without an offset the moment is ambiguous.
         return moment if moment.tzinfo is UTC else moment.astimezone(UTC) if moment.tzinfo else None
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return datetime.fromtimestamp(value / 1000 if value >= _MILLISECONDS else value, UTC)
     return None
 
 
-def read_creation(answer: Response, asked: Secret) -> Created:
-    """Read the answer to a creation. URL and events that it leaves out are those that `asked` names.
+def read_creation(response: Response, asked: Secret) -> Created:
+    """Read the response to a creation. A URL or events that it leaves out are taken from the request.
 
-    The secret may stand under `secret` or `signing_secret`. Where both are there and differ, the latter
-    counts: its name says what it is for, while `secret` may be an echo of the request.
+    The secret is under `secret` or `signing_secret`. If both exist and differ, the latter counts, since
+    `secret` may be an echo of the request.
 
     Raises:
-        UnreadableResponse: it names no endpoint.
+        UnreadableResponse: there is no endpoint in it.
     """
-    value = _read_object(answer.body)
+    value = _read_object(response.body)
     request = _read_object(asked.reveal().encode(errors="replace"))
     for name in ("url", "events"):
         if value.get(name) is None:
             value[name] = request.get(name)
     secrets = [read_secret(value.get(name)) for name in ("signing_secret", "secret")]
     secret = next((secret for secret in secrets if secret is not None), None)
-    return Created(read_endpoint(value, Events()), secret, request_id=answer.request_id)
+    return Created(read_endpoint(value, Events()), secret, request_id=response.request_id)
 
 
 def read_secret(value: Any) -> Secret | None:
-    """Return a signing secret, or None where it is absent, empty or masked: those are never stored."""
+    """Return a signing secret; None if it is absent, empty or masked, which must never be stored."""
     if not is_text(value) or not value.strip() or not value.isprintable() or _MASK.search(value):
         return None
     return Secret(value)
 
 
-def read_test(answer: Response, secrets: Sequence[Secret]) -> Delivered | NotDelivered:
-    """Read the answer to a test. What it looks like is undocumented: only a clear "no" is a failure.
+def read_test(response: Response, secrets: Sequence[Secret]) -> Delivered | NotDelivered:
+    """Read the response to a test. Its shape is undocumented: only an explicit failure counts as one.
 
     Raises:
-        UnreadableResponse: it is neither empty nor JSON, or an error object.
+        UnreadableResponse: it is neither empty nor JSON, or it is an error object.
     """
-    value = _read_anything(answer.body)
+    value = _read_anything(response.body)
     status = value.get("status_code")
     failed_status = isinstance(status, int) and status >= _CLIENT_ERROR
     if value.get("delivered") is not False and value.get("success") is not False and not failed_status:
         _refuse_error(value)
-        return Delivered(answer.request_id)
+        return Delivered(response.request_id)
     words = [f"the receiver answered {status}"] if failed_status else []
     words += [_words(value.get(name), secrets) for name in ("error", "message", "reason")]
     reason = "; ".join(filter(None, words)) or "the API says that it was not delivered"
-    return NotDelivered(reason, answer.request_id)
+    return NotDelivered(reason, response.request_id)
 
 
-def read_deletion(answer: Response) -> Deleted:
-    """Read the answer to a deletion. What it looks like is undocumented, but it is no web page.
+def read_deletion(response: Response) -> Deleted:
+    """Read the response to a deletion. Its shape is undocumented, but a web page is refused.
 
     Raises:
-        UnreadableResponse: it is neither empty nor JSON, or says itself that nothing was deleted.
+        UnreadableResponse: it is neither empty nor JSON, or it says that nothing was deleted.
     """
-    value = _read_anything(answer.body)
+    value = _read_anything(response.body)
     _refuse_error(value)
     if value.get("deleted") is False:
         raise UnreadableResponse("it says that nothing was deleted")
-    return Deleted(answer.request_id)
+    return Deleted(response.request_id)
 
 
-def check_refusal(answer: Response, method: str) -> None:
-    """Make sure that an answer that is no success is the API's own: a proxy in between says "404", too.
+def check_refusal(response: Response, method: str) -> None:
+    """Make sure that a refusal comes from the API itself: a proxy may answer 404, too.
 
-    That there is no deletion may be said by whatever serves the API: nobody acts on it but a person.
+    That deletions are not supported may come from any server: only a person acts on that.
 
     Raises:
-        UnreadableResponse: it holds no error object.
+        UnreadableResponse: there is no error object in it.
     """
-    if method == "DELETE" and answer.status in _NO_SUCH_OPERATION:
+    if method == "DELETE" and response.status in _NO_SUCH_OPERATION:
         return
     try:
-        error = _read_object(answer.body).get("error")
+        error = _read_object(response.body).get("error")
     except UnreadableResponse:
-        if answer.status in _REDIRECT:
+        if response.status in _REDIRECT:
             raise UnreadableResponse(_NOT_FOLLOWED) from None
         raise
     if not _is_error(error):
-        raise UnreadableResponse(_NOT_FOLLOWED if answer.status in _REDIRECT else "it holds no error object")
+        raise UnreadableResponse(
+            _NOT_FOLLOWED if response.status in _REDIRECT else "it contains no error object"
+        )
 
 
-def read_refusal(answer: Response, secrets: Sequence[Secret]) -> Refused:
-    """Read an answer that is no success. It may be anything: a proxy's web page is one, too."""
-    status, request_id = answer.status, answer.request_id
+def read_refusal(response: Response, secrets: Sequence[Secret]) -> Refused:
+    """Read a response that is not a success. It may be anything, also the web page of a proxy."""
+    status, request_id = response.status, response.request_id
     if status in _REDIRECT:
         return Refused(status, "redirect", _NOT_FOLLOWED, request_id=request_id)
     try:
-        value = _read_object(answer.body).get("error")
+        value = _read_object(response.body).get("error")
     except UnreadableResponse:
-        return Refused(status, "unknown", "the answer holds no error object", request_id=request_id)
+        return Refused(status, "unknown", "the response contains no error object", request_id=request_id)
     error = value if isinstance(value, dict) else {"message": value}
     return Refused(
         status,
@@ -227,7 +233,7 @@ def read_refusal(answer: Response, secrets: Sequence[Secret]) -> Refused:
 
 
 def secrets_in(body: Secret) -> list[Secret]:
-    """Return what must not be shown of a request body: the signing secret that it proposes."""
+    """Return the secrets in a request body: the signing secret that it proposes."""
     try:
         value = _read_object(body.reveal().encode(errors="replace")).get("secret")
     except UnreadableResponse:
@@ -240,17 +246,17 @@ def _words(value: Any, secrets: Sequence[Secret]) -> str:
 
 
 def _is_error(value: Any) -> bool:
-    """Whether `value` is what the API says under `error`."""
+    """Whether `value` looks like the API's `error` object."""
     return isinstance(value, dict) and any(isinstance(value.get(key), str) for key in ("code", "message"))
 
 
 def _refuse_error(value: dict[str, Any]) -> None:
     if _is_error(value.get("error")):
-        raise UnreadableResponse("it is an error object with the status of a success")
+        raise UnreadableResponse("it is an error object with a success status")
 
 
 def _read_anything(body: bytes) -> dict[str, Any]:
-    """Read an answer of undocumented shape: an object's fields; none where it is empty or another JSON."""
+    """Read a response of undocumented shape; return {} unless it is a JSON object."""
     value = _read_json(body) if body.strip() else None
     return value if isinstance(value, dict) else {}
 
@@ -258,7 +264,7 @@ def _read_anything(body: bytes) -> dict[str, Any]:
 def _read_object(body: bytes) -> dict[str, Any]:
     value = _read_json(body)
     if not isinstance(value, dict):
-        raise UnreadableResponse("it is no JSON object")
+        raise UnreadableResponse("it is not a JSON object")
     return value
 
 
@@ -266,9 +272,9 @@ def _read_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
-        # The cause quotes the answer, which may hold a signing secret.
+        # The cause quotes the response, which may contain a signing secret.
         start = body[:256].lstrip().lower()
         is_page = start.startswith((b"<!doctype", b"<html"))
         raise UnreadableResponse(
-            "it is a web page, not the API's JSON" if is_page else "it is no JSON"
+            "it is a web page, not the API's JSON" if is_page else "it is not JSON"
         ) from None

@@ -1,8 +1,8 @@
-"""One HTTP request to the Zof API, and what came of it, as values. The only module that knows httpx.
+"""One HTTP request to the Zof API, and its result as a value. The only module of `zof` that knows httpx.
 
-httpx's exceptions hold the request, and with it the API key and the signing secret in the body. None of
-them leaves this module, not even as a cause: a failure comes back as `NoResponse`, a value, so whoever
-raises an error later has no exception in hand that a traceback could show beneath it.
+httpx's exceptions contain the request, and with it the API key and the signing secret in the body. None of
+them leaves this module, not even as a cause: a failure is returned as a value, `NoResponse`, so that no
+traceback of a later error can show the exception.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from reconciler.ports import Clock
 
 BODY_LIMIT = 20 * 1024 * 1024
-"""Bytes of an answer, decompressed; a full page of endpoints has about 40,000."""
+"""Bytes of a decompressed response; a full page of endpoints has about 40,000."""
 
 TEXT_LIMIT = 300
 """Characters of a text of the API in our messages."""
 _TEXT_READ = 5_000
 _CONNECT_TIMEOUT = 5.0
-# The request cannot have reached the server: repeating it is harmless and leaves no doubt.
+# The request cannot have reached the server, so it was not executed.
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -43,28 +43,28 @@ _NEVER_SENT = (
     httpx.UnsupportedProtocol,
     httpx.InvalidURL,
 )
-_HOPELESS = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)
+_FINAL = (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError)
 _WORDS: dict[type[Exception], str] = {
     httpx.ConnectTimeout: "no connection within {connect:g} s",
     httpx.PoolTimeout: "no free connection within {connect:g} s",
-    httpx.ReadTimeout: "no answer within {read:g} s",
+    httpx.ReadTimeout: "no response within {read:g} s",
     httpx.WriteTimeout: "the request could not be sent within {read:g} s",
     httpx.ConnectError: "no connection",
     httpx.ProxyError: "the proxy refused the connection",
-    httpx.RemoteProtocolError: "the answer broke off or was no HTTP",
-    httpx.LocalProtocolError: "the request could not be put into HTTP",
+    httpx.RemoteProtocolError: "the response was cut off or is not HTTP",
+    httpx.LocalProtocolError: "the request is not valid HTTP",
     httpx.UnsupportedProtocol: "the URL's scheme is not supported",
     httpx.InvalidURL: "the URL is invalid",
-    httpx.DecodingError: "the answer's compression is damaged",
+    httpx.DecodingError: "the response's compression is damaged",
     httpx.TooManyRedirects: "too many redirects",
-    httpx.TransportError: "the connection broke",
+    httpx.TransportError: "the connection failed",
 }
 # Their texts come from the operating system and TLS, not from the request.
 _QUOTABLE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError)
 
 
 class Request(Struct, frozen=True):
-    """One request. `body` is sent as it is."""
+    """One request. `body` is sent unchanged."""
 
     method: str
     path: str
@@ -74,26 +74,26 @@ class Request(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True):
-    """One answer, whatever its status."""
+    """One response, whatever its status."""
 
     status: int
     headers: Mapping[str, str]
-    """Found by name whatever the case."""
+    """Lookups ignore case."""
     body: bytes
     request_id: str | None
 
 
 class NoResponse(Struct, frozen=True):
-    """There was no answer, or none that could be used."""
+    """There was no response, or it is unusable."""
 
     reason: str
     in_doubt: bool = True
-    """Whether the server may have carried the request out."""
+    """Whether the server may have executed the request."""
     final: bool = False
-    """Whether there is no sense in another try."""
+    """Whether a retry cannot help."""
     request_id: str | None = None
     status: int | None = None
-    """The status of an answer that came and could not be used."""
+    """The status of a response that is unusable."""
 
 
 class Wire:
@@ -127,7 +127,7 @@ class Wire:
 
     @property
     def requests_sent(self) -> int:
-        """How many requests went out so far."""
+        """How many requests were sent so far."""
         with self._mutex:
             return self._sent
 
@@ -136,7 +136,7 @@ class Wire:
         self._client.close()
 
     def send(self, request: Request, seconds: float) -> Response | NoResponse:
-        """Send `request` once; its answer may take `seconds` as a whole."""
+        """Send `request` once; the whole response may take `seconds`."""
         deadline = self._clock.monotonic() + seconds
         hidden = [self._key] if request.body is None else [self._key, request.body]
         with self._mutex:
@@ -154,7 +154,7 @@ class Wire:
             return NoResponse(
                 self._describe(error, hidden),
                 in_doubt=not isinstance(error, _NEVER_SENT),
-                final=isinstance(error, _HOPELESS),
+                final=isinstance(error, _FINAL),
             )
 
     def _read(self, response: httpx.Response, deadline: float, hidden: list[Secret]) -> Response | NoResponse:
@@ -165,10 +165,10 @@ class Wire:
             size += len(chunk)
             if size > BODY_LIMIT:
                 return NoResponse(
-                    f"the answer has more than {BODY_LIMIT >> 20} MB", final=True, request_id=request_id
+                    f"the response has more than {BODY_LIMIT >> 20} MB", final=True, request_id=request_id
                 )
             if self._clock.monotonic() > deadline:
-                return NoResponse("the answer took too long", request_id=request_id)
+                return NoResponse("the response took too long", request_id=request_id)
             chunks.append(chunk)
         return Response(response.status_code, response.headers, b"".join(chunks), request_id)
 
@@ -184,16 +184,16 @@ def _open_client(
 ) -> httpx.Client:
     try:
         return httpx.Client(
-            # An Auth of our own: `.netrc` and a user in the URL would otherwise replace the key.
+            # With an Auth of our own, neither `.netrc` nor a user in the URL replaces the key.
             auth=_Bearer(key),
             headers={
                 "User-Agent": f"webhook-reconciler/{__version__}",
                 "Accept": "application/json",
                 "Accept-Encoding": "gzip",
             },
-            # One TLS context for every connection, proxies included: it is what takes time to build.
+            # One TLS context for every connection, proxies included: building one takes time.
             verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if loopback else httpx.create_ssl_context(),
-            # Proxies of the environment count, but not for loopback: plain HTTP through one shows the key.
+            # Proxies of the environment are used, but not for loopback: plain HTTP would show them the key.
             trust_env=not loopback,
             timeout=httpx.Timeout(read_timeout, connect=_CONNECT_TIMEOUT, pool=_CONNECT_TIMEOUT),
             follow_redirects=False,
@@ -202,25 +202,25 @@ def _open_client(
         )
     except OSError:
         raise InvalidInput(
-            "the certificates of the environment cannot be read",
+            "cannot read the certificates that the environment names",
             hint="check SSL_CERT_FILE and SSL_CERT_DIR, or unset them",
         ) from None
     except (ValueError, ImportError, httpx.InvalidURL):
-        # The cause quotes the proxy's URL, which may hold a password.
+        # The cause quotes the proxy's URL, which may contain a password.
         raise InvalidInput(
-            "the proxy of the environment cannot be used",
-            hint="check HTTPS_PROXY and ALL_PROXY: an http or https URL is needed",
+            "cannot use the proxy that the environment names",
+            hint="check HTTPS_PROXY and ALL_PROXY: each must be an http or https URL",
         ) from None
 
 
 class _Bearer(httpx.Auth):
-    """Adds the key when a request goes out, so that the client's own headers never hold it."""
+    """Adds the key when a request is sent, so that the client's own headers never contain it."""
 
     def __init__(self, key: Secret) -> None:
         self._key = key
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Give the request its key."""
+        """Add the key to the request."""
         request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
         yield request
 
@@ -233,15 +233,15 @@ def _headers(request: Request) -> dict[str, str]:
 
 
 def check_key(key: Secret) -> Secret:
-    """Return `key` if it can stand in a header.
+    """Return `key` if it is a valid header value.
 
     Raises:
-        InvalidInput: it is empty, or holds something else than visible ASCII.
+        InvalidInput: it is empty, or contains something other than visible ASCII.
     """
     text = key.reveal()
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise InvalidInput(
-            "the API key is empty or holds characters that no key has",
+            "the API key is empty or contains invalid characters",
             hint="check ZOF_API_KEY for spaces, quotes and line breaks",
         )
     return key

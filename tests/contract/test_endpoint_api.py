@@ -369,7 +369,7 @@ def test_a_creation_survives_one_bad_answer(zof: ZofServer, api: ZofApi, fault: 
         (FaultKind.REPEATED_ID, 1, "in it twice"),
         (FaultKind.MALFORMED, 1, "no JSON"),
         (FaultKind.HTML, 2, "web page"),
-        (FaultKind.REDIRECT, 1, "leads elsewhere"),
+        (FaultKind.REDIRECT, 1, "redirects to another"),
     ],
 )
 def test_a_listing_does_not_survive_nonsense(

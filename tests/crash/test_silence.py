@@ -264,7 +264,7 @@ def test_a_silent_socket_for_an_api(silent_port: int) -> None:
         reporter=SilentReporter(),
         read_timeout=0.05,
     )
-    with api, pytest.raises(ApiError, match=r"no answer within 0\.05 s") as failed:
+    with api, pytest.raises(ApiError, match=r"no response within 0\.05 s") as failed:
         list(api.list_pages())
     assert failed.value.exit_code is ExitCode.FAILED
     assert api.requests_sent == 5

@@ -163,7 +163,7 @@ def test_an_api_that_fails_is_told(command: CommandLine) -> None:
     checks = _doctor(command)
     assert _not_well(checks) == ["API key"]
     assert _unknown(checks) == ["API permission", "clock"]
-    assert "no usable answer" in checks["API key"]["detail"]
+    assert "no usable response" in checks["API key"]["detail"]
 
 
 @pytest.mark.parametrize(("hours", "word"), [(-3, "ahead of"), (3, "behind")])
@@ -229,7 +229,7 @@ def test_a_mount_of_another_kind_is_told(command: CommandLine) -> None:
     assert f"vault kv enable-versioning {mount}" in checks["Vault mount"]["hint"]
     checks = _doctor(command, "--vault-mount", "cubbyhole")
     assert _not_well(checks) == ["Vault mount"]
-    assert "no KV secrets engine" in checks["Vault mount"]["detail"]
+    assert "not a KV secrets engine" in checks["Vault mount"]["detail"]
 
 
 def test_a_token_for_planning_may_not_apply(command: CommandLine) -> None:

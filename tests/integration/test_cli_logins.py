@@ -156,7 +156,7 @@ def test_kubernetes_needs_a_pod(command: CommandLine) -> None:
     """Outside a pod a Kubernetes login names the file that is missing: exit 3."""
     command.write("ci")
     _configure(command, method="kubernetes", role="reconciler")
-    _assert_one_sentence(command("plan"), 3, f"the service account token {KUBERNETES_TOKEN} cannot be read")
+    _assert_one_sentence(command("plan"), 3, f"cannot read the service account token {KUBERNETES_TOKEN}")
 
 
 @pytest.mark.parametrize(

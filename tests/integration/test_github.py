@@ -252,7 +252,7 @@ def test_a_refusal_without_words_is_told_by_number(hub: FakeGitHub, github: GitH
 def test_a_list_that_is_none_is_told(hub: FakeGitHub, github: GitHub, body: bytes) -> None:
     """An answer that is no list is an error, and no empty list: that would make a second comment."""
     hub.faults = [Answer(200, body)]
-    with pytest.raises(ReconcilerError, match="something that is no list"):
+    with pytest.raises(ReconcilerError, match="something other than a list"):
         put_comment(github, 7, MARK, "plan")
     assert hub.comments == []
 
@@ -276,7 +276,7 @@ def test_a_token_is_not_sent_in_the_open(url: str, clock: FakeClock) -> None:
 @pytest.mark.parametrize("token", ["line\nbreak", "ü"])
 def test_a_token_that_is_none_is_told(token: str, clock: FakeClock) -> None:
     """It is not quoted."""
-    with pytest.raises(InvalidInput, match="GITHUB_TOKEN holds characters") as told:
+    with pytest.raises(InvalidInput, match="GITHUB_TOKEN contains invalid characters") as told:
         GitHub(REPOSITORY, Secret(token), url="https://api.github.com", clock=clock)
     assert token not in told.value.message
 
@@ -381,14 +381,14 @@ def test_a_file_in_the_open_is_not_fetched(hub: FakeGitHub, github: GitHub, plac
     """A redirect that leads to plain http is not followed."""
     _merged(hub)
     hub.faults = [*[lambda _: None] * 2, Answer(302, b"", {"Location": place})]
-    with pytest.raises(ReconcilerError, match="without the place of a file"):
+    with pytest.raises(ReconcilerError, match="without the URL of a file"):
         find_review(github, COMMIT, "webhooks-plan")
 
 
 def test_a_plan_of_absurd_size_is_told(hub: FakeGitHub, github: GitHub) -> None:
     """An archive that would unpack to more than a plan can be is not unpacked."""
     _merged(hub, bytes(300 << 20))
-    with pytest.raises(ReconcilerError, match="too large to be one"):
+    with pytest.raises(ReconcilerError, match="the reviewed plan is too large"):
         find_review(github, COMMIT, "webhooks-plan")
 
 

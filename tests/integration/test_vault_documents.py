@@ -217,7 +217,7 @@ class TestListing:
     def test_nonsense_is_refused(self, behind_proxy: VaultDocuments, proxy: Proxy, body: str) -> None:
         """Metadata of another shape is one clear sentence."""
         proxy.script = lambda _request: Reply(200, body)
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             behind_proxy.list_metadata()
 
     @pytest.mark.parametrize("body", ['{"data":{"keys":"a"}}', '{"data":{"keys":[1]}}', '{"data":{}}'])
@@ -232,7 +232,7 @@ class TestListing:
             return UNSUPPORTED if "detailed-metadata" in request.path else Reply(200, body)
 
         proxy.script = script
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             behind_proxy.list_metadata()
 
     def test_a_deletion_that_is_to_come_is_none(
@@ -443,7 +443,7 @@ class TestLostAnswers:
     ) -> None:
         """An answer with a version that the write cannot have made does not count as a write."""
         befall(proxy, Reply(200, json.dumps({"data": {"version": version}})), times=99)
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             behind_proxy.write("ci", document(), cas=0)
 
     def test_reads_are_repeated(
@@ -486,13 +486,13 @@ class TestNonsense:
     ) -> None:
         """A read that makes no sense is one clear sentence, never an absent document."""
         proxy.script = lambda _request: Reply(200, body)
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             behind_proxy.read("ci")
 
     def test_strange_version_numbers_are_refused(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """Nothing is destroyed on the word of metadata that makes no sense."""
         proxy.once("GET", Reply(200, '{"data":{"versions":{"one":{}}}}'))
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             behind_proxy.destroy_before("ci", 3)
         assert proxy.sent("POST") == 0
 
@@ -501,7 +501,7 @@ class TestNonsense:
     ) -> None:
         """A listing with half a character in a name makes no sense."""
         proxy.script = lambda _request: Reply(200, '{"data":{"key_info":{"\\ud800":{"current_version":0}}}}')
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             behind_proxy.list_metadata()
 
     def test_a_foreign_lock_is_read_as_far_as_it_goes(
@@ -564,16 +564,16 @@ class TestMounts:
     def test_a_mount_of_no_kind_is_refused(
         self, behind_proxy: VaultDocuments, proxy: Proxy, kind: object
     ) -> None:
-        """A kind of engine that is no text is no KV secrets engine."""
+        """A kind of engine that is no text is not a KV secrets engine."""
         proxy.script = lambda _request: Reply(200, json.dumps({"data": {"type": kind}}))
-        with pytest.raises(StoreError, match="no KV secrets engine"):
+        with pytest.raises(StoreError, match="not a KV secrets engine"):
             behind_proxy.write("ci", document(), cas=0)
 
     def test_another_engine_is_refused(
         self, connect: Callable[..., VaultDocuments], use: Callable[[VaultDocuments], object]
     ) -> None:
         """A mount of another kind is named."""
-        with pytest.raises(StoreError, match="mount 'cubbyhole' is no KV secrets engine"):
+        with pytest.raises(StoreError, match="mount 'cubbyhole' is not a KV secrets engine"):
             use(connect(mount="cubbyhole"))
 
     def test_a_mount_may_have_several_parts(

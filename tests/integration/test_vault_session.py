@@ -156,7 +156,7 @@ class TestAppRole:
     ) -> None:
         """An answer that holds no usable token, as with a second factor, is told."""
         proxy.script = lambda _request: Reply(200, body)
-        with pytest.raises(StoreError, match="gave no token"):
+        with pytest.raises(StoreError, match="returned no token"):
             describe_token(connect(role, proxy.address))
 
     def test_a_token_that_cannot_be_revoked_is_left(
@@ -294,9 +294,9 @@ class TestChecks:
         """Answers of another shape are one clear sentence."""
         proxy.script = lambda _request: Reply(200, body)
         session = connect(address=proxy.address)
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             describe_token(session)
-        with pytest.raises(StoreError, match="not one that Vault gives"):
+        with pytest.raises(StoreError, match="is not from Vault"):
             capabilities(session, ["secret/data/x"])
 
 

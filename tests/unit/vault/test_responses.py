@@ -88,8 +88,8 @@ def test_every_transport_error_becomes_ours(kind: type[Exception]) -> None:
         (requests.exceptions.ConnectTimeout, "did not answer in time"),
         (requests.exceptions.ReadTimeout, "did not answer in time"),
         (requests.exceptions.ConnectionError, f"not reachable at {ADDRESS}"),
-        (requests.exceptions.InvalidHeader, "cannot be written"),
-        (HTTPError, "broke"),
+        (requests.exceptions.InvalidHeader, "is not valid HTTP"),
+        (HTTPError, "failed"),
         (OSError, "certificates"),
     ],
 )
@@ -107,7 +107,7 @@ def test_transport_errors_are_told_apart(kind: type[Exception], says: str) -> No
         (403, "permission denied", Denied, "permission denied"),
         (404, "", NotFound, "nothing at"),
         (404, 'no handler for route "x/data/y". route entry not found.', Rejected, "no secrets engine"),
-        (405, "unsupported operation", Unsupported, "cannot read"),
+        (405, "unsupported operation", Unsupported, "does not support read"),
         (412, "", NoAnswer, "HTTP 412"),
         (413, "", Rejected, "HTTP 413"),
         (429, "", NoAnswer, "HTTP 429"),
@@ -121,8 +121,8 @@ def test_transport_errors_are_told_apart(kind: type[Exception], says: str) -> No
         (511, "", NoAnswer, "HTTP 511"),
         (301, "", StoreError, "redirect"),
         (307, "", StoreError, "redirect"),
-        (200, "", NoAnswer, "not one that Vault gives"),
-        (206, "", NoAnswer, "not one that Vault gives"),
+        (200, "", NoAnswer, "is not from Vault"),
+        (206, "", NoAnswer, "is not from Vault"),
     ],
 )
 def test_each_status_has_its_meaning(status: int, words: str, kind: type[StoreError], says: str) -> None:
@@ -175,7 +175,7 @@ GARBAGE = [
 @pytest.mark.parametrize("answer", GARBAGE)
 def test_what_is_not_vaults_shape_is_refused(answer: requests.Response) -> None:
     """HTML, another JSON, and a proxy's 404, are no answers: above all they do not mean "absent"."""
-    with pytest.raises(NoAnswer, match="not one that Vault gives") as refused:
+    with pytest.raises(NoAnswer, match="is not from Vault") as refused:
         interpreted(answer, READ)
     assert not refused.value.retriable
 

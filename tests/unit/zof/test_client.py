@@ -173,17 +173,17 @@ HTML = b"<!doctype html><title>Sign in</title>"
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ([page("a", cursor="c"), page("b", cursor="c"), page("d")], "a cursor came twice"),
-        ([page("a", cursor="c"), page("a")], "in it twice"),
-        ([page("a", "a")], "in it twice"),
+        ([page("a", cursor="c"), page("b", cursor="c"), page("d")], "a cursor was repeated"),
+        ([page("a", cursor="c"), page("a")], "listed twice"),
+        ([page("a", "a")], "listed twice"),
         ([page("a", cursor="c"), error(404)], "no webhooks API"),
-        ([ok({"data": {}, "has_more": False})], "`data` is no list"),
+        ([ok({"data": {}, "has_more": False})], "`data` is not a list"),
         ([ok(HTML)], "web page"),
-        ([ok(b"{")], "no JSON"),
+        ([ok(b"{")], "not JSON"),
         ([ok(b" " * (BODY_LIMIT + 1))], "more than 20 MB"),
-        ([error(302, location="https://evil.example.com/")], "leads elsewhere"),
+        ([error(302, location="https://evil.example.com/")], "redirects to another"),
         ([error(400)], "refused to list"),
-        ([error(500)], "gave no usable answer"),
+        ([error(500)], "sent no usable response"),
         ([httpx.ConnectError], "no connection"),
     ],
 )
@@ -295,8 +295,8 @@ def test_a_creation_is_repeated_with_its_key(first: Any, uncertain: bool) -> Non
     [
         (error(503, "down"), True, "HTTP 503 down: words for ***"),
         (error(429, "rate_limit_exceeded"), False, "rate_limit_exceeded"),
-        (httpx.ReadTimeout, False, "no answer within 30 s"),
-        (ok(HTML), False, "makes no sense: it is a web page"),
+        (httpx.ReadTimeout, False, "no response within 30 s"),
+        (ok(HTML), False, "cannot be read: it is a web page"),
         (ok({"id": "a/b"}), False, "`id`"),
     ],
 )
@@ -397,7 +397,7 @@ def test_a_refusal_that_is_not_the_apis(operation: str, status: int, body: bytes
     answer = OPERATIONS[operation](server.api)
     assert isinstance(answer, Unanswered)
     assert not answer.stored_error
-    assert f"the answer (HTTP {status}) is not the API's own" in answer.reason
+    assert f"the response (HTTP {status}) is not from the API" in answer.reason
     assert "[request req_7]" in str(answer)
     assert len(server.requests) == MAX_ATTEMPTS
 
@@ -430,7 +430,7 @@ def test_a_success_that_is_not_the_apis(operation: str, body: bytes) -> None:
     server = Server(ok(body))
     answer = OPERATIONS[operation](server.api)
     assert isinstance(answer, Unanswered)
-    assert "the answer (HTTP 200) makes no sense" in answer.reason
+    assert "the response (HTTP 200) cannot be read" in answer.reason
     assert "[request req_7]" in str(answer)
     assert len(server.requests) == MAX_ATTEMPTS
 
@@ -449,9 +449,9 @@ def test_a_proxy_that_stumbles_once(first: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "words", "hint"),
     [
-        (404, "no webhooks API at this URL: the answer .HTTP 404. is not the API's own", "ZOF_API_URL"),
-        (401, "no usable answer: the answer .HTTP 401. is not the API's own", "ZOF_API_URL"),
-        (302, "leads elsewhere: the answer .HTTP 302. is not the API's own: a redirect", "ZOF_API_URL"),
+        (404, "no webhooks API at this URL: the response .HTTP 404. is not from the API", "ZOF_API_URL"),
+        (401, "no usable response: the response .HTTP 401. is not from the API", "ZOF_API_URL"),
+        (302, "redirects to another: the response .HTTP 302. is not from the API: a redirect", "ZOF_API_URL"),
     ],
 )
 def test_a_listing_that_somebody_else_refuses(status: int, words: str, hint: str) -> None:
