@@ -120,7 +120,11 @@ BUGS = (
         "a replay past the window",
         Edit(CREATE, None, "REPLAY_WINDOW = $hours", "REPLAY_WINDOW = timedelta(9999)"),
     ),
-    Bug("deletion before creation", Edit(CREATE, "_send", "if pending.gap: $*body", "if pending: $*body")),
+    Bug(
+        "deletion before creation",
+        Edit(CREATE, "_send", "if pending.gap: $*body", "if pending: $*body"),
+        caught_by=f"{CRASHES} and replace",
+    ),
     Bug(
         "the client's secret is assumed to be honoured",
         Edit(
@@ -208,6 +212,7 @@ BUGS = (
             "$baseline or endpoint.id in spared or live.is_recorded(endpoint.id)",
             "$baseline",
         ),
+        caught_by=f"{CRASHES} and replace",
     ),
     Bug(
         "a sweep without an end in time",
@@ -224,6 +229,7 @@ BUGS = (
             "$old is not None and $old.endpoint_id != $made.endpoint.id",
             "$old is not None and $old.generation > 99",
         ),
+        caught_by=f"{CRASHES} and replace",
     ),
     Bug(
         "a promotion without check-and-set",
@@ -248,7 +254,7 @@ BUGS = (
     Bug(
         "an endpoint goes before its URL is taken over",
         Edit(STATE, None, "Hold($name, $url) if $name != s.name and $deletes else $step", "$step"),
-        caught_by=FAULTS,
+        caught_by=f"{FAULTS} and swap",
     ),
     Bug(
         "what an attempt made goes before the attempt is given up",
@@ -317,11 +323,13 @@ BUGS = (
             "replace($document, $*rest, signing_secret=adoption.secret)",
             "replace($document, $*rest, signing_secret=adoption.secret or s.fresh.secret)",
         ),
+        caught_by=f"{CRASHES} and rotate",
         tests="test_adoption_crashes.py",
     ),
     Bug(
         "an adoption forgets what it has replaced",
         Edit(ADOPT, "_is_done", "$is_as_asked or $is_replaced(ledger, adoption.endpoint_id)", "$is_as_asked"),
+        caught_by=f"{CRASHES} and rotate",
         tests="test_adoption_crashes.py",
     ),
 )
