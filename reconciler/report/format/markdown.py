@@ -73,7 +73,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def link(words: str, page: str | None) -> str:
-    """Return `words` (trusted text) as a link to `page`; plain if there is no page or its URL is unusual."""
+    """Return `words` (trusted text) as a link; plain text without a page, or if its URL is unusual."""
     return f"[{words}]({page})" if page and _PAGE.fullmatch(page) else words
 
 

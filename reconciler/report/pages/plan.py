@@ -14,7 +14,6 @@ from reconciler.report.plan import summary
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.model import Endpoint
     from reconciler.plan.guards import Refusal
     from reconciler.plan.plan import Change, Plan
     from reconciler.report.pages.templates import PageContext
@@ -61,31 +60,11 @@ class PlanSection(Struct, frozen=True):
     view: View = summary.DEFAULT_VIEW
 
     @property
-    def key(self) -> str:
-        """The part of an address that names the organization."""
-        return key_of("", self.plan.organization, several=False)
-
-    @property
     def headline(self) -> str:
         """The sentence to read first."""
         if not self.plan.changes:
             return f"No changes: {summary.matching(self.plan)}"
         return f"{summary.counts(self.plan)}; {self.plan.unchanged:,} unchanged."
-
-    @property
-    def cost(self) -> str:
-        """The API requests and the time that they take."""
-        return summary.cost(self.plan) or "no API requests"
-
-    @property
-    def unmanaged(self) -> list[Endpoint]:
-        """The unmanaged endpoints, newest first."""
-        return newest_first(self.plan.unmanaged)
-
-    @property
-    def approvable(self) -> bool:
-        """Whether a guard refuses the plan and a person may approve it."""
-        return summary.approvable(self.refusals)
 
 
 def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Sequence[str] = ()) -> str:
@@ -105,6 +84,9 @@ def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Seq
         several=several,
         parts=[(section, list(_groups(section.plan, several=several))) for section in sections],
         guard_refuses=summary.GUARD_REFUSES,
+        approvable=summary.approvable,
+        cost=summary.cost,
+        newest_first=newest_first,
     )
 
 

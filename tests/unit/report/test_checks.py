@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
-from reconciler.cli.checks import check_clock
 from reconciler.report.checks import Check, checks_text, checks_value
 
-NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CHECKS = (
     Check("API key", ok=True, detail="accepted"),
     Check("Vault", ok=False, detail="no \x1b[31manswer", hint="look\nthere"),
@@ -42,28 +38,3 @@ def test_a_checklist_is_an_object(checks: tuple[Check, ...], ok: bool) -> None:
     assert (value["organization"], value["ok"]) == ("acme", ok)
     assert [each["ok"] for each in value["checks"]] == [check.ok for check in checks]
     assert value["checks"][0] == {"name": "API key", "ok": True, "detail": "accepted", "hint": None}
-
-
-@pytest.mark.parametrize(
-    ("server", "ok", "words"),
-    [
-        (None, True, "not compared: the API does not send its time"),
-        (timedelta(0), True, "agrees with the API's"),
-        (timedelta(seconds=-61), True, "agrees with the API's"),  # one second is the header's own doubt
-        (timedelta(seconds=-63), False, "1 min 2 s ahead of the API's"),
-        (timedelta(seconds=71), True, "agrees with the API's"),  # it was told up to ten seconds later
-        (timedelta(seconds=73), False, "1 min 2 s behind the API's"),
-        (timedelta(hours=2), False, "1 h 59 min behind the API's"),
-    ],
-)
-def test_the_clock_is_compared_with_the_apis(server: timedelta | None, ok: bool, words: str) -> None:
-    """More than a minute off is not well, either way; the time that the answer took is no skew."""
-    told = None if server is None else NOW + server
-    check = check_clock(told, NOW, NOW + timedelta(seconds=10))
-    assert (check.ok, check.detail) == (ok, words)
-    assert (check.hint is None) is ok
-
-
-def test_a_long_wait_for_the_answer_is_no_skew() -> None:
-    """An answer that came after minutes of waiting for the quota has a time between asking and receiving."""
-    assert check_clock(NOW + timedelta(minutes=5), NOW, NOW + timedelta(minutes=5)).ok

@@ -8,27 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
-from reconciler.plan.outcome import DeliveryOutcome, DeliveryResult
 from reconciler.ports import Refused, Unanswered
-from reconciler.report.deliveries import deliveries_markdown, deliveries_text, deliveries_value
 from reconciler.usecases.deliver import deliver_tests
 from tests.fakes.world import Org, webhook
 
 NAMES = ("a", "b", "c", "d", "e")
-RESULTS = (
-    DeliveryOutcome("a", "we_1", "https://a.example.com/", DeliveryResult.DELIVERED, request_id="req_1"),
-    DeliveryOutcome("bb", "we_2", None, DeliveryResult.FAILED, "HTTP 500", "repair it", "req_2"),
-    DeliveryOutcome(
-        "c",
-        "we_3",
-        "https://c.example.com/",
-        DeliveryResult.FAILED,
-        "HTTP 404 [request req_3]",
-        None,
-        "req_3",
-    ),
-    DeliveryOutcome("d", "we_4", "https://d.example.com/", DeliveryResult.NOT_ATTEMPTED),
-)
 
 
 @pytest.fixture
@@ -105,39 +89,3 @@ def test_a_stop_ends_it(org: Org) -> None:
     stop = threading.Event()
     stop.set()
     assert set(deliver(org, stop=stop).values()) == {("not attempted", None)}
-
-
-def test_the_results_as_text() -> None:
-    """Each has its mark, place and reason; the totals come last."""
-    assert (
-        deliveries_text("acme", RESULTS)
-        == """\
-  ✓ a   delivered      we_1  https://a.example.com/
-  ✗ bb  failed         we_2  -
-      HTTP 500 [request req_2]
-      hint: repair it
-  ✗ c   failed         we_3  https://c.example.com/
-      HTTP 404 [request req_3]
-  ○ d   not attempted  we_4  https://d.example.com/
-
-acme: 1 delivered, 2 failed, 1 not attempted
-"""
-    )
-    assert deliveries_text("acme", []) == "acme: nothing to test\n"
-    assert "\x1b[32m" in deliveries_text("acme", RESULTS, color=True)
-
-
-def test_the_results_as_markdown_and_json() -> None:
-    """Foreign words stand in code; programs get every part."""
-    shown = deliveries_markdown("acme", RESULTS)
-    assert "1 delivered, 2 failed, 1 not attempted.\n" in shown
-    assert "| `bb` | failed | `we_2` |  | `HTTP 500 [request req_2]`<br>`repair it` |" in shown
-    assert deliveries_markdown("acme", []) == "### Test deliveries of `acme`\n\nnothing to test.\n"
-    value = deliveries_value("acme", RESULTS)["deliveries"][1]
-    assert (value["result"], value["request_id"]) == ("failed", "req_2")
-
-
-def test_foreign_text_steers_no_terminal() -> None:
-    """What the API says is shown letter by letter."""
-    hostile = replace(RESULTS[1], name="\x1b[31m", detail="\x1b]0;\n")
-    assert "\x1b" not in deliveries_text("acme", [hostile]) + deliveries_markdown("acme", [hostile])

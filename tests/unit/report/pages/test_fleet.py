@@ -394,7 +394,7 @@ def test_an_empty_organization_is_a_sentence() -> None:
     """Nothing declared, nothing live, nothing applied: no table, no bar, and it says so."""
     root = read_page(page(Fleet("acme", ())))
     text = _texts(root)
-    assert "There are no webhooks in manifests or live." in text
+    assert "No webhooks in manifests or live." in text
     assert "No changes have been recorded yet." in text
     assert root.all("svg") == root.all("form") == []
 
