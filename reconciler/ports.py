@@ -227,7 +227,7 @@ class DocumentStore(Protocol):
         ...
 
 
-# --- time, chance and the person who waits ----------------------------------------------------------
+# --- time, randomness and progress ------------------------------------------------------------------
 
 
 class Clock(Protocol):
@@ -265,36 +265,36 @@ class FreshSource(Protocol):
 
 
 class Reporter(Protocol):
-    """Whoever tells the person what is going on. Thread-safe; never given a secret."""
+    """Receives the progress of a run. Thread-safe; never given a secret."""
 
     def listed(self, endpoints: int, pages: int) -> None:
-        """Tell how far the listing has come."""
+        """The listing has come so far."""
         ...
 
     def planned(self, api_requests: int) -> None:
-        """Tell how many API requests the run is going to need, before its first change."""
+        """The run is going to need so many API requests; called before its first change."""
         ...
 
     def step(self, name: str, description: str, api_requests: int) -> None:
-        """Tell that `name` takes a step that costs so many API requests."""
+        """`name` is about to take a step that costs so many API requests."""
         ...
 
     def answered(
         self, name: str, request: str, *, endpoint_id: str | None, request_id: str | None, ok: bool
     ) -> None:
-        """Tell what became of a request of `name` that changes what is live: `create` or `delete`."""
+        """A request of `name` to create or delete an endpoint has its result; `request` says which."""
         ...
 
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
-        """Tell that a change ended."""
+        """A change ended."""
         ...
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Tell that the next request must wait."""
+        """The next request must wait."""
         ...
 
     def warn(self, message: str) -> None:
-        """Tell something that the person should know and that stops nothing."""
+        """There is a problem that does not stop the run."""
         ...
 
 

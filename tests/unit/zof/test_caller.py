@@ -1,4 +1,4 @@
-"""Retry decisions: one table, and the shape of the back-off."""
+"""The retry decisions for the Zof API, as one table."""
 
 from __future__ import annotations
 
