@@ -55,7 +55,7 @@ def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
     except OSError as error:
         return _unreadable(error)
     except ValueError:
-        return Unreadable("the path holds a null character")
+        return Unreadable("the path contains a null character")
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

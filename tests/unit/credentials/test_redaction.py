@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.credentials.detector import is_sensitive, looks_secret, mentions_secrets
-from reconciler.credentials.redaction import key_text, printable, showable_line, shown, shown_path
+from reconciler.credentials.redaction import key_text, mask_url, printable, showable_line, shown, shown_path
 from reconciler.manifest.load import load_manifests
 from reconciler.manifest.rules import RULES
+from reconciler.model import Endpoint, Run
+from reconciler.plan.plan import Plan
+from reconciler.plan.status import StatusRow
 from reconciler.report.diagnostics.github import diagnostics_github
 from reconciler.report.diagnostics.json import diagnostics_json
 from reconciler.report.diagnostics.sarif import diagnostics_sarif
 from reconciler.report.diagnostics.text import diagnostics_text
+from reconciler.report.pages.fleet import Fleet, fleet_html
+from reconciler.report.pages.plan import PlanSection, plan_html
+from reconciler.report.pages.templates import PageContext
+from reconciler.report.plan.markdown import plan_markdown
+from reconciler.report.plan.summary import DRIFT, View
+from reconciler.report.plan.text import plan_text
+from reconciler.report.status import status_markdown, status_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,3 +203,50 @@ def test_a_long_text_is_judged_in_bearable_time(unit: str, expected: bool) -> No
     assert looks_secret(unit * 500_000) is expected
     assert shown(unit * 500_000) is None
     assert mentions_secrets(unit * 500_000) is bool({unit} & {"?token", "secret "})
+
+
+NOW = datetime(2026, 11, 12, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example.com/zof", "https://hooks.example.com/zof"),
+        ("https://hooks.example.com:8443/zof-runs/v2/", "https://hooks.example.com:8443/zof-runs/v2/"),
+        ("https://ada:hunter2@hooks.example.com/zof", "https://***@hooks.example.com/zof"),
+        ("https://a@b:c@hooks.example.com", "https://***@hooks.example.com"),
+        ("//ada:hunter2@hooks.example.com/", "//***@hooks.example.com/"),
+        ("https://x.example.com/?token=hunter2&to=a", "https://x.example.com/?token=***&to=***"),
+        ("https://x.example.com/?a=b=c?d=e", "https://x.example.com/?a=***"),
+        ("https://hooks.slack.com/services/T0/B0/abcdefgh12345678ABCD", "https://hooks.slack.com/services/T0/B0/***"),
+        ("https://x.example.com/in/0a1b2c3d-0000-4000-8000-0123456789ab/z", "https://x.example.com/in/***/z"),
+        ("https://x.example.com/integrations-of-all-teams", "https://x.example.com/integrations-of-all-teams"),
+        ("https://x.example.com/?abcdefgh12345678", "https://x.example.com/?***"),
+        ("https://x.example.com/in/whsec_hunter2", "https://x.example.com/in/***"),
+        ("https://x.example.com/?hvs.hunter2", "https://x.example.com/?***"),
+        ("nonsense", "nonsense"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_credentials_are_not_shown(url: str, shown: str) -> None:
+    """Names, passwords, values and parts like tokens are hidden; host and path are not."""
+    assert mask_url(url) == shown
+
+
+def test_no_report_shows_an_unmanaged_endpoints_credentials() -> None:
+    """Whatever is put into a comment, an issue or a page."""
+    endpoint = Endpoint("we_1", "https://ada:hunter2@x.example.com/zof?token=hunter2", ("run.failed",), NOW)
+    plan = Plan("acme", (), 0, 0, (endpoint,))
+    row = StatusRow(endpoint.id, endpoint.id, endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
+    occasion = PageContext(NOW, Run())
+    view = View(verbose=True, now=NOW)
+    for text in (
+        plan_text(plan, title=DRIFT, view=view),
+        plan_markdown(plan, title=DRIFT, view=view),
+        plan_html([PlanSection(plan, (), view)], occasion),
+        status_text("acme", [row], now=NOW),
+        status_markdown("acme", [row], now=NOW),
+        fleet_html([Fleet("acme", [row])], occasion, known_events=("run.failed",)),
+    ):
+        assert "x.example.com/zof" in text
+        assert "hunter2" not in text

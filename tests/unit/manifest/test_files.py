@@ -162,7 +162,7 @@ def test_special_files_are_reported_and_never_waited_for() -> None:
         ("file/below", "not a directory"),
         ("loop", "too many levels of symbolic links"),
         ("x" * 300, "file name too long"),
-        ("a\0b", "the path holds a null character"),
+        ("a\0b", "the path contains a null character"),
         (".", "it is not a regular file"),
         ("/dev/zero", "it is not a regular file"),
         ("/proc/self/mem", "input/output error"),
@@ -182,7 +182,7 @@ def test_the_path_of_what_cannot_be_read_is_reported() -> None:
     loaded = load_manifests(["missing.yaml", "nul\0.yaml", "missing.yaml"])
     assert [str(each) for each in loaded.diagnostics] == [
         "missing.yaml:1:1: error[WH001]: this path cannot be read: no such file or folder",
-        "nul\0.yaml:1:1: error[WH001]: this path cannot be read: the path holds a null character",
+        "nul\0.yaml:1:1: error[WH001]: this path cannot be read: the path contains a null character",
     ]
     assert len(loaded.paths) == 2
 
