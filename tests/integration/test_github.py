@@ -125,7 +125,7 @@ def test_a_text_of_any_length_is_accepted(hub: FakeGitHub, github: GitHub, block
     put_comment(github, 7, MARK, "\n\n".join([block] * 300))
     (text,) = _texts(hub)
     assert len(text) <= BODY_LIMIT
-    assert text.endswith("**The rest does not fit here;** the run has it.\n")
+    assert text.endswith("**Cut off here:** the run has the rest.\n")
     assert len(text) > BODY_LIMIT - 2_000
     fits = "y" * (BODY_LIMIT - len(MARK.line) - 1)
     put_comment(github, 7, MARK, fits)
@@ -404,7 +404,7 @@ def test_a_storage_that_is_gone_is_told(hub: FakeGitHub, github: GitHub) -> None
     """One sentence without its address."""
     _merged(hub)
     hub.faults = [*[lambda _: None] * 2, Answer(302, b"", {"Location": "http://127.0.0.1:9/canary"})]
-    with pytest.raises(ReconcilerError, match="storage gave no file") as told:
+    with pytest.raises(ReconcilerError, match="storage did not return the file") as told:
         find_review(github, COMMIT, "webhooks-plan")
     assert told.value.__suppress_context__
 
@@ -456,7 +456,7 @@ def test_the_reviewed_plan_is_written(hub: FakeGitHub, tmp_path: Path) -> None:
     [
         ({"GITHUB_TOKEN": ""}, 3, "GITHUB_TOKEN is not set"),
         ({"GITHUB_REPOSITORY": None}, 3, "GITHUB_REPOSITORY is not set"),
-        ({"GITHUB_REPOSITORY": "a/b/../../c"}, 3, "GITHUB_REPOSITORY is not like owner/name"),
+        ({"GITHUB_REPOSITORY": "a/b/../../c"}, 3, "GITHUB_REPOSITORY does not have the form owner/name"),
         ({"GITHUB_EVENT_PATH": None}, 3, "GITHUB_EVENT_PATH is not set"),
         ({"GITHUB_EVENT_PATH": "/nowhere"}, 1, "cannot read /nowhere: No such file or directory"),
         ({"GITHUB_API_URL": "http://api.github.com"}, 3, "GITHUB_API_URL uses plain http"),
@@ -485,7 +485,7 @@ def test_a_job_without_a_pull_request_cannot_comment(hub: FakeGitHub, tmp_path: 
     file.write_text("the plan")
     result = _run(hub, tmp_path, "comment", str(file), "--key", "k")
     assert (result.exit_code, hub.requests) == (3, [])
-    assert "this job runs for no pull request" in result.stderr
+    assert "this job does not run for a pull request" in result.stderr
 
 
 def test_a_commit_that_is_none_is_told(hub: FakeGitHub, tmp_path: Path) -> None:
@@ -499,7 +499,7 @@ def test_a_text_that_is_none_is_told(hub: FakeGitHub, tmp_path: Path) -> None:
     """A file of bytes is no comment."""
     (tmp_path / "plan.md").write_bytes(b"\xff\xfe")
     result = _run(hub, tmp_path, "comment", str(tmp_path / "plan.md"), "--key", "k")
-    assert result.stderr.endswith("plan.md: it is no text\n")
+    assert result.stderr.endswith("plan.md: not UTF-8 text\n")
 
 
 def test_it_is_for_workflows_and_not_for_the_list() -> None:
