@@ -185,7 +185,7 @@ def test_every_crash_point(
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
 @pytest.mark.parametrize("title", ["faithful", "replay hides the secret", "keys forgotten at once"])
 def test_the_same_command_again(mode: Mode, title: str, record_property: Record) -> None:
-    """Whoever repeats the command after a crash gets it done, or is told to apply, which does."""
+    """Repeating the command after a crash finishes the adoption, or says to run apply, which does."""
     moments = Scene(mode, BEHAVIORS[title]).run(None)
     record_property("cases", moments)
     for point in range(moments):
@@ -291,7 +291,7 @@ def _interfere(scene: Scene, how: str) -> None:
 
 
 class _Mute:
-    """An API that lists, and kills whoever asks for anything else."""
+    """An API that lists endpoints, and kills the run at any other request."""
 
     def __init__(self, api: object) -> None:
         """List what `api` lists."""

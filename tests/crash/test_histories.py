@@ -129,7 +129,7 @@ class Intent:
     resolved_at: datetime | None = None
 
     def may_have_made(self, endpoint: Endpoint) -> bool:
-        """Whether nobody can tell that `endpoint` was not made by the intent's requests."""
+        """Whether nothing shows that `endpoint` was not made by the intent's requests."""
         latest = min(
             self.resolved_at or datetime.max.replace(tzinfo=self.written_at.tzinfo), self.written_at + REPLAYS
         )
@@ -179,7 +179,7 @@ class Stage:
         self.touched: set[str] = set()
         """The endpoints that somebody changed in the console."""
         self.adrift: set[str] = set()
-        """Those of them that no document had recorded then: nobody can tell whose they are."""
+        """Those of them that no document had recorded then: their owner is unknown."""
         self.let_go: set[str] = set()
         """The endpoints that were released at some time."""
         self._intents: dict[tuple[str, str], Intent] = {}
@@ -272,7 +272,7 @@ class Stage:
     def listen(self, words: str) -> None:
         """I7: no secret is ever said."""
         if "whsec_" in words:
-            self.violations.append(f"I7: a secret is told: {words}")
+            self.violations.append(f"I7: a secret is shown: {words}")
 
     def note_step(self, description: str) -> None:
         """Remember what the run whose turn it is is about to do."""
@@ -455,7 +455,7 @@ class Stage:
 
 
 class Histories(RuleBasedStateMachine):
-    """One organization, and whoever has to do with it."""
+    """One organization, its manifests, its servers, and everybody who changes them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -485,7 +485,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=NAMES, path=PATHS, events=EVENTS)
     def declare(self, name: str, path: str, events: tuple[str, ...]) -> None:
-        """A manifest is written or edited; whoever has its URL gets the old one in exchange, or goes."""
+        """A manifest is written or edited; the one that had its URL gets the old URL, or is removed."""
         manifests, url = dict(self.manifests), address(path)
         mine = manifests.get(name) or webhook(name, url="")
         for other in self.desired:

@@ -93,7 +93,7 @@ class Together:
 
 
 class NoLock(Together):
-    """Each run finds the lock free and gets it, whoever else has it."""
+    """Each run finds the lock free and gets it, even if another run holds it."""
 
     def __call__(self, request: Request) -> Fate | Reply:
         """Forge what the lock's document says; all else is Vault's."""
@@ -331,7 +331,7 @@ def test_planned_while_another_run_works(
 
 
 def test_a_run_that_goes_on_was_not_cut_off(tmp_path: Path, openbao: OpenBaoServer) -> None:
-    """While a run works, other commands on its machine do not tell that it was cut off."""
+    """While a run works, other commands on its machine do not report that it was cut off."""
     with World.begin(tmp_path / "world", openbao, QUICK) as world:
         held = Held(world, 20)
         ours = world.start(*APPLY)
@@ -344,7 +344,7 @@ def test_a_run_that_goes_on_was_not_cut_off(tmp_path: Path, openbao: OpenBaoServ
 
 
 def test_who_loses_the_lock_names_the_holder(tmp_path: Path, openbao: OpenBaoServer) -> None:
-    """Runs that saw the lock free and came too late tell who has it."""
+    """Runs that saw the lock free and came too late report its holder."""
     with World.begin(tmp_path / "world", openbao, BEHAVIOR) as world:
         world.vault.script = Together()
         late = [each for each in _race(world, (*APPLY, "--lock-timeout", "0")) if each.code == 6]
