@@ -94,7 +94,7 @@ def test_a_second_run_has_nothing_to_do(command: CommandLine) -> None:
     command.write("ci")
     assert command("apply", "--yes").exit_code == 0
     plan = command("plan", "--exit-code")
-    assert (plan.exit_code, plan.stdout.startswith("No changes. 1 webhook matches")) == (0, True)
+    assert (plan.exit_code, plan.stdout.startswith("No changes. 1 webhook ")) == (0, True)
     sent, version = (
         len(command.zof.requests),
         command.vault.request("GET", f"secret/metadata/{command.prefix}/ci"),

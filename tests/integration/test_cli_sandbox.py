@@ -210,7 +210,7 @@ def test_with_a_folder_everything_is_kept(start: Callable[..., Program], tmp_pat
     assert after["ZOF_API_URL"] == before["ZOF_API_URL"] == f"http://127.0.0.1:{port}/v1"
     planned = _invoke(after, "plan", "--exit-code", str(manifest))
     assert planned.exit_code == 0, planned.output
-    assert "1 webhook matches" in planned.stdout
+    assert planned.stdout.startswith("No changes. 1 webhook ")
     assert second.end(signal.SIGTERM) == 0
     assert second.leftovers() == []
 
@@ -227,8 +227,8 @@ def test_a_folder_is_for_one_sandbox_at_a_time(start: Callable[..., Program], tm
     assert second.process.wait(PATIENCE) == 1
     assert second.stdout == ""
     assert second.stderr == (
-        f"error: the port {port} of the sandbox in {data} is taken\n"
-        "hint: see whether a sandbox is running there already\n"
+        f"error: port {port} of the sandbox in {data} is in use\n"
+        "hint: check whether that sandbox is already running\n"
     )
     assert second.leftovers() == []
     assert _invoke(exports, "doctor").exit_code == 0
@@ -253,7 +253,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
         result = _invoke({}, "sandbox", "--path", str(path))
         assert (result.exit_code, result.stdout) == (3, "")
         assert result.stderr == (
-            f"error: cannot keep the sandbox in {path}\nhint: name a folder that is yours\n"
+            f"error: cannot keep the sandbox in {path}\nhint: name a folder that you can write to\n"
         )
 
 
@@ -318,7 +318,7 @@ def _tour(program: Program) -> list[str]:
         assert any(line.startswith("✓ ") for line in lines[begin:end]), lines[begin]
     assert "✗" not in program.stdout
     assert "Traceback" not in program.stderr
-    assert lines[-1] == "Every stage did what it was expected to do. Nothing is left behind."
+    assert lines[-1] == "Every stage did what was expected. No files or processes remain."
     return lines
 
 
@@ -327,7 +327,7 @@ def test_the_tour_goes_well_and_leaves_nothing(start: Callable[..., Program]) ->
     lines = _tour(start("demo", "--no-color"))
     assert "$ reconciler apply --yes" in lines
     assert "✓ `reconciler drift` exits with 2" in lines
-    assert "✓ somebody else's endpoint was left alone" in lines
+    assert "✓ the unmanaged endpoint was not touched" in lines
     assert not any("\x1b" in line for line in lines)
 
 
@@ -352,7 +352,7 @@ def test_a_tour_that_goes_wrong_says_so(start: Callable[..., Program], tmp_path:
     for name in ("a", "b", "c"):
         (folder / f"{name}.yaml").write_text(MANIFEST.format(name=name, test="true"), encoding="utf-8")
     taken = (folder / "c.yaml").read_text(encoding="utf-8")
-    taken = taken.replace("https://hooks.example.com/c", "https://legacy.example.com/somebody-elses")
+    taken = taken.replace("https://hooks.example.com/c", "https://legacy.example.com/unmanaged")
     (folder / "c.yaml").write_text(taken, encoding="utf-8")
     demo = start("demo", "--manifests", str(folder))
     assert demo.process.wait(PATIENCE) == 1
@@ -360,7 +360,7 @@ def test_a_tour_that_goes_wrong_says_so(start: Callable[..., Program], tmp_path:
     assert "✗ 3 endpoints live (but: 2)" in demo.stdout
     assert "Every stage did" not in demo.stdout
     *_, last = demo.stderr.splitlines()
-    assert last.startswith("error: the tour went wrong: `reconciler apply` exits with 0; ")
+    assert last.startswith("error: the demo failed: `reconciler apply` exits with 0; ")
     assert demo.leftovers() == []
 
 
