@@ -1,10 +1,10 @@
-"""Everything that can go wrong, as one tree. Only `cli` turns it into an exit code's process exit.
+"""The errors, as one tree. Only `cli` turns them into exit codes.
 
     ReconcilerError               1   (network, permission, server, internal)
     ├── ApiError                  1   the Zof API refused or did not answer
     ├── StoreError                1   Vault refused or did not answer
-    │   ├── StoreUnavailable      1   Vault did not answer: the next request will fare no better
-    │   ├── CasConflict           1   another writer was there first
+    │   ├── StoreUnavailable      1   Vault did not answer: further requests will fail, too
+    │   ├── CasConflict           1   another writer wrote first
     │   └── DocumentUnreadable    1   a document that is not ours or is damaged
     ├── InvalidInput              3   manifests, configuration, plan file
     │   └── ForeignDocument       3   another organization's or API's document
@@ -12,8 +12,8 @@
     ├── LockHeld                  6   another run holds the lock
     └── UsageError               64
 
-An error says what happened, in one sentence without a full stop's worth of guesswork, and what to
-do next (`hint`). Neither ever holds a secret: messages are built from names, ids, codes and numbers.
+An error says what happened, in one sentence, and what to do next (`hint`). Neither ever contains a secret:
+messages are built from names, ids, codes and numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
 
 
 class ReconcilerError(Exception):
-    """An expected failure, told to the user in one sentence and a hint."""
+    """An expected failure, reported in one sentence with a hint."""
 
     exit_code = ExitCode.FAILED
 
@@ -47,24 +47,24 @@ class ReconcilerError(Exception):
 
 
 class ApiError(ReconcilerError):
-    """The Zof API refused a request, answered nonsense, or did not answer."""
+    """The Zof API refused a request, sent an unusable response, or did not answer."""
 
     def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
-        """`status` is the HTTP status, or None where there was no usable answer."""
+        """`status` is the HTTP status, or None where there was no usable response."""
         super().__init__(message, hint=hint)
         self.status = status
 
 
 class StoreError(ReconcilerError):
-    """Vault refused a request, answered nonsense, or did not answer."""
+    """Vault refused a request, sent an unusable response, or did not answer."""
 
 
 class StoreUnavailable(StoreError):
-    """Vault did not answer, or is sealed: whatever else is asked of it will fare no better."""
+    """Vault did not answer, or is sealed: further requests will fail, too."""
 
 
 class CasConflict(StoreError):
-    """A check-and-set write found another version than it was told to replace."""
+    """A check-and-set write found another version than the one that it was to replace."""
 
 
 class DocumentUnreadable(StoreError):
@@ -94,6 +94,6 @@ class LockHeld(ReconcilerError):
 
 
 class UsageError(ReconcilerError):
-    """The command line asks for something impossible, for example a question without a terminal."""
+    """The command line asks for something impossible, for example a confirmation without a terminal."""
 
     exit_code = ExitCode.USAGE

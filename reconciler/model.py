@@ -173,7 +173,7 @@ class Run(Struct, frozen=True):
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote; anything that is no text counts as unknown."""
+        """Read what `to_json` wrote; anything but a text counts as unknown."""
         parts = (field.name for field in fields(cls))
         return cls(**{part: text if isinstance(text := value.get(part), str) else None for part in parts})
 

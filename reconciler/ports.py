@@ -1,4 +1,4 @@
-"""The seams to the world: what the use cases need, as protocols, and the answers they get, as values.
+"""The ports: protocols for everything that the use cases need, and the responses as values.
 
 Each protocol has a real implementation (`zof`, `vault`, `cli`) and an in-memory fake in the tests;
 one contract suite runs against both.
@@ -155,6 +155,11 @@ class Metadata(Struct, frozen=True, gc=False):
         return self.projection is not None and self.projection.version == self.version
 
     @property
+    def is_removed(self) -> bool:
+        """Whether the webhook was removed: a deleted version is not to be undeleted."""
+        return self.is_settled and self.projection is not None and self.projection.state == "deleted"
+
+    @property
     def is_interrupted(self) -> bool:
         """Whether there is a version that the projection does not describe: only its document shows more."""
         return self.state is not VersionState.ABSENT and not self.is_settled
@@ -196,7 +201,7 @@ class DocumentStore(Protocol):
         """Return the newest version, and its metadata's projection.
 
         Raises:
-            DocumentUnreadable: it holds no ledger that we understand.
+            DocumentUnreadable: it has no ledger that we understand.
         """
         ...
 

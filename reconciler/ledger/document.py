@@ -1,4 +1,4 @@
-"""The Vault document of one webhook: its secrets and its ledger, and the JSON that stands there.
+"""The Vault document of one webhook: its secrets and its ledger, and their JSON.
 
 A document (KV v2, `<mount>/<prefix>/<name>`) has flat keys for consumers and the key `ledger`, a JSON string
 for us. Its metadata repeats the part that is not secret (`projection`), so that a plan never reads a secret.
@@ -31,7 +31,7 @@ _OURS = (
     "ledger",
 )
 _COUNT_LIMIT = 10**MOST_DIGITS
-# A deeper JSON can be read at one place of the program and be too deep at another.
+# Deeper JSON may be readable in one part of the program and too deep for another.
 _DEPTH_LIMIT = 50
 
 
@@ -43,7 +43,7 @@ class Document(Struct, frozen=True):
     previous_secrets: Mapping[str, Secret] = field(default_factory=dict)
     """By endpoint id, oldest first."""
     extra: Mapping[str, Secret] = field(default_factory=dict)
-    """Keys that we do not know, as JSON texts: kept as they are."""
+    """Unknown keys, as JSON texts: they are kept."""
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields as Vault stores them. This reveals secrets: for the Vault adapter alone."""
@@ -68,13 +68,13 @@ class Document(Struct, frozen=True):
         """Read what `to_fields` wrote.
 
         Raises:
-            DocumentUnreadable: there is no ledger in it, or one that this version does not understand.
+            DocumentUnreadable: it has no ledger, or one that this version does not understand.
                 The message quotes nothing of the document, since any part of it may be secret.
         """
         if not isinstance(fields, dict) or not isinstance(fields.get("ledger"), str):
             raise DocumentUnreadable(
-                "the document holds no ledger: somebody else wrote it",
-                hint="if an older version is ours, bring it back with `vault kv rollback`; else move the "
+                "the document has no ledger: somebody else wrote it",
+                hint="if an older version is ours, restore it with `vault kv rollback`; otherwise move the "
                 "document out of our prefix, or give the webhook another name",
             )
         try:
@@ -88,7 +88,7 @@ class Document(Struct, frozen=True):
                 extra={as_text(k): Secret(_json(v)) for k, v in fields.items() if k not in _OURS},
             )
         except (ValueError, KeyError, TypeError, RecursionError):
-            # The cause may quote the ledger's text, which holds a secret: it is cut off on purpose.
+            # The cause may quote the ledger's text, which contains a secret: it is dropped on purpose.
             raise DocumentUnreadable(
                 "the document's ledger is damaged or from a newer version",
                 hint="restore an earlier version of the document in Vault, or update this program",
@@ -172,7 +172,7 @@ def _texts(value: object) -> list[str]:
 def _count(value: object) -> int:
     # A JSON true is an int to Python.
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _COUNT_LIMIT:
-        raise ValueError("no count")
+        raise ValueError("not a count")
     return value
 
 
@@ -191,13 +191,13 @@ def _moment(value: object) -> datetime:
 
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError("no list")
+        raise TypeError("not a list")
     return value
 
 
 def _record(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise TypeError("no object")
+        raise TypeError("not an object")
     return value
 
 
@@ -216,7 +216,7 @@ def _is_shallow(value: object, levels: int = _DEPTH_LIMIT) -> bool:
 
 
 def _pending_from_json(value: dict[str, Any]) -> Pending:
-    # A body that does not say what it asks for must not be found out in the middle of a change.
+    # A damaged body must be found here, not in the middle of a change.
     asked = _record(json.loads(as_text(value["body"])))
     _ = as_text(asked["url"]), _texts(asked["events"]), as_text(asked["secret"]), _json(asked)
     return Pending(

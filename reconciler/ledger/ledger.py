@@ -1,6 +1,6 @@
-"""The ledger: what we recorded about one webhook beside its secrets. There is no state file.
+"""The ledger: our record of one webhook, without its secrets. There is no state file.
 
-It lies in the webhook's Vault document (`document`), whose metadata repeats a part of it (`projection`).
+It is stored in the webhook's Vault document (`document`), whose metadata repeats a part of it (`projection`).
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ class Pending(Struct, frozen=True):
     """The request body, JSON; it holds the secret that we made."""
     digest: str
     baseline_ids: frozenset[str]
-    """The endpoints that had this normalised URL before: none of them can be ours."""
+    """The endpoints that had this normalised URL before: they cannot be ours."""
     written_at: datetime
     resent: bool = False
-    """Another run than the one that wrote it may send it, too: a server that forgot the key makes two."""
+    """Another run may send it, too: a server that forgot the key then creates two endpoints."""
     stuck: bool = False
-    """The server's last word on this key was an error that it may have stored."""
+    """The server's last response for this key was an error that it may have stored."""
     gap: bool = False
-    """The replaced endpoint goes before this one comes (`allowEventGap`)."""
+    """The replaced endpoint is deleted before this one is created (`allowEventGap`)."""
     revoke: bool = False
-    """The secret that is replaced is known to others: nothing signed with it counts any longer."""
+    """The replaced secret has leaked: deliveries signed with it are not valid any more."""
 
     @property
     def url(self) -> str:
@@ -57,27 +57,27 @@ class Pending(Struct, frozen=True):
         return Secret(json.loads(self.body.reveal())["secret"])
 
     def abandon(self, last_sent: datetime, *, also: frozenset[str] = frozenset()) -> Abandoned:
-        """Return the note that lets a later sweep find what this request may have made.
+        """Return the record that lets a later sweep find what this request may have created.
 
-        It was not sent again after `last_sent`. `also` are ids that are accounted for and must not be swept.
+        It was not sent again after `last_sent`. `also` are known endpoints that must not be swept.
         """
         baseline = self.baseline_ids | also
         return Abandoned(self.idempotency_key, self.url, self.events, baseline, self.written_at, last_sent)
 
 
 class Current(Struct, frozen=True):
-    """The endpoint that this webhook is, now."""
+    """The webhook's current endpoint."""
 
     endpoint_id: str
     generation: int
     digest: str
     url: str
     source: str
-    """Who made the secret that counts: `client` or `server`; `adopted`: a person took the endpoint over."""
+    """Who created the secret: `client` or `server`; `adopted`: a person adopted the endpoint."""
     created_at: datetime
     verified_at: datetime | None = None
     live_digest: str = ""
-    """The digest of what the API made of it; empty where that is unknown and so taken for the same."""
+    """The digest of the endpoint that the API created; if empty, it is assumed to be `digest`."""
 
 
 class Previous(Struct, frozen=True):
@@ -100,14 +100,14 @@ class Previous(Struct, frozen=True):
 
 
 class Abandoned(Struct, frozen=True):
-    """A request that was given up, or may have been carried out twice."""
+    """A request that was given up, or that the API may have carried out twice."""
 
     idempotency_key: str
     url: str
     events: tuple[str, ...]
     baseline_ids: frozenset[str]
     written_at: datetime
-    """When the intent was written: what it made cannot be much older."""
+    """When the intent was written: an endpoint of it cannot be much older."""
     abandoned_at: datetime
     """Its last request was sent before this moment."""
 
@@ -118,14 +118,14 @@ class Abandoned(Struct, frozen=True):
 
 
 class Ledger(Struct, frozen=True):
-    """Everything that we know about one webhook beside its secrets."""
+    """Everything that we know about one webhook apart from its secrets."""
 
     organization: str
     api_url: str
     nonce: str = ""
-    """Random, new with each write: tells after a lost answer whether the write was ours."""
+    """Random, new with each write: after a lost response it shows whether the write was ours."""
     name: str = ""
-    """Whose ledger it is: a copy of the document under another name owns nothing."""
+    """The webhook's name: a copy of the document under another name does not own anything."""
     generation: int = 0
     pending: Pending | None = None
     current: Current | None = None

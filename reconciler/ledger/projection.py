@@ -1,4 +1,4 @@
-"""The part of a ledger that is not secret, as a document's metadata repeats it."""
+"""The projection: the part of a ledger that is not secret, which the document's metadata repeats."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ class Projection(Struct, frozen=True, gc=False):
     def to_metadata(self) -> dict[str, str]:
         """Return `custom_metadata`: printable texts of at most 512 bytes, none of them secret.
 
-        Vault refuses all of it for one value that it does not take, so such a value is left out: the plan
-        then says less. Where it would say something wrong without it, `v` is left out too: that is no
-        projection, and the ledger is read instead. The list of replaced endpoints is cut at a boundary.
+        Vault refuses all of it if it refuses one value, so such a value is left out, and the plan shows less.
+        If the plan would be wrong without the value, `v` is left out, too: the change then counts as
+        interrupted, and `apply` reads the ledger. The list of replaced endpoints is cut between two ids.
         """
         previous = ""
         for endpoint_id in self.previous_ids:
@@ -155,7 +155,7 @@ def _fits_metadata(text: str) -> bool:
 def _number(text: str) -> int:
     """Read what `str` makes of a count; `int` alone takes signs, spaces and underscores too."""
     if len(text) > MOST_DIGITS or not (text.isascii() and text.isdecimal()):
-        raise ValueError("no count")
+        raise ValueError("not a count")
     return int(text)
 
 

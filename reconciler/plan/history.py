@@ -74,7 +74,7 @@ def last_changes(metadata: Mapping[str, Metadata]) -> tuple[HistoryEntry, ...]:
 def merged(audited: Iterable[HistoryEntry], recorded: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
     """Return an audit log's entries and what Vault knows beyond them, newest first.
 
-    Vault knows the last change of each webhook alone. It tells something new where another machine made it.
+    Vault knows only the last change of each webhook. It adds the changes that another machine made.
     """
     entries = list(audited)
     newest = {entry.name: entry.at for entry in sorted(entries, key=lambda e: e.at or _LONG_AGO) if entry.at}

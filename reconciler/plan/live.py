@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reconciler.model import Endpoint
 
 RECENT = timedelta(days=7)
-"""Until this age an endpoint is new: whoever looks at reports looks at least once a week."""
+"""Until this age an endpoint is new: people read reports at least once a week."""
 
 
 class LiveIndex:

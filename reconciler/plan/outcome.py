@@ -16,7 +16,7 @@ class Result(StrEnum):
 
     DONE = "done"
     WAITING = "waiting"
-    """Done as far as can be now: the rest is due later (an overlap)."""
+    """Done for now: the next step is due later (an overlap)."""
     UNVERIFIED = "unverified"
     """Done, but the test delivery failed: the replaced endpoint stays."""
     FAILED = "failed"

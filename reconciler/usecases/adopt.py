@@ -11,7 +11,7 @@ from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
 from reconciler.ledger.projection import document_from_projection
 from reconciler.plan.changes import steps_of, warnings_of
 from reconciler.plan.plan import Action, Cause, Change, Shape
-from reconciler.plan.protocol.adopt import objection
+from reconciler.plan.protocol.adopt import FINISH_FIRST, objection
 from reconciler.plan.protocol.steps import CreateEndpoint
 from reconciler.ports import VersionState
 from reconciler.urls import normalize_url
@@ -67,7 +67,7 @@ def _change(
 ) -> Change:
     live = planned.comparison.live
     endpoint = live.get(wanted.endpoint_id)
-    assert endpoint is not None, "what is not live was objected to"  # noqa: S101 - an invariant
+    assert endpoint is not None, "an endpoint that is not live is refused"  # noqa: S101 - an invariant
     metadata = planned.metadata.get(webhook.name)
     now = session.clock.now()
     steps = steps_of(
@@ -92,21 +92,21 @@ def _change(
     )
     warnings = warnings_of(change, webhook)
     if is_replaced and not webhook.overlap:
-        at_once = "the old endpoint goes at once: receivers must take the new secret from Vault right then"
+        at_once = "the old endpoint is deleted immediately: receivers must read the new secret right then"
         warnings = (*warnings, f"{at_once} (secret.overlap gives them time)")
     return replace(change, warnings=warnings)
 
 
-# --- whose it is already ------------------------------------------------------------------------------------
+# --- who owns it already ------------------------------------------------------------------------------------
 
 
 class _Claims(Struct):
-    """What other webhooks' ledgers account for, or are about to."""
+    """The endpoints and URLs that other webhooks' ledgers record."""
 
     owners: dict[str, str] = field(default_factory=dict)
     """Names by endpoint id."""
     intents: dict[str, str] = field(default_factory=dict)
-    """The names whose creation is not finished, by normalised URL: who knows what it has made."""
+    """The names of interrupted creations, by normalised URL: they may have created the endpoint."""
 
 
 def _claims(session: Session, metadata: Mapping[str, Metadata], name: str) -> _Claims:
@@ -117,8 +117,7 @@ def _claims(session: Session, metadata: Mapping[str, Metadata], name: str) -> _C
         projection = entry.projection
         if projection is not None:
             claims.owners |= dict.fromkeys(projection.recorded_ids, other)
-        is_settled = projection is not None and projection.version == entry.version
-        if entry.state is VersionState.LIVE and not is_settled:
+        if entry.state is VersionState.LIVE and not entry.is_settled:
             try:
                 document = session.store.read(other).document
             except DocumentUnreadable:
@@ -143,8 +142,8 @@ def _refuse_claimed(claims: _Claims, endpoint: Endpoint) -> None:
         )
     if creator := claims.intents.get(endpoint.normalized_url):
         raise GuardRefused(
-            f"endpoint {endpoint.id} may be what an interrupted change of {creator} has made",
-            hint="run `reconciler apply` first, which finishes it; then adopt, if there is still a need",
+            f"endpoint {endpoint.id} may have been created by an interrupted change of {creator}",
+            hint=FINISH_FIRST,
         )
 
 
@@ -155,11 +154,11 @@ def _document_of(session: Session, metadata: Metadata | None, name: str) -> Docu
     projection = metadata.projection
     if metadata.state is VersionState.LIVE:
         return session.store.read(name).document
-    if projection is not None and projection.state == "deleted" and projection.version == metadata.version:
+    if metadata.is_removed:
         return None
     if metadata.state is VersionState.DELETED:
         raise GuardRefused(
             f"the document of {name} was deleted in Vault and can be undeleted",
-            hint="run `reconciler apply` first, which undeletes it; then adopt, if there is still a need",
+            hint="run `reconciler apply` first, which undeletes it; then adopt, if that is still needed",
         )
     return document_from_projection(projection) if projection is not None else None

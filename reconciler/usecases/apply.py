@@ -95,7 +95,7 @@ def _refuse(planned: Planned) -> None:
 
 @contextmanager
 def _held(lock: Lock | None) -> Iterator[bool]:
-    """Hold the lock, if there is one; tell whether it had to be waited for."""
+    """Hold the lock, if there is one; return whether it had to be waited for."""
     if lock is None:
         yield False
         return

@@ -1,4 +1,4 @@
-"""Send test deliveries, and tell which arrived. Nothing is recorded: `apply` alone verifies a change."""
+"""Send test deliveries and report the results. Nothing is recorded: only `apply` verifies a change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def deliver_tests(
     }
     if unknown := sorted(set(names) - having.keys()):
         raise InvalidInput(
-            f"there is no endpoint of {', '.join(unknown)} to test",
+            f"no endpoint to test for {', '.join(unknown)}",
             hint="`reconciler status` lists the webhooks; `reconciler apply` creates what is missing",
         )
     chosen = {name: having[name] for name in sorted(names or having)}

@@ -50,11 +50,11 @@ def fleet(planned: Planned) -> tuple[StatusRow, ...]:
                 change=change,
             )
         )
-    told = {row.endpoint_id for row in rows if row.state == "released"}
+    shown = {row.endpoint_id for row in rows if row.state == "released"}
     rows += [
         StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True, endpoint=e)
         for e in newest_first(comparison.plan.unmanaged)
-        if e.id not in told
+        if e.id not in shown
     ]
     return tuple(rows)
 

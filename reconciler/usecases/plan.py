@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.session import Session
 
 _REREADS = 3
-"""How often a plan that looks wrong is made anew while another run is at work."""
+"""How often a plan that looks wrong is made again while another run is active."""
 
 
 class Planned(Struct, frozen=True):
@@ -44,7 +44,7 @@ class Planned(Struct, frozen=True):
 
 
 class Seen(NamedTuple):
-    """What Vault and the API told."""
+    """The state of Vault and of the API."""
 
     metadata: Mapping[str, Metadata]
     listing_began: datetime
@@ -162,7 +162,7 @@ def restricted(planned: Planned, changes: tuple[Change, ...]) -> Planned:
 def held_to_review(planned: Planned, reviewed: Mapping[str, Any]) -> Planned:
     """Return `planned` with a refusal against each change that goes beyond the `reviewed` plan.
 
-    No digest lets it through: whoever approves it makes a new plan, and has that one reviewed.
+    A digest does not override it: make a new plan and have that one reviewed.
     """
     hint = "make a new plan, and have it reviewed: reconciler plan --out FILE"
     beyond = (Refusal("review", each, hint, approvable=False) for each in bounded_by(planned, reviewed))

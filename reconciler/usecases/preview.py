@@ -1,8 +1,8 @@
 """Plans for people to read: where Vault takes its time, the API is asked meanwhile.
 
-Whoever acts asks Vault first: that an endpoint is absent from the listing counts only against documents that
+An apply asks Vault first: that an endpoint is absent from the listing counts only against documents that
 were written before the listing began. A preview does so where Vault answers at once. Where it does not, what
-looks wrong may be the work of a run that wrote to Vault since: then it looks again, as whoever acts does.
+looks wrong may be the work of a run that wrote to Vault since: then it looks again, as an apply does.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def drift(session: Session) -> Planned:
 
 
 def _look(session: Session) -> tuple[Seen, bool]:
-    """Ask Vault and the API; return what they told, and whether Vault was done before the API was asked."""
+    """Ask Vault and the API; return their state, and whether Vault had answered before the API was asked."""
     vault = _MetadataReader(session)
     vault.start()
     vault.join(_AT_ONCE)
@@ -71,7 +71,7 @@ def _look(session: Session) -> tuple[Seen, bool]:
     try:
         endpoints, pages = list_endpoints(session)
     except ReconcilerError:
-        # Of two troubles Vault's is told, as where it is asked first.
+        # If both fail, Vault's error is reported, as where Vault is asked first.
         if metadata is None:
             vault.result()
         raise

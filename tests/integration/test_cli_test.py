@@ -30,7 +30,7 @@ def test_deliveries_are_sent_and_told(command: CommandLine) -> None:
 
     unknown = command("test", "gamma")
     assert unknown.exit_code == 3
-    assert "there is no endpoint of gamma to test" in unknown.stderr
+    assert "no endpoint to test for gamma" in unknown.stderr
 
 
 def test_names_go_with_one_organization(command: CommandLine) -> None:

@@ -237,7 +237,7 @@ def check(org: Org, desired: tuple[Webhook, ...]) -> Plan:
     return planned.plan
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, print_blob=False)
+@settings(max_examples=150, deadline=None, derandomize=True, print_blob=False)
 @given(st.lists(ACTS, min_size=1, max_size=14))
 def test_an_undisturbed_run_does_what_its_plan_announced(acts: list[tuple[Any, ...]]) -> None:
     """Names, steps, requests and results are as announced; after that, only what is blocked is left."""
@@ -258,3 +258,10 @@ def test_an_undisturbed_run_does_what_its_plan_announced(acts: list[tuple[Any, .
     if not planned.refusals:
         left = {c.name for c in planned.plan.changes if c.problem is None} - unreadable
         assert not left, (left, blocked)
+        for wanted in desired:
+            if wanted.name in {change.name for change in planned.plan.changes}:
+                continue
+            fields = org.store.fields(wanted.name)
+            endpoint = org.api.endpoints[fields["endpoint_id"]]
+            assert endpoint.serves(wanted)
+            assert fields["signing_secret"] == org.api.secrets[endpoint.id]

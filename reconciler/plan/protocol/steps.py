@@ -83,7 +83,7 @@ class DeleteEndpoint(Struct, frozen=True):
 
 
 class ListAgain(Struct, frozen=True):
-    """The listing is older than the document: list anew before judging by absence."""
+    """The listing is older than the document: list again before concluding that an endpoint is gone."""
 
     description = "list the endpoints again"
     api_requests = 1

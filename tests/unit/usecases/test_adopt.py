@@ -90,7 +90,7 @@ def test_without_its_secret_an_endpoint_is_replaced() -> None:
     plan = planned(org, Adoption("a", endpoint.id), A).plan
     (change,) = plan.changes
     assert (change.action, change.cause) == (Action.ROTATE, Cause.ROTATION)
-    assert any("goes at once" in warning for warning in change.warnings)
+    assert any("is deleted immediately" in warning for warning in change.warnings)
     assert plan.cost.api_requests == 1 + 3
     assert adopt(org, Adoption("a", endpoint.id), A).complete
     assert org.api.requests[-3:] == ["create", "test", "delete"]
@@ -105,7 +105,7 @@ def test_a_replaced_endpoint_stays_for_the_overlap() -> None:
     a = replace(A, overlap=timedelta(hours=24))
     endpoint = made_by_hand(org)
     (change,) = planned(org, Adoption("a", endpoint.id), a).plan.changes
-    assert not any("goes at once" in warning for warning in change.warnings)
+    assert not any("is deleted immediately" in warning for warning in change.warnings)
     (outcome,) = adopt(org, Adoption("a", endpoint.id), a).changes
     assert outcome.result is Result.WAITING
     assert endpoint.id in org.api.endpoints
@@ -437,7 +437,7 @@ def test_what_anothers_unfinished_change_may_have_made_is_refused() -> None:
     interrupt(org, "create", A)
     renamed = replace(A, name="renamed")
     error = refused(org, Adoption("renamed", "we_0001"), renamed)
-    assert error.message == "endpoint we_0001 may be what an interrupted change of a has made"
+    assert error.message == "endpoint we_0001 may have been created by an interrupted change of a"
     elsewhere = made_by_hand(org, B)
     assert adopt(org, Adoption("b", elsewhere.id, secret_of(org, elsewhere)), B).complete
 

@@ -54,7 +54,7 @@ def test_a_name_without_an_endpoint_is_refused_before_anything_is_sent(org: Org)
     """Unknown, removed and released webhooks have nothing to test."""
     org.apply(*(webhook(name) for name in NAMES[1:]))
     before = org.api.requests_sent
-    with pytest.raises(InvalidInput, match="no endpoint of a, x to test"):
+    with pytest.raises(InvalidInput, match="no endpoint to test for a, x"):
         deliver(org, "x", "a", "b")
     assert org.api.requests_sent == before
 
