@@ -124,6 +124,8 @@ def test_contributing_names_files_that_exist() -> None:
     text = Page("CONTRIBUTING").text
     for path in re.findall(r"`((?:reconciler|tests|docs|script)/[a-z_/.]*)", text):
         assert (ROOT / path).exists(), path
+    for path in re.findall(r"`((?:vault|zof|report)/[a-z_/]+\.py)`", text):
+        assert (ROOT / "reconciler" / path).exists(), path
     folders = re.findall(r"^\| (`[^|]*`) \| [^|]* \|$", text, re.MULTILINE)
     for folder in re.findall(r"`([a-z]+/)`", "".join(folders)):
         assert (ROOT / "reconciler" / folder).is_dir(), folder
