@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.ledger.ledger import Previous
 from reconciler.ledger.projection import document_from_projection
 from reconciler.model import Endpoint, Secret, body_digest
 from reconciler.plan.drift import Drift, DriftKind
@@ -234,5 +235,11 @@ def _stored(name: str, metadata: Metadata | None, document: Document | None) -> 
 def _revived(stored: Stored) -> Stored:
     if stored.projection is None:
         return replace(stored, state=VersionState.LIVE)
-    document = document_from_projection(stored.projection, secret=_FRESH.secret)
+    projection = stored.projection
+    document = document_from_projection(projection, secret=_FRESH.secret)
+    due = projection.next_due
+    if due is not None and not projection.previous_ids and not projection.abandoned:
+        # Only a replaced secret can be due: its endpoint is gone.
+        replaced = Previous("", projection.generation, due, deleted_at=due, expire_at=due)
+        document = replace(document, ledger=replace(document.ledger, previous=(replaced,)))
     return replace(stored, state=VersionState.LIVE, document=document)

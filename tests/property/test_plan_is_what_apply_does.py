@@ -237,7 +237,7 @@ def check(org: Org, desired: tuple[Webhook, ...]) -> Plan:
     return planned.plan
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, print_blob=False)
+@settings(max_examples=150, deadline=None, derandomize=True, print_blob=False)
 @given(st.tuples(MANIFESTS, MANIFESTS), st.lists(ACTS, max_size=10))
 def test_an_undisturbed_run_does_what_its_plan_announced(
     first: tuple[dict[str, Any], dict[str, Any]], acts: list[tuple[Any, ...]]
