@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from msgspec import Struct, field
-from msgspec.structs import asdict, fields
+from msgspec.structs import asdict
 
 from reconciler.urls import normalize_url
 
@@ -170,12 +170,6 @@ class Run(Struct, frozen=True):
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that the ledger keeps."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """Read what `to_json` wrote; anything but a text counts as unknown."""
-        parts = (field.name for field in fields(cls))
-        return cls(**{part: text if isinstance(text := value.get(part), str) else None for part in parts})
 
 
 class Organization(Struct, frozen=True):

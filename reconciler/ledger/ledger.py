@@ -6,15 +6,15 @@ It is stored in the webhook's Vault document (`document`), whose metadata repeat
 from __future__ import annotations
 
 import json
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from reconciler.model import DeletionPolicy, Run, Secret
+from reconciler.texts import MOST_DIGITS
 
-if TYPE_CHECKING:
-    from datetime import datetime
+Count = Annotated[int, Meta(ge=0, lt=10**MOST_DIGITS)]
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How much the clocks of the API, of Vault and of this machine may differ."""
@@ -23,8 +23,8 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 class Pending(Struct, frozen=True):
     """An intent, written before its request is sent: the request's exact bytes and its key."""
 
-    generation: int
-    attempt: int
+    generation: Count
+    attempt: Count
     idempotency_key: str
     body: Secret
     """The request body, JSON; it holds the secret that we made."""
@@ -69,7 +69,7 @@ class Current(Struct, frozen=True):
     """The webhook's current endpoint."""
 
     endpoint_id: str
-    generation: int
+    generation: Count
     digest: str
     url: str
     source: str
@@ -84,7 +84,7 @@ class Previous(Struct, frozen=True):
     """A replaced endpoint whose secret may still be needed."""
 
     endpoint_id: str
-    generation: int
+    generation: Count
     retire_after: datetime
     """From then on the endpoint is deleted, once its successor is verified."""
     deleted_at: datetime | None = None
@@ -117,6 +117,13 @@ class Abandoned(Struct, frozen=True):
         return self.abandoned_at + CLOCK_TOLERANCE
 
 
+class Manifest(Struct, frozen=True):
+    """The manifest that the webhook was last applied from."""
+
+    path: str | None = None
+    digest: str | None = None
+
+
 class Ledger(Struct, frozen=True):
     """Everything that we know about one webhook apart from its secrets."""
 
@@ -126,7 +133,7 @@ class Ledger(Struct, frozen=True):
     """Random, new with each write: after a lost response it shows whether the write was ours."""
     name: str = ""
     """The webhook's name: a copy of the document under another name does not own anything."""
-    generation: int = 0
+    generation: Count = 0
     pending: Pending | None = None
     current: Current | None = None
     previous: tuple[Previous, ...] = ()
@@ -134,10 +141,11 @@ class Ledger(Struct, frozen=True):
     removing: bool = False
     released: bool = False
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
-    manifest_path: str | None = None
-    manifest_digest: str | None = None
+    manifest: Manifest = field(default_factory=Manifest)
     owner: str | None = None
     run: Run = field(default_factory=Run)
+    version: Literal[1] = 1
+    """The version of this format."""
 
     @property
     def recorded_ids(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct, field
 
 from reconciler.ledger.document import Document
-from reconciler.ledger.ledger import CLOCK_TOLERANCE, Abandoned, Current, Ledger, Previous
+from reconciler.ledger.ledger import CLOCK_TOLERANCE, Abandoned, Current, Ledger, Manifest, Previous
 from reconciler.model import POLICIES, DeletionPolicy, Run
 from reconciler.texts import MOST_DIGITS, from_timestamp, to_timestamp
 
@@ -183,7 +183,7 @@ def project(document: Document, version: int, *, tested: bool, state: str | None
         verified_at=current.verified_at if current else None,
         deletion_policy=ledger.deletion_policy,
         owner=ledger.owner,
-        manifest=ledger.manifest_path,
+        manifest=ledger.manifest.path,
         run=ledger.run,
     )
 
@@ -239,7 +239,7 @@ def document_from_projection(projection: Projection, *, secret: Secret | None = 
             removing=projection.state == "removing",
             released=projection.state == "released",
             deletion_policy=projection.deletion_policy,
-            manifest_path=projection.manifest,
+            manifest=Manifest(projection.manifest),
             owner=projection.owner,
             run=projection.run,
         ),

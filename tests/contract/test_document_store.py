@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.ledger.document import Document
-from reconciler.ledger.ledger import Abandoned, Current, Ledger, Pending, Previous
+from reconciler.ledger.ledger import Abandoned, Current, Ledger, Manifest, Pending, Previous
 from reconciler.ledger.projection import Projection
 from reconciler.model import DeletionPolicy, Run, Secret, body_digest
 from reconciler.ports import DocumentStore, LockStore, VersionState
@@ -131,7 +131,7 @@ def document(nonce: str = "nonce-1") -> Document:
         previous=(Previous("we_1", 2, START, START, START + timedelta(days=1)),),
         abandoned=(Abandoned("old", URL, EVENTS, frozenset(), START, START),),
         deletion_policy=DeletionPolicy.PROTECT,
-        manifest_path="manifests/ci.yaml",
+        manifest=Manifest("manifests/ci.yaml"),
         run=Run("ada", "c0ffee", "https://ci.example.com/1"),
     )
     return Document(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.ledger.ledger import Ledger, Manifest
 from reconciler.ledger.projection import project
 from reconciler.model import Organization, Run, Secret, Webhook
 from reconciler.plan.protocol.steps import (
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.ledger.document import Document
-    from reconciler.ledger.ledger import Ledger
     from reconciler.plan.live import LiveIndex
 
 REMOVE_BY_HAND = "remove it in Admin Center > Developer > Webhooks, then run `reconciler apply` again"
@@ -124,8 +124,7 @@ def declared(s: State, ledger: Ledger, webhook: Webhook) -> Ledger:
         ledger,
         released=False,
         deletion_policy=webhook.deletion_policy,
-        manifest_path=webhook.location.path,
-        manifest_digest=webhook.digest,
+        manifest=Manifest(webhook.location.path, webhook.digest),
         owner=webhook.owner,
         run=s.run,
     )

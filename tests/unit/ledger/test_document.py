@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import DocumentUnreadable
 from reconciler.ledger.document import Document
-from reconciler.ledger.ledger import Abandoned, Current, Ledger, Pending, Previous
+from reconciler.ledger.ledger import Abandoned, Current, Ledger, Manifest, Pending, Previous
 from reconciler.ledger.projection import Projection, project
 from reconciler.model import DeletionPolicy, Run, Secret
 from reconciler.texts import from_timestamp, is_text, to_timestamp
@@ -35,8 +35,7 @@ LEDGER = Ledger(
     previous=(Previous("we_1", 2, NOW, NOW, NOW + timedelta(days=1)), Previous("we_0", 1, NOW)),
     abandoned=(Abandoned("old", URL, EVENTS, frozenset({"we_0"}), NOW, NOW),),
     deletion_policy=DeletionPolicy.PROTECT,
-    manifest_path="manifests/ci.yaml",
-    manifest_digest="digest",
+    manifest=Manifest("manifests/ci.yaml", "digest"),
     owner="platform",
     run=Run("ada", "c0ffee", "https://ci.example.com/1"),
 )
@@ -221,8 +220,7 @@ documents = built(
         removing=st.booleans(),
         released=st.booleans(),
         deletion_policy=st.sampled_from(DeletionPolicy),
-        manifest_path=st.none() | texts,
-        manifest_digest=st.none() | texts,
+        manifest=built(Manifest, path=st.none() | texts, digest=st.none() | texts),
         owner=st.none() | texts,
         run=built(Run, actor=st.none() | texts, commit=st.none() | texts, url=st.none() | texts),
     ),
