@@ -17,7 +17,7 @@ from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
 from reconciler.report.pages.fleet import Fleet, fleet_html
-from reconciler.usecases.inventory import fleet
+from reconciler.usecases.fleet import fleet
 from reconciler.usecases.preview import drift as find_drift
 from reconciler.usecases.preview import preview
 

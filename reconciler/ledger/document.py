@@ -122,11 +122,8 @@ def _decode(text: str) -> Ledger:
     if ledger.pending is not None:
         # A damaged body must be found here, not in the middle of a change.
         asked = _record(json.loads(ledger.pending.body.reveal()))
-        _ = (
-            as_text(asked["url"]),
-            [as_text(each) for each in _list(asked["events"])],
-            as_text(asked["secret"]),
-        )
+        msgspec.convert(asked, _Request)
+        json.dumps(asked, ensure_ascii=False).encode()
         _json(asked)
     return ledger
 

@@ -20,7 +20,7 @@ from reconciler.manifest.lint.endpoint_url import URL_PATH, check_endpoint_url
 from reconciler.manifest.lint.leaks import leaked_secret
 from reconciler.manifest.schema import packaged_schema
 from reconciler.manifest.webhooks import unknown_events
-from reconciler.manifest.yaml.scalars import NumberTooLong, plain_value
+from reconciler.manifest.yaml.plain import NumberTooLong, plain_value
 from reconciler.model import DeletionPolicy
 from reconciler.texts import is_text
 from reconciler.urls import normalize_url

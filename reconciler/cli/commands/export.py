@@ -42,7 +42,7 @@ def command(options: Options, *, out: str | None, unmanaged: bool) -> ExitCode:
     from reconciler.cli.results import for_each
     from reconciler.cli.session import load_scope, open_session
     from reconciler.manifest.export import manifest_text
-    from reconciler.usecases.export import export
+    from reconciler.usecases.fleet import export
 
     # Manifests are not read: there may be none yet.
     scope = load_scope(options, manifests=False)

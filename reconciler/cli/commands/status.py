@@ -37,7 +37,7 @@ def command(options: Options, *, endpoints: bool) -> ExitCode:
     from reconciler.cli.state import journal_path, report_cut_off
     from reconciler.report.format.markdown import COMMENT_LIMIT
     from reconciler.report.status import status_markdown, status_text, status_value
-    from reconciler.usecases.inventory import status
+    from reconciler.usecases.fleet import status
 
     if options.format == "html":
         return write_page(options, drift=False, endpoints=endpoints)

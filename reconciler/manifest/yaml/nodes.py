@@ -17,7 +17,7 @@ from reconciler.credentials.redaction import key_text
 from reconciler.manifest import rules
 from reconciler.manifest.yaml.composer import MAX_DEPTH, compose, find_unsupported, require_readable, span_of
 from reconciler.manifest.yaml.errors import YamlProblem, YamlRefused
-from reconciler.manifest.yaml.scalars import MAX_NUMBER, TYPED_START, NumberTooLong, plain_value
+from reconciler.manifest.yaml.plain import MAX_NUMBER, TYPED_START, NumberTooLong, plain_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

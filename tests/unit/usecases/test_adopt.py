@@ -20,7 +20,7 @@ from reconciler.ports import Refused
 from reconciler.receiver.signature import candidate_secrets
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.apply import apply
-from reconciler.usecases.inventory import status
+from reconciler.usecases.fleet import status
 from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def test_what_was_removed_once_can_be_adopted_later() -> None:
     endpoint = made_by_hand(org)
     assert adopt(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A, B).complete
     org.check([A, B])
-    assert '"generation": 2' in org.store.fields("a")["ledger"]
+    assert '"generation":2' in org.store.fields("a")["ledger"]
 
 
 def test_an_endpoint_made_anew_by_hand_takes_the_place_of_one_that_is_gone() -> None:

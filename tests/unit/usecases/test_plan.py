@@ -15,7 +15,7 @@ from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import VersionState
 from reconciler.usecases.apply import apply
-from reconciler.usecases.inventory import fleet, status
+from reconciler.usecases.fleet import fleet, status
 from reconciler.usecases.plan import bounded_by
 from reconciler.usecases.preview import drift
 from tests.fakes.api import ApiBehavior

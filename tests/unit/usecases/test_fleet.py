@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from reconciler.model import DeletionPolicy
 from reconciler.usecases.apply import apply
-from reconciler.usecases.export import export
+from reconciler.usecases.fleet import export
 from reconciler.usecases.plan import plan, rotation
 from tests.fakes.world import Org, webhook
 
