@@ -23,14 +23,31 @@ if TYPE_CHECKING:
 # --- the answers of the API -----------------------------------------------------------------------
 
 
+class SendingWindow(Struct, frozen=True, gc=False):
+    """When one try of a request that may have been carried out was under way.
+
+    On the API's clock: ours, corrected by the last `Date` header seen, and no finer than a second or two.
+    """
+
+    began: datetime
+    """Just before it was sent (aware)."""
+    ended: datetime
+    """When its response, or its failure, had come."""
+
+
 class Created(Struct, frozen=True):
     """The endpoint exists. `secret` is None where the answer hides it."""
 
     endpoint: Endpoint
     secret: Secret | None
-    uncertain: bool = False
-    """An earlier try of this request had no answer or a 5xx: the server may have made two."""
     request_id: str | None = None
+    windows: tuple[SendingWindow, ...] = ()
+    """Of the earlier tries of this request that may have been carried out, too (5xx, no usable response)."""
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether the server may have made two."""
+        return bool(self.windows)
 
 
 class Deleted(Struct, frozen=True):
@@ -60,6 +77,8 @@ class Refused(Struct, frozen=True):
     message: str
     param: str | None = None
     request_id: str | None = None
+    windows: tuple[SendingWindow, ...] = ()
+    """Of the earlier tries of a creation that may have been carried out, before the key was refused."""
 
     def __str__(self) -> str:
         about = f" (param: {self.param})" if self.param else ""
@@ -67,12 +86,14 @@ class Refused(Struct, frozen=True):
 
 
 class Unanswered(Struct, frozen=True):
-    """Retries are used up. What the request did is unknown."""
+    """Retries are used up. What the request did is unknown, unless it is a creation without `windows`."""
 
     reason: str
     stored_error: bool = False
     """The last word was a 5xx, which the server may keep and replay for this idempotency key."""
     request_id: str | None = None
+    windows: tuple[SendingWindow, ...] = ()
+    """Of each try of a creation that may have been carried out. None: certainly nothing was created."""
 
     def __str__(self) -> str:
         return f"{self.reason}{_quote_request(self.request_id)}"
@@ -103,7 +124,11 @@ class EndpointApi(Protocol):
         ...
 
     def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
-        """POST exactly `body` (JSON) under `idempotency_key`; retried with the same key only."""
+        """POST exactly `body` (JSON) under `idempotency_key`; retried with the same key only.
+
+        The answer says when each try was under way that may have been carried out. There is no window for a
+        try that certainly was not: no connection, no TLS, 401, 403, 429 or another definitive 4xx.
+        """
         ...
 
     def test(self, endpoint_id: str) -> TestAnswer:

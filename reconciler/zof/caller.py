@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from msgspec import Struct
 
 from reconciler.retry import backoff, retry
+from reconciler.zof.api_clock import ApiClock
 from reconciler.zof.pacing import LONGEST_WAIT, Gate, read_signals
 from reconciler.zof.responses import UnreadableResponse, check_refusal
 from reconciler.zof.wire import NoResponse, Response, clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
-    from reconciler.ports import Clock, Reporter
+    from reconciler.ports import Clock, Reporter, SendingWindow
     from reconciler.zof.pacing import Signals
     from reconciler.zof.wire import Request, Wire
 
@@ -42,16 +44,16 @@ class Success(Struct, Generic[_T], frozen=True):
 
     value: _T
     response: Response
-    in_doubt: bool
-    """Whether an earlier attempt may have been executed, too."""
+    windows: tuple[SendingWindow, ...] = ()
+    """Of the earlier attempts that may have been executed, too."""
 
 
 class CallFailure(Struct, frozen=True):
     """Anything else."""
 
     last: Response | NoResponse
-    in_doubt: bool
-    """Whether an earlier attempt, or the last, may have been executed."""
+    windows: tuple[SendingWindow, ...] = ()
+    """Of the attempts, the last included, that may have been executed."""
     retry_after: float | None = None
     """Seconds that the last response asks to wait."""
 
@@ -78,6 +80,7 @@ class Caller:
         self._clock = clock
         self._reporter = reporter
         self._jitter = jitter
+        self._api_clock = ApiClock(clock)
         self._mutex = threading.Lock()
         self._warned_of_sunset = False
 
@@ -92,27 +95,34 @@ class Caller:
             retry_unreadable: whether to retry after a response that is not the API's own: a 2xx that
                 cannot be read, or a refusal without the API's error object.
         """
-        in_doubt, quota = False, 0.0
+        quota = 0.0
+        doubtful: list[tuple[datetime, datetime]] = []
 
         def attempt(elapsed: float) -> Success[_T] | CallFailure:
-            nonlocal in_doubt, quota
+            nonlocal quota
             left = BUDGET - (elapsed - quota)
             began = self._clock.monotonic()
             blocked = self._gate.enter()
             quota += self._clock.monotonic() - began
             if blocked:
                 reason = f"the API asks to wait {blocked:.0f} s before the next request"
-                return CallFailure(NoResponse(reason, in_doubt=False, final=True), in_doubt)
+                return CallFailure(NoResponse(reason, in_doubt=False, final=True), self._windows(doubtful))
+            sent_at = self._clock.now()
             last, retry_after = self._send(request, max(1.0, left))
             if isinstance(last, Response) and not may_pass(last.status):
                 try:
                     if last.status in _SUCCESS:
-                        return Success(read(last), last, in_doubt)
+                        value = read(last)
+                        self._api_clock.learn(last.headers)
+                        return Success(value, last, self._windows(doubtful))
                     check_refusal(last, request.method)
                 except UnreadableResponse as error:
                     last = _unreadable(last, error, repeat=retry_unreadable)
-            in_doubt = in_doubt or _leaves_doubt(last)
-            return CallFailure(last, in_doubt, retry_after)
+            if isinstance(last, Response):
+                self._api_clock.learn(last.headers)
+            if _leaves_doubt(last):
+                doubtful.append((sent_at, self._clock.now()))
+            return CallFailure(last, self._windows(doubtful), retry_after)
 
         def decide_next(number: int, result: Success[_T] | CallFailure, elapsed: float) -> float | None:
             if isinstance(result, Success) or (isinstance(result.last, NoResponse) and result.last.final):
@@ -121,6 +131,9 @@ class Caller:
             return decide(request.method, result.status, number, spent, result.retry_after, jitter)
 
         return retry(attempt, decide_next, clock=self._clock, wait=self._wait)
+
+    def _windows(self, doubtful: list[tuple[datetime, datetime]]) -> tuple[SendingWindow, ...]:
+        return tuple(self._api_clock.window(began, ended) for began, ended in doubtful)
 
     def _send(self, request: Request, seconds: float) -> tuple[Response | NoResponse, float | None]:
         """Send once; return the response, and the seconds that it asks to wait."""

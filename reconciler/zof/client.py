@@ -160,12 +160,12 @@ class ZofApi:
             request, lambda response: read_creation(response, body), retry_unreadable=True
         )
         if not isinstance(result, CallFailure):
-            return replace(result.value, uncertain=result.in_doubt)
+            return replace(result.value, windows=result.windows)
         settled = self._settle(result, secrets_in(body))
-        if isinstance(settled, Refused) and result.in_doubt and not _is_about_key(settled.status):
+        if isinstance(settled, Refused) and result.windows and not _is_about_key(settled.status):
             reason = f"refused after an attempt of unknown outcome: {replace(settled, request_id=None)}"
-            return Unanswered(reason, stored_error=True, request_id=settled.request_id)
-        return settled
+            settled = Unanswered(reason, stored_error=True, request_id=settled.request_id)
+        return replace(settled, windows=result.windows)
 
     def test(self, endpoint_id: str) -> TestAnswer:
         """Ask for a signed test delivery. A 404 of the API's own comes back as `Refused`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -141,6 +141,7 @@ class Wire:
         hidden = [self._key] if request.body is None else [self._key, request.body]
         with self._mutex:
             self._sent += 1
+        progress = _Progress()
         try:
             with self._client.stream(
                 request.method,
@@ -148,12 +149,16 @@ class Wire:
                 params=request.query,
                 content=None if request.body is None else request.body.reveal().encode(errors="replace"),
                 headers=_headers(request),
+                extensions={"trace": progress.note},
             ) as response:
                 return self._read(response, deadline, hidden)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
+            words = self._describe(error, hidden)
+            if progress.ended_before_sending and not isinstance(error, _NEVER_SENT):
+                words = f"no connection through the proxy: {words}"
             return NoResponse(
-                self._describe(error, hidden),
-                in_doubt=not isinstance(error, _NEVER_SENT),
+                words,
+                in_doubt=not (isinstance(error, _NEVER_SENT) or progress.ended_before_sending),
                 final=isinstance(error, _FINAL),
             )
 
@@ -177,6 +182,25 @@ class Wire:
         words = words.format(connect=_CONNECT_TIMEOUT, read=self._read_timeout)
         detail = clean(str(error), hidden, limit=160) if isinstance(error, _QUOTABLE) else ""
         return f"{words}: {detail}" if detail else words
+
+
+class _Progress:
+    """How far a request has come, by the events that httpcore reports."""
+
+    def __init__(self) -> None:
+        self._began = False
+        self._sent = False
+
+    def note(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note one event. A proxy's CONNECT is a request of its own, before ours."""
+        self._began = True
+        if event.endswith(".send_request_headers.started") and info["request"].method != b"CONNECT":
+            self._sent = True
+
+    @property
+    def ended_before_sending(self) -> bool:
+        """Whether no byte of the request was sent; False where nothing is known (another transport)."""
+        return self._began and not self._sent
 
 
 def _open_client(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, Self
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +18,7 @@ from reconciler.errors import ApiError
 from reconciler.model import Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, Unanswered
 from reconciler.sandbox.faults import Fault, FaultKind
+from reconciler.zof.caller import MAX_ATTEMPTS
 from reconciler.zof.client import ZofApi
 from tests.fakes.api import ApiBehavior, FakeApi
 from tests.fakes.clock import FakeClock
@@ -278,9 +282,23 @@ def test_a_lost_answer_is_found_again(subject: Subject) -> None:
     assert answer.stored_error
     (endpoint_id,) = listed(subject)
     again = made(subject)
+    assert again.windows == ()
     assert again.endpoint.id == endpoint_id
     assert again.secret is not None
     assert len(listed(subject)) == 1
+
+
+def test_a_lost_answer_says_when_it_was_under_way(subject: Subject) -> None:
+    """An endpoint of unknown outcome was created in one of the windows, give or take the clock's second."""
+    before = subject.by_hand(f"{URL}/before")
+    subject.lose_creation()
+    answer = subject.api.create("key-1", body())
+    assert isinstance(answer, Unanswered)
+    endpoint = next(e for e in listed(subject).values() if e.id != before)
+    assert endpoint.created is not None
+    slack = timedelta(seconds=2)
+    assert any(w.began - slack <= endpoint.created <= w.ended + slack for w in answer.windows)
+    assert all(w.began <= w.ended for w in answer.windows)
 
 
 # --- tests and deletions --------------------------------------------------------------------------
@@ -360,14 +378,104 @@ def test_a_creation_survives_one_bad_answer(zof: ZofServer, api: ZofApi, fault: 
     assert answer.secret == zof.secret_of(answer.endpoint.id)
 
 
+def test_a_creation_that_certainly_failed(zof: ZofServer) -> None:
+    """After nothing but 429 a creation has no window, since it cannot have made an endpoint."""
+    zof.fail("POST", "/v1/webhooks", Fault(FaultKind.STATUS, status=429), times=9)
+    with ZofApi(zof.url, zof.key, clock=FakeClock(), reporter=SilentReporter()) as api:
+        answer = api.create("key-1", body())
+    assert isinstance(answer, Unanswered)
+    assert answer.windows == ()
+    assert zof.console.list() == ()
+
+
+class _Listener:
+    """Accepts connections, reads, and closes them or answers nothing."""
+
+    def __init__(self, *, answers: bytes, hangs: bool) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._answers, self._hangs = answers, hangs
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._held: list[socket.socket] = []
+        self.accepted = 0
+
+    @property
+    def address(self) -> str:
+        """The listener's host and port."""
+        return f"127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.accepted += 1
+                connection.recv(4096)
+                if self._answers:
+                    connection.sendall(self._answers)
+                    connection.recv(4096)
+                if self._hangs:
+                    self._held.append(connection)
+                else:
+                    connection.close()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Closing alone does not wake the thread.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join()
+        for connection in self._held:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("answers", "hangs"),
+    [
+        (b"", True),
+        (b"", False),
+        (b"HTTP/1.1 200 OK\r\n\r\n", False),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", False),
+    ],
+)
+def test_a_proxy_that_never_connects(monkeypatch: pytest.MonkeyPatch, answers: bytes, hangs: bool) -> None:
+    """Without a tunnel and TLS to the API not a byte of a creation is sent: it has no window."""
+    with _Listener(answers=answers, hangs=hangs) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+        with ZofApi(
+            "https://api.example.com/v1",
+            Secret("zof_key"),
+            clock=BriefClock(),
+            reporter=SilentReporter(),
+            read_timeout=0.2,
+        ) as api:
+            answer = api.create("key-1", body())
+        assert proxy.accepted
+    assert isinstance(answer, Unanswered)
+    assert answer.windows == ()
+
+
+def test_a_server_that_takes_the_request(zof: ZofServer) -> None:
+    """Once the request is sent, a connection that is closed leaves a window for each try."""
+    with (
+        _Listener(answers=b"", hangs=False) as server,
+        ZofApi(f"http://{server.address}/v1", zof.key, clock=BriefClock(), reporter=SilentReporter()) as api,
+    ):
+        answer = api.create("key-1", body())
+    assert isinstance(answer, Unanswered)
+    assert len(answer.windows) == MAX_ATTEMPTS
+
+
 @pytest.mark.parametrize(
     ("kind", "skip", "words"),
     [
         (FaultKind.DATA_NOT_LIST, 1, "`data`"),
         (FaultKind.NO_CURSOR, 0, "`next_cursor`"),
-        (FaultKind.REPEATED_CURSOR, 1, "cursor came twice"),
-        (FaultKind.REPEATED_ID, 1, "in it twice"),
-        (FaultKind.MALFORMED, 1, "no JSON"),
+        (FaultKind.REPEATED_CURSOR, 1, "a cursor was repeated"),
+        (FaultKind.REPEATED_ID, 1, "listed twice"),
+        (FaultKind.MALFORMED, 1, "not JSON"),
         (FaultKind.HTML, 2, "web page"),
         (FaultKind.REDIRECT, 1, "redirects to another"),
     ],

@@ -25,7 +25,7 @@ from reconciler.errors import ApiError, ReconcilerError, StoreError, StoreUnavai
 from reconciler.model import DeletionPolicy, Secret
 from reconciler.plan.outcome import Outcome
 from reconciler.plan.protocol.state import Adoption
-from reconciler.ports import Created, Refused, Unanswered, VersionState
+from reconciler.ports import Created, Refused, SendingWindow, Unanswered, VersionState
 from reconciler.report.plan.json import plan_json
 from reconciler.urls import normalize_url
 from reconciler.usecases.adopt import plan_adoption
@@ -353,7 +353,8 @@ class Stage:
         retried, self._is_retried = self._is_retried, False
         fault = self._moment()
         if isinstance(answer, Created) and (retried or fault == "retried"):
-            return replace(answer, uncertain=True)
+            now = self.org.clock.now()
+            return replace(answer, windows=(SendingWindow(now, now),))
         if isinstance(answer, Refused) and retried:
             # As the client does: the refusal may be about what the first try has made.
             return Unanswered("refused after a try of unknown outcome", stored_error=True)

@@ -17,6 +17,7 @@ from reconciler.ports import (
     Delivered,
     NotDelivered,
     Refused,
+    SendingWindow,
     TestAnswer,
     Unanswered,
 )
@@ -68,12 +69,19 @@ def _nothing(*_: object) -> None:
     """Let it pass."""
 
 
+class NotCarriedOut(Unanswered, frozen=True):
+    """What a hook returns for a creation that certainly had no effect: no connection, or nothing but 429."""
+
+
 class FakeApi:
     """In-memory `EndpointApi`.
 
     `before` and `after` are called around each request with its name: a test may raise there (a crash),
     make `before` return an answer for a request that then has no effect, or make `after` return another
     answer than the one that took effect (a lost answer). `arguments` holds what the request was given.
+
+    An `Unanswered` that a hook returns for a creation gets the window in which the request was under way,
+    unless it has some, or is a `NotCarriedOut`.
     """
 
     def __init__(self, clock: FakeClock, behavior: ApiBehavior | None = None) -> None:
@@ -140,11 +148,13 @@ class FakeApi:
 
     def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
         """Create an endpoint, or return what this key made before."""
-        text = body.reveal()
+        text, began = body.reveal(), self.clock.now()
         answer = self._arrives("create", idempotency_key, text)
         answer = self._answered("create", answer or self.perform_create(idempotency_key, text))
+        if isinstance(answer, Unanswered) and not isinstance(answer, NotCarriedOut) and not answer.windows:
+            answer = replace(answer, windows=(SendingWindow(began, self.clock.now()),))
         if self.behavior.stores_server_errors and isinstance(answer, Unanswered) and answer.stored_error:
-            self._keys[idempotency_key] = (text, self.clock.now(), answer)
+            self._keys[idempotency_key] = (text, self.clock.now(), replace(answer, windows=()))
         return answer  # type: ignore[no-any-return]
 
     def perform_create(self, key: str, text: str) -> CreateAnswer:

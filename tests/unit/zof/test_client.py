@@ -6,7 +6,8 @@ import gzip
 import json
 import logging
 import traceback
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import ApiError, InvalidInput, ReconcilerError
 from reconciler.model import Secret
-from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, Unanswered
+from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, SendingWindow, Unanswered
 from reconciler.zof.caller import MAX_ATTEMPTS
 from reconciler.zof.client import MAX_PAGES, ZofApi
 from reconciler.zof.wire import BODY_LIMIT
@@ -341,6 +342,111 @@ def test_what_came_back_counts() -> None:
     made = server.api.create("key-1", BODY)
     assert isinstance(made, Created)
     assert (made.endpoint.url, made.endpoint.events) == ("https://other.example.com/", ("a", "b"))
+
+
+# --- when a creation was under way ----------------------------------------------------------------
+
+
+class SlowServer(Server):
+    """A server that takes two seconds for each answer."""
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        began = self.clock.monotonic()
+        self.clock.sleep(2)
+        try:
+            return super()._answer(request)
+        finally:
+            self.times[-1:] = [began]
+
+    def window(self, number: int, correction: float = 0.0) -> SendingWindow:
+        """Return the window of the request with this number, on a clock that differs from ours."""
+        start = FakeClock().now() + timedelta(seconds=self.times[number] + correction)
+        return SendingWindow(start, start + timedelta(seconds=2))
+
+
+TRUNCATED = httpx.RemoteProtocolError
+DOUBTFUL = [error(500), error(503), httpx.ReadTimeout, httpx.ReadError, TRUNCATED, ok(HTML), ok(b"", 403)]
+CERTAIN = [error(429), error(408), httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError]
+
+
+@pytest.mark.parametrize("first", DOUBTFUL)
+def test_a_window_for_what_may_have_been_carried_out(first: Any) -> None:
+    """A try with a 5xx, or without a usable response, has a window; the try that succeeds has none."""
+    server = SlowServer(first, ok(MADE))
+    made = server.api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.windows == (server.window(0),)
+    server = SlowServer(first)
+    lost = server.api.create("key-1", BODY)
+    assert isinstance(lost, Unanswered)
+    assert lost.windows == tuple(server.window(number) for number in range(MAX_ATTEMPTS))
+
+
+@pytest.mark.parametrize("first", CERTAIN)
+def test_no_window_for_what_certainly_failed(first: Any) -> None:
+    """Without a connection, or after nothing but 429, nothing was created."""
+    made = SlowServer(first, ok(MADE)).api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.windows == ()
+    lost = SlowServer(first).api.create("key-1", BODY)
+    assert isinstance(lost, Unanswered)
+    assert lost.windows == ()
+
+
+def test_windows_of_the_doubtful_tries_only() -> None:
+    """Of several tries only those have a window that may have been carried out."""
+    server = SlowServer(error(429), error(500), httpx.ConnectError, httpx.ReadTimeout, error(429))
+    lost = server.api.create("key-1", BODY)
+    assert isinstance(lost, Unanswered)
+    assert lost.windows == (server.window(1), server.window(3))
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422])
+def test_windows_before_a_refusal(status: int) -> None:
+    """A refusal has no window of its own, and keeps those of the tries before it."""
+    server = SlowServer(httpx.ReadTimeout, error(status))
+    answer = server.api.create("key-1", BODY)
+    assert isinstance(answer, Refused | Unanswered)
+    assert answer.windows == (server.window(0),)
+    refused = SlowServer(error(status)).api.create("key-1", BODY)
+    assert isinstance(refused, Refused)
+    assert refused.windows == ()
+
+
+def test_a_blocked_creation_has_no_window() -> None:
+    """What was not sent because the API asks to wait for an hour cannot have been carried out."""
+    server = SlowServer(error(429, retry_after="3600"))
+    for _ in range(2):
+        lost = server.api.create("key-1", BODY)
+        assert isinstance(lost, Unanswered)
+        assert lost.windows == ()
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("ahead", "correction"), [(0.0, 0.0), (-1.0, 0.0), (-3.0, -2.5), (-7200.0, -7199.5), (86400.0, 86400.5)]
+)
+def test_windows_are_on_the_apis_clock(ahead: float, correction: float) -> None:
+    """Our clock is corrected by the last `Date`, also where the doubtful try itself had no response."""
+    server = SlowServer(None)
+
+    def listing(request: httpx.Request) -> httpx.Response:
+        now = server.clock.now() + timedelta(seconds=ahead)
+        return ok({"data": [], "has_more": False}, date=format_datetime(now, usegmt=True))(request)
+
+    server.script = [listing, httpx.ReadTimeout, ok(MADE)]
+    list(server.api.list_pages())
+    made = server.api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.windows == (server.window(1, correction),)
+
+
+def test_a_proxys_clock_does_not_count() -> None:
+    """The `Date` of a page that is not the API's own corrects nothing."""
+    server = SlowServer(ok(HTML, date="Sun, 01 Nov 2037 00:00:40 GMT"), ok(MADE))
+    made = server.api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.windows == (server.window(0),)
 
 
 # --- tests and deletions --------------------------------------------------------------------------
