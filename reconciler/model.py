@@ -139,6 +139,8 @@ class Endpoint(Struct, frozen=True, gc=False):
     """Sorted, without repetitions; event types that we do not know are kept."""
     created: datetime | None = None
     """When the API made it (aware, UTC), where the API says so."""
+    enabled: bool = True
+    """Whether it takes deliveries: a person, or the vendor after failing deliveries, may have disabled it."""
 
     @property
     def normalized_url(self) -> str:

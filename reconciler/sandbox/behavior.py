@@ -10,12 +10,15 @@ from msgspec import Meta, Struct, ValidationError, convert, field, json
 
 from reconciler.errors import InvalidInput
 from reconciler.sandbox import is_loopback_url
+from reconciler.sandbox.spelling import Spelling
 
 SecretField = Literal["secret", "signing_secret"]
 KeyMismatch = Literal["refuse", "replay"]
 TestResult = Literal["deliver", "fail"]
 TestAnswer = Literal["delivered", "success", "status_code", "empty"]
 PublicDeliveries = Literal["assume", "refuse", "send"]
+StateField = Literal["status", "enabled"]
+CapStatus = Literal[402, 403, 409, 422]
 
 _LARGEST = 1_000_000_000
 # The upper bound also excludes infinity and NaN, which no header can express.
@@ -52,7 +55,7 @@ class JsonSettings(Struct, frozen=True, forbid_unknown_fields=True):
 def _describe(name: str, hint: Any) -> str:
     """Return the name of a field, with its values if there are only a few."""
     choices = get_args(hint) if get_origin(hint) is Literal else hint if isinstance(hint, EnumMeta) else ()
-    return f"{name} ({' | '.join(choices)})" if choices else name
+    return f"{name} ({' | '.join(map(str, choices))})" if choices else name
 
 
 class Behavior(JsonSettings, frozen=True, kw_only=True):
@@ -78,6 +81,14 @@ class Behavior(JsonSettings, frozen=True, kw_only=True):
     """Whether a 5xx is stored under its idempotency key and repeated."""
     unique_urls: bool = False
     """Whether a second endpoint with the same URL is refused (409 with `param` `url`)."""
+    max_endpoints: Count | None = None
+    """The most endpoints of an organization; a creation beyond it is refused. None: no limit."""
+    cap_status: CapStatus = 403
+    """The status of that refusal."""
+    listing_spelling: Spelling = "as_sent"
+    """How the listing writes URLs and events; the answer to a creation writes them as they were sent."""
+    state_field: StateField = "status"
+    """How an endpoint object says whether it is enabled: `status` (`enabled`, `disabled`) or `enabled`."""
     delete_supported: bool = True
     """Whether endpoints can be deleted; otherwise the answer is 405."""
     rate_limit: Count = 100

@@ -23,6 +23,7 @@ from starlette.routing import Route
 
 from reconciler.model import Secret
 from reconciler.receiver.signature import SIGNATURE_HEADER, sign
+from reconciler.sandbox.spelling import respell
 from reconciler.sandbox.zof_gateway import ORGANIZATION, REQUEST_NUMBER, Gateway
 from reconciler.sandbox.zof_requests import EVENT_TYPES, Problem, encode_cursor, parse_draft, parse_page
 from reconciler.urls import is_loopback
@@ -110,7 +111,7 @@ class _Operations:
         return JSONResponse(
             {
                 **behavior.extra_fields,
-                "data": [_to_json(endpoint, behavior) for endpoint in endpoints],
+                "data": [_listed(endpoint, behavior) for endpoint in endpoints],
                 "has_more": has_more,
                 **cursor,
             }
@@ -145,9 +146,21 @@ def _to_json(endpoint: StoredEndpoint, behavior: Behavior) -> dict[str, Any]:
         "id": endpoint.id,
         "url": endpoint.url,
         "events": list(endpoint.events),
-        "status": "enabled",
+        behavior.state_field: _state_of(endpoint, behavior),
         "created": datetime.fromtimestamp(int(endpoint.created_at), UTC).isoformat().replace("+00:00", "Z"),
     }
+
+
+def _state_of(endpoint: StoredEndpoint, behavior: Behavior) -> str | bool:
+    if behavior.state_field == "enabled":
+        return endpoint.enabled
+    return "enabled" if endpoint.enabled else "disabled"
+
+
+def _listed(endpoint: StoredEndpoint, behavior: Behavior) -> dict[str, Any]:
+    """Return an endpoint object as the listing spells it."""
+    url, events = respell(endpoint.url, endpoint.events, behavior.listing_spelling)
+    return _to_json(endpoint, behavior) | {"url": url, "events": list(events)}
 
 
 def _render_created(endpoint: StoredEndpoint, behavior: Behavior) -> Secret:

@@ -57,14 +57,19 @@ class Console:
         )
 
     def edit(
-        self, endpoint_id: str, *, url: str | None = None, events: Iterable[str] | None = None
+        self,
+        endpoint_id: str,
+        *,
+        url: str | None = None,
+        events: Iterable[str] | None = None,
+        enabled: bool | None = None,
     ) -> StoredEndpoint:
-        """Change an endpoint, which the API cannot do.
+        """Change an endpoint, or disable or enable it, which the API cannot do.
 
         Raises:
             ReconcilerError: the endpoint does not exist.
         """
-        endpoint = self._state.store.edit(endpoint_id, url=url, events=events)
+        endpoint = self._state.store.edit(endpoint_id, url=url, events=events, enabled=enabled)
         if endpoint is None:
             raise ReconcilerError(f"the endpoint {endpoint_id} does not exist in the sandbox")
         return endpoint
@@ -138,7 +143,7 @@ class _Controls:
         if request.method == "GET":
             return JSONResponse({"data": [_to_json(endpoint) for endpoint in self._console.list()]})
         value = await _read_object(request)
-        url, events = _check_edit(value)
+        url, events, _ = _check_edit(value)
         organization = value.get("organization")
         if url is None or events is None:
             refuse("url" if url is None else "events", "This field is required.")
@@ -147,13 +152,14 @@ class _Controls:
         return JSONResponse(_to_json(self._console.create(url, events, organization=organization)), 201)
 
     async def endpoint(self, request: Request) -> Response:
-        """PATCH changes an endpoint's URL or events, DELETE deletes it, both as the console does."""
+        """PATCH changes an endpoint (URL, events, `enabled`), DELETE deletes it, both as the console does."""
         endpoint_id = request.path_params["endpoint_id"]
         if request.method == "DELETE":
             self._console.delete(endpoint_id)
             return Response(status_code=204)
-        url, events = _check_edit(await _read_object(request))
-        return JSONResponse(_to_json(self._console.edit(endpoint_id, url=url, events=events)))
+        url, events, enabled = _check_edit(await _read_object(request))
+        endpoint = self._console.edit(endpoint_id, url=url, events=events, enabled=enabled)
+        return JSONResponse(_to_json(endpoint))
 
     async def requests(self, _request: Request) -> Response:
         """GET returns the log of requests to the API, oldest first."""
@@ -166,13 +172,15 @@ async def _read_object(request: Request) -> dict[str, Any]:
     return parse_object(await request.body())
 
 
-def _check_edit(value: dict[str, Any]) -> tuple[str | None, list[str] | None]:
-    url, events = value.get("url"), value.get("events")
+def _check_edit(value: dict[str, Any]) -> tuple[str | None, list[str] | None, bool | None]:
+    url, events, enabled = value.get("url"), value.get("events"), value.get("enabled")
     if url is not None and not is_text(url):
         refuse("url", "It must be a string.")
     if events is not None and not (isinstance(events, list) and all(is_text(name) for name in events)):
         refuse("events", "It must be an array of strings.")
-    return url, events
+    if enabled is not None and not isinstance(enabled, bool):
+        refuse("enabled", "It must be true or false.")
+    return url, events, enabled
 
 
 def _to_json(endpoint: StoredEndpoint) -> dict[str, Any]:
@@ -181,4 +189,5 @@ def _to_json(endpoint: StoredEndpoint) -> dict[str, Any]:
         "organization": endpoint.organization,
         "url": endpoint.url,
         "events": list(endpoint.events),
+        "enabled": endpoint.enabled,
     }

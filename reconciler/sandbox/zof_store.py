@@ -32,7 +32,8 @@ CREATE TABLE IF NOT EXISTS endpoints (
     events TEXT NOT NULL,
     secret TEXT NOT NULL,
     created_at REAL NOT NULL,
-    created_in INTEGER NOT NULL
+    created_in INTEGER NOT NULL,
+    enabled INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE INDEX IF NOT EXISTS listing ON endpoints (organization, number);
 CREATE INDEX IF NOT EXISTS by_url ON endpoints (organization, url);
@@ -51,7 +52,7 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     PRIMARY KEY (organization, key)
 ) STRICT;
 """
-_SELECT = "SELECT number, id, organization, url, events, secret, created_at FROM endpoints "
+_SELECT = "SELECT number, id, organization, url, events, secret, created_at, enabled FROM endpoints "
 
 
 class StoredEndpoint(Struct, frozen=True):
@@ -66,6 +67,7 @@ class StoredEndpoint(Struct, frozen=True):
     secret: Secret
     created_at: float
     """Unix time."""
+    enabled: bool = True
 
 
 class ApiKey(Struct, frozen=True):
@@ -117,6 +119,9 @@ class ZofStore:
             # Without fsync: only a crash of the whole machine loses data, which is acceptable in a sandbox.
             self._db.execute("PRAGMA synchronous = OFF")
             self._db.executescript(_SCHEMA)
+            if "enabled" not in [row[1] for row in self._db.execute("PRAGMA table_info(endpoints)")]:
+                # An earlier version made this file.
+                self._db.execute("ALTER TABLE endpoints ADD COLUMN enabled INTEGER NOT NULL DEFAULT 1")
         except sqlite3.Error as error:
             self._db.close()
             raise ReconcilerError(
@@ -174,7 +179,8 @@ class ZofStore:
             request_number: the request's number in the log.
 
         Raises:
-            Problem: 409; the key was used with another body, or the URL is in use and must be unique.
+            Problem: 409; the key was used with another body, or the URL is in use and must be unique. Or
+                `cap_status`; the organization has as many endpoints as it may have.
         """
         with self._lock, self._db:
             known = self._replay(organization, draft, behavior, now)
@@ -182,6 +188,10 @@ class ZofStore:
                 return known
             if behavior.unique_urls and self._select("organization = ? AND url = ?", organization, draft.url):
                 raise Problem(409, "url_conflict", "Another endpoint has this URL.", param="url")
+            limit = behavior.max_endpoints
+            if limit is not None and len(self._select("organization = ?", organization)) >= limit:
+                message = f"This organization has reached its maximum of {limit} webhook endpoints."
+                raise Problem(behavior.cap_status, "endpoint_limit_reached", message)
             secret = (draft.secret if behavior.honour_client_secret else None) or _new_signing_secret()
             endpoint = self._insert(organization, draft.url, draft.events, secret, now, request_number)
             answer = CreateAnswer(201, render(endpoint), replayed=False)
@@ -245,13 +255,19 @@ class ZofStore:
             )
 
     def edit(
-        self, endpoint_id: str, *, url: str | None, events: Iterable[str] | None
+        self,
+        endpoint_id: str,
+        *,
+        url: str | None = None,
+        events: Iterable[str] | None = None,
+        enabled: bool | None = None,
     ) -> StoredEndpoint | None:
         """Change an endpoint as the console does; return None if it does not exist."""
         with self._lock, self._db:
             self._db.execute(
-                "UPDATE endpoints SET url = coalesce(?, url), events = coalesce(?, events) WHERE id = ?",
-                (url, None if events is None else json.dumps(list(events)), endpoint_id),
+                "UPDATE endpoints SET url = coalesce(?, url), events = coalesce(?, events),"
+                " enabled = coalesce(?, enabled) WHERE id = ?",
+                (url, None if events is None else json.dumps(list(events)), enabled, endpoint_id),
             )
             endpoint = self.find(endpoint_id)
             if endpoint is not None:
@@ -274,9 +290,16 @@ class ZofStore:
     def _select(self, condition: str, *values: object) -> tuple[StoredEndpoint, ...]:
         return tuple(
             StoredEndpoint(
-                number, endpoint_id, owner, url, tuple(json.loads(events)), Secret(secret), created_at
+                number,
+                endpoint_id,
+                owner,
+                url,
+                tuple(json.loads(events)),
+                Secret(secret),
+                created_at,
+                bool(enabled),
             )
-            for number, endpoint_id, owner, url, events, secret, created_at in self._db.execute(
+            for number, endpoint_id, owner, url, events, secret, created_at, enabled in self._db.execute(
                 f"{_SELECT} WHERE {condition}",
                 values,
             )

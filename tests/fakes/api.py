@@ -21,6 +21,7 @@ from reconciler.ports import (
     TestAnswer,
     Unanswered,
 )
+from reconciler.sandbox.spelling import Spelling, respell
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class ApiBehavior(Struct, frozen=True):
     unique_urls: bool = False
     adds_slash: bool = False
     """Each URL is kept with a slash at its end."""
+    listing_spelling: Spelling = "as_sent"
+    """How the listing writes URLs and events; the answer to a creation writes them as they were sent."""
+    max_endpoints: int | None = None
+    """A creation that would make more is refused with `cap`."""
+    cap: Refused = Refused(403, "endpoint_limit_reached", "the maximum of webhook endpoints is reached")
     refuses_other_body: bool = True
     """What a known key with another body gets: a 409, or the original result."""
     stores_server_errors: bool = False
@@ -137,10 +143,14 @@ class FakeApi:
             self._arrives("list", last)
             found = [self.endpoints[i] for i in sorted(self.endpoints) if i > last and self._is_listed(i)]
             page = found[: self.behavior.page_size]
-            yield page
+            yield [self._spelled(endpoint) for endpoint in page]
             if len(page) == len(found):
                 return
             last = page[-1].id
+
+    def _spelled(self, endpoint: Endpoint) -> Endpoint:
+        url, events = respell(endpoint.url, endpoint.events, self.behavior.listing_spelling)
+        return replace(endpoint, url=url, events=tuple(sorted(events)))
 
     def _is_listed(self, endpoint_id: str) -> bool:
         age = (self.clock.now() - self._born[endpoint_id]).total_seconds()
@@ -168,10 +178,8 @@ class FakeApi:
                 return replace(first, secret=None)
             return first
         wanted = json.loads(text)
-        if not wanted.get("events"):
-            return Refused(400, "invalid_parameter", "at least one event is needed", "events")
-        if self.behavior.unique_urls and self._at_url(normalize_url(wanted["url"])):
-            return Refused(409, "conflict", "an endpoint with this URL exists", "url")
+        if refused := self._refusal(wanted):
+            return refused
         url = wanted["url"] + "/" if self.behavior.adds_slash else wanted["url"]
         endpoint = self.console_create(url, wanted["events"])
         if self.behavior.honours_client_secret and "secret" in wanted:
@@ -180,6 +188,15 @@ class FakeApi:
         made = Created(endpoint, shown)
         self._keys[key] = (text, self.clock.now(), made)
         return made
+
+    def _refusal(self, wanted: dict[str, Any]) -> Refused | None:
+        """Return why the creation is refused for good, if it is."""
+        if not wanted.get("events"):
+            return Refused(400, "invalid_parameter", "at least one event is needed", "events")
+        if self.behavior.unique_urls and self._at_url(normalize_url(wanted["url"])):
+            return Refused(409, "conflict", "an endpoint with this URL exists", "url")
+        limit = self.behavior.max_endpoints
+        return self.behavior.cap if limit is not None and len(self.endpoints) >= limit else None
 
     def test(self, endpoint_id: str) -> TestAnswer:
         """Deliver a test."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from reconciler.sandbox.behavior import CapStatus
     from tests.fixtures.zof import MakeZof
 
 DRAFT = {"url": "https://hooks.example.com/zof", "events": ["run.failed", "run.completed"]}
@@ -458,6 +459,38 @@ def test_deleting_can_be_unsupported(api: httpx.Client, zof: ZofServer) -> None:
     assert len(listing(api)) == 1
 
 
+def test_a_listing_can_have_its_own_spelling(api: httpx.Client, zof: ZofServer) -> None:
+    """With `listing_spelling`, only the listing writes an endpoint differently."""
+    zof.behavior = replace(zof.behavior, listing_spelling="query_order")
+    url = "https://hooks.example.com/zof?x=1&y=2"
+    assert create(api, url=url).json()["url"] == url
+    assert [each["url"] for each in listing(api)] == ["https://hooks.example.com/zof?y=2&x=1"]
+
+
+@pytest.mark.parametrize("status", [402, 403, 409, 422])
+def test_an_organization_can_have_a_maximum_of_endpoints(
+    api: httpx.Client, zof: ZofServer, status: CapStatus
+) -> None:
+    """With `max_endpoints`, a further creation is refused until an endpoint is deleted; a replay is not."""
+    zof.behavior = replace(zof.behavior, max_endpoints=1, cap_status=status)
+    endpoint_id = create(api, key="k").json()["id"]
+    assert error_of(create(api)) == (status, "endpoint_limit_reached", None)
+    assert create(api, key="k").json()["id"] == endpoint_id
+    api.delete(f"/webhooks/{endpoint_id}")
+    assert create(api).status_code == 201
+
+
+def test_an_endpoint_can_be_disabled(api: httpx.Client, zof: ZofServer) -> None:
+    """The console disables an endpoint; the listing says so in `status` or in `enabled`."""
+    endpoint_id = create(api).json()["id"]
+    zof.console.edit(endpoint_id, enabled=False)
+    assert listing(api)[0]["status"] == "disabled"
+    zof.behavior = replace(zof.behavior, state_field="enabled")
+    assert listing(api)[0]["enabled"] is False
+    zof.console.edit(endpoint_id, enabled=True)
+    assert listing(api)[0]["enabled"] is True
+
+
 def test_a_listing_can_lag_by_requests(api: httpx.Client, zof: ZofServer) -> None:
     """With `listing_lag_requests`, a new endpoint is listed after that many further requests."""
     zof.behavior = replace(zof.behavior, listing_lag_requests=2)
@@ -833,6 +866,7 @@ def test_controls_work_over_http(make_zof: MakeZof, connect: Callable[..., httpx
         assert controls.get("/endpoints").json()["data"] == [endpoint]
         path = f"/endpoints/{endpoint['id']}"
         assert controls.patch(path, json={"events": ["run.started"]}).json()["events"] == ["run.started"]
+        assert controls.patch(path, json={"enabled": False}).json()["enabled"] is False
         assert zof.secret_of(endpoint["id"]).reveal() not in made.text + controls.get("/endpoints").text
         assert controls.delete(path).status_code == 204
         assert [controls.delete(path).status_code, controls.patch(path, json={}).status_code] == [404, 404]
@@ -850,6 +884,7 @@ def test_controls_work_over_http(make_zof: MakeZof, connect: Callable[..., httpx
         ("POST", "endpoints", {**DRAFT, "organization": 7}),
         ("POST", "endpoints", {**DRAFT, "url": 7}),
         ("PATCH", "endpoints/we_1", {"events": "run.failed"}),
+        ("PATCH", "endpoints/we_1", {"enabled": "no"}),
     ],
 )
 def test_wrong_controls_are_refused(make_zof: MakeZof, method: str, path: str, body: Any) -> None:

@@ -28,6 +28,8 @@ from reconciler.sandbox.behavior import Behavior
         ("sunset", "now\r\nX-Evil: 1"),
         ("extra_event_types", ["a", 1]),
         ("honour_client_secret", "yes"),
+        ("cap_status", 400),
+        ("listing_spelling", "upside_down"),
     ],
 )
 def test_an_invalid_setting_is_refused(name: str, value: Any) -> None:
