@@ -61,6 +61,12 @@ class ApiBehavior(Struct, frozen=True):
     page_size: int = 100
     listing_lag: float = 0.0
     """A listing omits endpoints younger than so many seconds."""
+    test_lag: float = 0.0
+    """A test of an endpoint younger than so many seconds is answered with a 404."""
+    deletion_lag: float = 0.0
+    """A listing still shows what was deleted less than so many seconds ago (202 for the DELETE)."""
+    shows_created: bool = True
+    """Whether there is a `created` that can be read: with a time zone, and under that name."""
 
 
 class Deletion(Struct, frozen=True):
@@ -107,6 +113,7 @@ class FakeApi:
         self.most_at_one_url = 0
         """The most endpoints that ever were live at one URL at the same time."""
         self._born: dict[str, datetime] = {}
+        self._gone: dict[str, tuple[Endpoint, datetime]] = {}
 
     def copy(self, clock: FakeClock) -> FakeApi:
         """Return an independent API in the same state, without hooks."""
@@ -115,6 +122,7 @@ class FakeApi:
         other.requests, other.deletions = list(self.requests), list(self.deletions)
         other.arguments, other.most_at_one_url = self.arguments, self.most_at_one_url
         other._keys, other._born, other._count = dict(self._keys), dict(self._born), self._count
+        other._gone = dict(self._gone)
         return other
 
     @property
@@ -141,20 +149,30 @@ class FakeApi:
         last = ""
         while True:
             self._arrives("list", last)
-            found = [self.endpoints[i] for i in sorted(self.endpoints) if i > last and self._is_listed(i)]
+            found = [endpoint for i, endpoint in self._listed().items() if i > last]
             page = found[: self.behavior.page_size]
-            yield [self._spelled(endpoint) for endpoint in page]
+            yield [self._shown(endpoint) for endpoint in page]
             if len(page) == len(found):
                 return
             last = page[-1].id
 
-    def _spelled(self, endpoint: Endpoint) -> Endpoint:
+    def _shown(self, endpoint: Endpoint) -> Endpoint:
         url, events = respell(endpoint.url, endpoint.events, self.behavior.listing_spelling)
-        return replace(endpoint, url=url, events=tuple(sorted(events)))
+        created = endpoint.created if self.behavior.shows_created else None
+        return replace(endpoint, url=url, events=tuple(sorted(events)), created=created)
 
-    def _is_listed(self, endpoint_id: str) -> bool:
-        age = (self.clock.now() - self._born[endpoint_id]).total_seconds()
-        return age >= self.behavior.listing_lag
+    def _listed(self) -> dict[str, Endpoint]:
+        """Return what the listing has now, by id in order."""
+        now, behavior = self.clock.now(), self.behavior
+        found = {i: e for i, e in self.endpoints.items() if self._age(i) >= behavior.listing_lag}
+        if behavior.deletion_lag:
+            for endpoint, at in self._gone.values():
+                if (now - at).total_seconds() < behavior.deletion_lag:
+                    found.setdefault(endpoint.id, endpoint)
+        return dict(sorted(found.items()))
+
+    def _age(self, endpoint_id: str) -> float:
+        return (self.clock.now() - self._born[endpoint_id]).total_seconds()
 
     def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
         """Create an endpoint, or return what this key made before."""
@@ -185,7 +203,7 @@ class FakeApi:
         if self.behavior.honours_client_secret and "secret" in wanted:
             self.secrets[endpoint.id] = wanted["secret"]
         shown = None if self.behavior.hides_secret else Secret(self.secrets[endpoint.id])
-        made = Created(endpoint, shown)
+        made = Created(endpoint if self.behavior.shows_created else replace(endpoint, created=None), shown)
         self._keys[key] = (text, self.clock.now(), made)
         return made
 
@@ -193,7 +211,7 @@ class FakeApi:
         """Return why the creation is refused for good, if it is."""
         if not wanted.get("events"):
             return Refused(400, "invalid_parameter", "at least one event is needed", "events")
-        if self.behavior.unique_urls and self._at_url(normalize_url(wanted["url"])):
+        if self.behavior.unique_urls and self.at_url(normalize_url(wanted["url"])):
             return Refused(409, "conflict", "an endpoint with this URL exists", "url")
         limit = self.behavior.max_endpoints
         return self.behavior.cap if limit is not None and len(self.endpoints) >= limit else None
@@ -204,7 +222,7 @@ class FakeApi:
         return self._answered("test", answer or self._test(endpoint_id))
 
     def _test(self, endpoint_id: str) -> TestAnswer:
-        if endpoint_id not in self.endpoints:
+        if endpoint_id not in self.endpoints or self._age(endpoint_id) < self.behavior.test_lag:
             return Refused(404, "not_found", "no such endpoint")
         if not self.behavior.accepts_tests or endpoint_id in self.behavior.failing_tests:
             return NotDelivered("HTTP 500 from the receiver")
@@ -220,10 +238,12 @@ class FakeApi:
             return Refused(405, "method_not_allowed", "no such operation")
         endpoint = self.endpoints.pop(endpoint_id, None)
         if endpoint is not None:
-            self.deletions.append(Deletion(endpoint, self._at_url(endpoint.normalized_url)))
+            self.deletions.append(Deletion(endpoint, self.at_url(endpoint.normalized_url)))
+            self._gone[endpoint_id] = endpoint, self.clock.now()
         return Deleted()
 
-    def _at_url(self, normalized: str) -> frozenset[str]:
+    def at_url(self, normalized: str) -> frozenset[str]:
+        """Return the endpoints that are live at a normalised URL."""
         return frozenset(e.id for e in self.endpoints.values() if e.normalized_url == normalized)
 
     def _arrives(self, request: str, *arguments: object) -> Any:
