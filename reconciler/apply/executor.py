@@ -59,6 +59,8 @@ class ChangeInProgress(Struct):
     stored: Stored
     listing_current: bool
     progress: Progress = field(default_factory=Progress)
+    step: Step | None = None
+    """The last step that was executed, or tried."""
 
 
 class StepExecutor:
@@ -81,6 +83,7 @@ class StepExecutor:
     def execute(self, ongoing: ChangeInProgress, step: Step) -> None:
         """Execute `step` and record the result in `ongoing`."""
         api, store, name = self._session.api, self._session.store, ongoing.name
+        ongoing.step = step
         match step:
             case WriteDocument():
                 self._write(ongoing, step)

@@ -11,6 +11,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
+from reconciler.apply.ended import ended_by
 from reconciler.apply.executor import MAX_SILENCE, ChangeInProgress, StepExecutor
 from reconciler.errors import (
     ApiError,
@@ -24,7 +27,7 @@ from reconciler.plan.plan import Action, Change
 from reconciler.plan.protocol.cleanup import sweep_step
 from reconciler.plan.protocol.next_step import is_served, next_step
 from reconciler.plan.protocol.state import State
-from reconciler.plan.protocol.steps import Done, Failed, Failure, Hold, Wait
+from reconciler.plan.protocol.steps import Done, Failed, Failure, Hold, Wait, WriteProjection
 from reconciler.texts import span
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from reconciler.model import Webhook
     from reconciler.plan.live import LiveIndex
     from reconciler.plan.protocol.state import Adoption
+    from reconciler.plan.protocol.steps import Step
     from reconciler.ports import Stored
     from reconciler.session import Session
 
@@ -114,14 +118,15 @@ class Runner:
     def _change(self, change: Change) -> ChangeOutcome:
         if self._halted:
             return ChangeOutcome(change, Result.NOT_ATTEMPTED, hint="run `reconciler apply` again")
+        ongoing: ChangeInProgress | None = None
         try:
-            outcome = self._process(change)
+            ongoing = self._begin(change)
+            outcome = self._execute_steps(change, ongoing)
             self._store_silence = 0
         except ReconcilerError as error:
             self._note_failure(change, error)
-            hint = error.hint or "run `reconciler apply` again"
-            outcome = ChangeOutcome(change, Result.FAILED, detail=error.message, hint=hint)
-        ok = outcome.result in {Result.DONE, Result.WAITING}
+            outcome = ended_by(error, change, ongoing, self._step_after_record(ongoing))
+        ok = outcome.result in {Result.DONE, Result.WAITING, Result.UNRECORDED}
         self._session.reporter.finished(change.name, change.action.value, ok=ok, detail=outcome.detail)
         return outcome
 
@@ -138,7 +143,14 @@ class Runner:
                 if self._store_silence >= MAX_SILENCE:
                     self._executor.abort.set()
 
-    def _process(self, change: Change) -> ChangeOutcome:
+    def _step_after_record(self, ongoing: ChangeInProgress | None) -> Step | None:
+        """Return what follows the metadata that Vault did not take; None if another step failed."""
+        if ongoing is None or not isinstance(ongoing.step, WriteProjection):
+            return None
+        recorded = replace(ongoing.stored, projection=ongoing.step.projection)
+        return next_step(replace(self._state(ongoing), stored=recorded))
+
+    def _begin(self, change: Change) -> ChangeInProgress:
         stored = self._session.store.read(change.name)
         known = self._stored.get(change.name)
         ongoing = ChangeInProgress(
@@ -148,7 +160,7 @@ class Runner:
             listing_current=stored.version == (known.version if known else change.version),
         )
         self._executor.learn(stored.document)
-        return self._execute_steps(change, ongoing)
+        return ongoing
 
     def _execute_steps(self, change: Change, ongoing: ChangeInProgress) -> ChangeOutcome:
         """Execute steps until the change ends."""

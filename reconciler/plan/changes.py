@@ -30,6 +30,7 @@ from reconciler.plan.protocol.steps import (
 )
 from reconciler.ports import Created, Delivered, Fresh, Metadata, Stored, VersionState
 from reconciler.texts import span
+from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -80,7 +81,12 @@ class Describer(Struct, frozen=True):
         )
         change = replace(change, drift=drift_of(change, metadata))
         if metadata is not None and metadata.is_interrupted:
-            return replace(change, steps=_RESUME_STEPS, api_requests=_RESUME_REQUESTS)
+            maybe_ours = in_question(webhook, projection, self.live)
+            warnings = tuple(
+                f"endpoint {each.id} at the same URL may belong to this change: `apply` reads its ledger"
+                for each in maybe_ours
+            )
+            return replace(change, steps=_RESUME_STEPS, api_requests=_RESUME_REQUESTS, warnings=warnings)
         steps = steps_of(self.organization, name, webhook, metadata, self.live, self.now, self.run)
         if webhook is None and projection is not None:
             change = replace(change, policy=projection.deletion_policy.value)
@@ -98,6 +104,17 @@ class Describer(Struct, frozen=True):
             return None
         endpoint = self.live.get(projection.endpoint_id)
         return None if endpoint is None else Shape(endpoint.url, endpoint.events)
+
+
+def in_question(
+    webhook: Webhook | None, projection: Projection | None, live: LiveIndex
+) -> tuple[Endpoint, ...]:
+    """Return the live endpoints that an interrupted change may have created: only its ledger shows it."""
+    urls = {webhook.normalized_url} if webhook is not None else set()
+    if projection is not None and projection.url is not None:
+        urls.add(normalize_url(projection.url))
+    found = (endpoint for url in sorted(urls) for endpoint in live.at(url))
+    return tuple(endpoint for endpoint in found if not live.is_recorded(endpoint.id))
 
 
 def drift_of(change: Change, metadata: Metadata | None) -> Drift | None:

@@ -88,7 +88,7 @@ def compare(
             describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due
         )
     requests = listing_requests + sum(change.api_requests for change in changes)
-    unmanaged = tuple(live.unowned())
+    unmanaged = _unmanaged(changes, wanted, metadata, live)
     plan = Plan(
         organization=organization.name,
         changes=changes,
@@ -109,6 +109,29 @@ def compare(
         protected=tuple(protected),
     )
     return Comparison(plan, facts, live, tuple(abandoning))
+
+
+def _unmanaged(
+    changes: Iterable[Change],
+    wanted: Mapping[str, Webhook],
+    metadata: Mapping[str, Metadata],
+    live: LiveIndex,
+) -> tuple[Endpoint, ...]:
+    """Return the endpoints that no ledger owns; those that an interrupted change may own are left out."""
+    unowned = live.unowned()
+    interrupted = [
+        each for c in changes if (each := metadata.get(c.name)) is not None and each.is_interrupted
+    ]
+    if not unowned or not interrupted:
+        return tuple(unowned)
+    from reconciler.plan.changes import in_question  # noqa: PLC0415 (imported with the changes)
+
+    maybe_ours = {
+        endpoint.id
+        for entry in interrupted
+        for endpoint in in_question(wanted.get(entry.name), entry.projection, live)
+    }
+    return tuple(endpoint for endpoint in unowned if endpoint.id not in maybe_ours)
 
 
 def _is_owned(metadata: Metadata) -> bool:

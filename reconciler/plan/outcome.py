@@ -19,6 +19,8 @@ class Result(StrEnum):
     """Done for now: the next step is due later (an overlap)."""
     UNVERIFIED = "unverified"
     """Done, but the test delivery failed: the replaced endpoint stays."""
+    UNRECORDED = "unrecorded"
+    """Done, but Vault did not take the record that plans read: the next apply writes it."""
     FAILED = "failed"
     NOT_ATTEMPTED = "not attempted"
 

@@ -28,10 +28,18 @@ _MARKS = {
     Result.DONE: ("✓", Ink.GREEN),
     Result.WAITING: ("✓", Ink.GREEN),
     Result.UNVERIFIED: ("!", Ink.YELLOW),
+    Result.UNRECORDED: ("!", Ink.YELLOW),
     Result.FAILED: ("✗", Ink.RED),
     Result.NOT_ATTEMPTED: ("○", Ink.DIM),
 }
-_BY_URGENCY = (Result.FAILED, Result.UNVERIFIED, Result.NOT_ATTEMPTED, Result.WAITING, Result.DONE)
+_BY_URGENCY = (
+    Result.FAILED,
+    Result.UNVERIFIED,
+    Result.UNRECORDED,
+    Result.NOT_ATTEMPTED,
+    Result.WAITING,
+    Result.DONE,
+)
 _INTERRUPTED = "Interrupted: the current step was finished and nothing is lost."
 
 
@@ -141,7 +149,7 @@ def _counts(outcome: Outcome) -> Iterator[str]:
     waiting = len(outcome.of(Result.WAITING))
     if done := len(outcome.of(Result.DONE)) + waiting:
         yield f"{done:,} done" + (f" ({waiting:,} with an open overlap)" if waiting else "")
-    for result in (Result.UNVERIFIED, Result.FAILED, Result.NOT_ATTEMPTED):
+    for result in (Result.UNVERIFIED, Result.UNRECORDED, Result.FAILED, Result.NOT_ATTEMPTED):
         if found := outcome.of(result):
             yield f"{len(found):,} {result.value}"
 
@@ -154,5 +162,7 @@ def _words(each: ChangeOutcome) -> str:
             return done
         case Result.UNVERIFIED:
             return f"{done}, not verified"
+        case Result.UNRECORDED:
+            return f"{done}, not recorded"
         case Result.FAILED | Result.NOT_ATTEMPTED:
             return f"{each.change.action.value} {each.result.value}"

@@ -26,6 +26,7 @@ from reconciler.vault.metadata import (
 from reconciler.vault.responses import (
     Denied,
     NoAnswer,
+    NotExecuted,
     NotFound,
     Purpose,
     Rejected,
@@ -122,12 +123,16 @@ class VaultDocuments:
         """
         values = projection.to_metadata()
         try:
-            self._set_metadata(name, {"custom_metadata": values, "cas_required": True}, "update")
+            self._set_metadata(
+                name, {"custom_metadata": values, "cas_required": True}, "update", harmless=True
+            )
         except Rejected:
             plain = {key: value for key, value in values.items() if value.isascii()}
             if plain == values:
                 raise
-            self._set_metadata(name, {"custom_metadata": plain, "cas_required": True}, "update")
+            self._set_metadata(
+                name, {"custom_metadata": plain, "cas_required": True}, "update", harmless=True
+            )
 
     def soft_delete(self, name: str, version: int) -> None:
         """As the port says."""
@@ -235,6 +240,9 @@ class VaultDocuments:
         def attempt(_elapsed: float) -> int | NoAnswer:
             try:
                 return self._write_once(name, fields, cas)
+            except NotExecuted:
+                # It was retried for a while, and there is nothing to read back.
+                raise
             except (CasConflict, NoAnswer) as error:
                 version, found = self._newest(name)
                 if found is not None and ours(found):

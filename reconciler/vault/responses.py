@@ -7,29 +7,32 @@
     ├── Unsupported   405
     ├── Rejected      any other 4xx
     └── NoAnswer      unknown outcome: no response, a server error, or a response that is not Vault's
+        └── NotExecuted   Vault reports that it did not execute the request
 
-No error quotes the response to a request that contains a secret: a server or a proxy may echo it.
+Only a body in Vault's own shape counts as Vault's answer: proxies and login pages answer, too. No error
+quotes the response to a request that contains a secret: a server or a proxy may echo it.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import requests
-from hvac import exceptions as hvac_exceptions
 from msgspec import Struct
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
 from reconciler.retry import backoff
-from reconciler.texts import YEARS
+from reconciler.texts import YEARS, span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    import requests
 
     Parse = Callable[[bytes | bytearray], dict[str, Any] | None]
 
@@ -38,13 +41,23 @@ _CHUNK = 65_536
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _CAS_MISS = "check-and-set parameter did not match"
 _NO_MOUNT = "no handler for route"
+_UPGRADING = "Upgrading from non-versioned to versioned"
+_NO_LEADER = "local node not active"
 _MAX_ATTEMPTS = 5
+_MAX_REFUSALS = 9
+"""Attempts at a request that Vault does not execute: an upgrade or an election may take a minute."""
 _FIRST_BACKOFF = 0.25
-_MAX_WAIT = 30.0
-_RETRIABLE = {412, 429, 500, 502, 503, 504}
-"""412: a replica that lags behind. 500 and up: see Vault's HTTP API documentation."""
-_LOOK_AT_LOG = "run again; if it fails again, see Vault's log"
-_REACH = "check the Vault address, and that this machine can reach it"
+_LONGEST_BACKOFF = 30.0
+_MAX_WAIT = 60.0
+_NOT_EXECUTED = {412, 429, 503}
+"""412: a replica that lags behind. 429: a rate limit. 503: Vault is down, or this node is in standby."""
+_RETRIABLE = {500, 502, 503, 504}
+"""See Vault's HTTP API documentation."""
+LOOK_AT_LOG = "run again; if it fails again, see Vault's log"
+REACH = "check the Vault address, and that this machine can reach it"
+_NOT_VAULT = (
+    "check whether the Vault address leads to a proxy or a login page, and what HTTPS_PROXY and NO_PROXY say"
+)
 
 
 class Denied(StoreError):
@@ -75,6 +88,10 @@ class NoAnswer(StoreUnavailable):
         self.wait = wait
 
 
+class NotExecuted(NoAnswer):
+    """Vault reports that it did not execute the request, and that a retry may succeed."""
+
+
 class Purpose(Struct, frozen=True):
     """What a request is for: decides its messages, and whether it may be repeated."""
 
@@ -88,28 +105,41 @@ class Purpose(Struct, frozen=True):
     """It is idempotent, so it may be repeated."""
 
 
-def retry_delay(attempt: int, wait: float | None) -> float | None:
+def retry_delay(attempt: int, wait: float | None, *, not_executed: bool = False) -> float | None:
     """Return the seconds to wait after attempt number `attempt`; None: do not retry.
 
     Args:
         attempt: the number of attempts so far.
         wait: the seconds that Vault asks to wait; None if it does not.
+        not_executed: whether Vault reports that it did not execute the request.
     """
-    if attempt >= _MAX_ATTEMPTS:
+    if attempt >= (_MAX_REFUSALS if not_executed else _MAX_ATTEMPTS) or (wait or 0.0) > _MAX_WAIT:
         return None
-    return min(max(backoff(attempt, _FIRST_BACKOFF), wait or 0.0), _MAX_WAIT)
+    return max(backoff(attempt, _FIRST_BACKOFF, _LONGEST_BACKOFF), wait or 0.0)
 
 
 def unexpected_shape(purpose: Purpose) -> NoAnswer:
     """Return the error for a response that Vault does not send."""
-    return NoAnswer(
-        f"the response for {purpose.path} is not from Vault",
-        hint="check whether the Vault address leads to a proxy or a login page",
-        retriable=False,
-    )
+    return NoAnswer(f"the response for {purpose.path} is not from Vault", hint=_NOT_VAULT, retriable=False)
 
 
-def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = None) -> StoreError:  # noqa: C901, PLR0911  # a table
+def foreign_response(status: int, purpose: Purpose, *, wait: float | None = None) -> StoreError:
+    """Return the error for a refusal that is not in Vault's own shape: a proxy or another server answered."""
+    message = f"not Vault, but a proxy or another server answered HTTP {status} for {purpose.path}"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        # Whoever limits requests did not pass this one on.
+        return NotExecuted(_with_wait(message, wait), hint=_NOT_VAULT, wait=wait)
+    return NoAnswer(message, hint=_NOT_VAULT, retriable=status in _RETRIABLE, wait=wait)
+
+
+def _with_wait(message: str, wait: float | None) -> str:
+    """Return `message` with the pause that the response asks for, if that is too long to wait for."""
+    if wait is None or wait <= _MAX_WAIT:
+        return message
+    return f"{message}, and asks to wait {span(timedelta(seconds=wait))}"
+
+
+def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = None) -> StoreError:  # noqa: C901, PLR0911, PLR0912  # a table
     """Return our error for a response with `status` and Vault's error texts `words`."""
     quoted = "" if purpose.confidential or not words else f": {words}"
     path = purpose.path
@@ -129,6 +159,10 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
     match status:
         case HTTPStatus.BAD_REQUEST if _CAS_MISS in words:
             return CasConflict(f"another writer was first at {path}", hint="run again")
+        case HTTPStatus.BAD_REQUEST if _UPGRADING in words:
+            return NotExecuted(
+                f"the secrets engine of {path} is being upgraded to version 2", hint="run again in a minute"
+            )
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Denied(
                 f"permission denied on {path}",
@@ -141,83 +175,29 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
             )
         case HTTPStatus.METHOD_NOT_ALLOWED:
             return Unsupported(
-                f"this Vault does not support {purpose.capability} on {path}{quoted}", hint=_REACH
+                f"this Vault does not support {purpose.capability} on {path}{quoted}", hint=REACH
             )
         case HTTPStatus.NOT_IMPLEMENTED:
             return StoreError("Vault is not initialized", hint="initialize and unseal it")
         case HTTPStatus.SERVICE_UNAVAILABLE if "sealed" in words:
             return StoreUnavailable("Vault is sealed", hint="unseal it, then run again")
+        case _ if status in _NOT_EXECUTED or _NO_LEADER in words:
+            message = f"Vault answered HTTP {status} for {path}{quoted}"
+            return NotExecuted(_with_wait(message, wait), hint=LOOK_AT_LOG, wait=wait)
         case _ if status in _RETRIABLE:
             return NoAnswer(
                 f"Vault answered HTTP {status} for {path}{quoted}",
-                hint=_LOOK_AT_LOG,
+                hint=LOOK_AT_LOG,
                 wait=wait,
             )
         case _ if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return NoAnswer(
-                f"Vault answered HTTP {status} for {path}{quoted}", hint=_LOOK_AT_LOG, retriable=False
+                f"Vault answered HTTP {status} for {path}{quoted}", hint=LOOK_AT_LOG, retriable=False
             )
     return Rejected(
         f"Vault refused to {purpose.capability} {path} (HTTP {status}){quoted}",
         hint="Vault's audit log has the reason",
     )
-
-
-_HVAC_STATUS = {
-    hvac_exceptions.InvalidRequest: 400,
-    hvac_exceptions.Unauthorized: 401,
-    hvac_exceptions.Forbidden: 403,
-    hvac_exceptions.InvalidPath: 404,
-    hvac_exceptions.UnsupportedOperation: 405,
-    hvac_exceptions.PreconditionFailed: 412,
-    hvac_exceptions.RateLimitExceeded: 429,
-    hvac_exceptions.InternalServerError: 500,
-    hvac_exceptions.VaultNotInitialized: 501,
-    hvac_exceptions.BadGateway: 502,
-    hvac_exceptions.VaultDown: 503,
-}
-
-
-def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  # noqa: PLR0911  # a table
-    """Return our error for one that hvac or requests raised, without quoting its text.
-
-    The caller raises it `from None`: the original may contain a header with the token, or a body.
-    """
-    if isinstance(error, hvac_exceptions.VaultError):
-        status = _HVAC_STATUS.get(type(error))
-        if status is not None:
-            return failure(status, "", purpose)
-        return NoAnswer(
-            f"hvac reports {type(error).__name__} for {purpose.path}", hint=_LOOK_AT_LOG, retriable=False
-        )
-    match error:
-        case requests.exceptions.SSLError():
-            return NoAnswer(
-                f"no trusted TLS connection to Vault at {address}",
-                hint="set VAULT_CACERT to the file of the authority that signed Vault's certificate",
-                retriable=False,
-            )
-        case requests.exceptions.ProxyError():
-            return NoAnswer(
-                f"the proxy for Vault at {address} does not answer",
-                hint="check HTTPS_PROXY and NO_PROXY",
-            )
-        case requests.exceptions.Timeout():
-            return NoAnswer(f"Vault at {address} did not answer in time", hint=_REACH)
-        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidHeader():
-            return StoreError(
-                f"the request to Vault at {address} is not valid HTTP",
-                hint="check the Vault address, token and namespace for invalid characters",
-            )
-        case requests.exceptions.RequestException():
-            return NoAnswer(f"Vault is not reachable at {address}", hint=_REACH)
-        case OSError():
-            # requests raises OSError for a certificate file that does not exist.
-            return StoreError(
-                "cannot read the file of trusted certificates for Vault", hint="check VAULT_CACERT"
-            )
-        case _:
-            return NoAnswer(f"the connection to Vault at {address} failed", hint=_REACH)
 
 
 class Answer(Struct, frozen=True):
@@ -269,24 +249,28 @@ def interpret(
     body = parse(content)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
-    if body is None or status not in {HTTPStatus.OK, HTTPStatus.NOT_FOUND}:
-        # A 404 of another server must not count as "there is no such document".
-        if status == HTTPStatus.NOT_FOUND:
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        raise failure(status, "", purpose)
+    data, auth = ({} if (body or {}).get(key) is None else (body or {})[key] for key in ("data", "auth"))
+    if status == HTTPStatus.OK or (status == HTTPStatus.NOT_FOUND and data):
+        if body is None or not isinstance(data, dict) or not isinstance(auth, dict):
             raise unexpected_shape(purpose)
-        raise failure(status, _words(body), purpose, wait=_seconds(response.headers.get("Retry-After")))
-    data, auth = ({} if body.get(key) is None else body[key] for key in ("data", "auth"))
-    if not isinstance(data, dict) or not isinstance(auth, dict):
+        return Answer(data, auth, found=status == HTTPStatus.OK, at=_date(response))
+    if status < HTTPStatus.BAD_REQUEST:
         raise unexpected_shape(purpose)
-    if status == HTTPStatus.NOT_FOUND and not data:
-        raise failure(status, _words(body), purpose) if "errors" in body else unexpected_shape(purpose)
-    return Answer(data, auth, found=status == HTTPStatus.OK, at=_date(response))
+    wait = _seconds(response.headers.get("Retry-After"))
+    words = _words(body)
+    if words is None:
+        raise foreign_response(status, purpose, wait=wait)
+    raise failure(status, words, purpose, wait=wait)
 
 
-def _words(body: dict[str, Any] | None) -> str:
-    """Return Vault's `errors` as one short line."""
+def _words(body: dict[str, Any] | None) -> str | None:
+    """Return Vault's `errors` as one short line; None if the body is not in the shape of Vault's errors."""
     errors = (body or {}).get("errors")
-    texts = [text for text in errors if isinstance(text, str)] if isinstance(errors, list) else []
-    return _CONTROL.sub(" ", "; ".join(texts)).strip()[:_MAX_WORDS]
+    if not isinstance(errors, list) or not all(isinstance(text, str) for text in errors):
+        return None
+    return _CONTROL.sub(" ", "; ".join(errors)).strip()[:_MAX_WORDS]
 
 
 def _date(response: requests.Response) -> datetime | None:

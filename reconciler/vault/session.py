@@ -26,6 +26,7 @@ from reconciler.vault.auth import TokenLogin
 from reconciler.vault.responses import (
     Denied,
     NoAnswer,
+    NotExecuted,
     NotFound,
     Purpose,
     Rejected,
@@ -33,8 +34,8 @@ from reconciler.vault.responses import (
     json_object,
     read_body,
     retry_delay,
-    translate,
 )
+from reconciler.vault.transport import translate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +127,7 @@ class VaultSession:
             try:
                 return self._send_logged_in(send, purpose, parse)
             except NoAnswer as error:
-                if not (error.retriable and purpose.harmless):
+                if not (error.retriable and (purpose.harmless or isinstance(error, NotExecuted))):
                     raise
                 return error
 
@@ -252,7 +253,7 @@ def until_answered(
     def decide(number: int, outcome: _T | NoAnswer, _elapsed: float) -> float | None:
         if not isinstance(outcome, NoAnswer) or number == attempts:
             return None
-        return retry_delay(number, outcome.wait)
+        return retry_delay(number, outcome.wait, not_executed=isinstance(outcome, NotExecuted))
 
     outcome = retry(attempt, decide, clock=clock)
     if isinstance(outcome, NoAnswer):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
+from reconciler.cli.system import SystemClock
 from reconciler.errors import CasConflict, InvalidInput, ReconcilerError, StoreError
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Ledger
@@ -38,6 +39,16 @@ ODD_CHARACTERS = tuple(
 UNSUPPORTED = Reply(404, '{"errors":["1 error occurred:\\n\\t* unsupported path\\n\\n"]}')
 NO_OPERATION = Reply(405, '{"errors":["unsupported operation"]}')
 MISSING = Reply(404, '{"errors":[]}')
+UPGRADE = (
+    "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period."
+)
+NOT_EXECUTED = {
+    "429": Reply(429, '{"errors":["request path: rate limit quota exceeded"]}'),
+    "429 of a proxy": Reply(429, "<html>slow down</html>"),
+    "412": Reply(412, '{"errors":["required index state not present"]}'),
+    "503": Reply(503, '{"errors":["Vault is in standby"]}'),
+    "an upgrade": Reply(400, json.dumps({"errors": [UPGRADE]})),
+}
 
 
 def document(nonce: str = "nonce") -> Document:
@@ -455,6 +466,47 @@ class TestLostAnswers:
         proxy.once("GET", Fate.DROP, times=3)
         assert behind_proxy.read("ci").document == document()
         assert clock.monotonic() - before == 0.25 + 0.5 + 1.0
+
+    @pytest.mark.parametrize("reply", NOT_EXECUTED.values(), ids=NOT_EXECUTED)
+    @pytest.mark.parametrize("operation", ["write", "projection", "soft_delete", "undelete", "destroy"])
+    def test_what_vault_did_not_execute_is_repeated(
+        self,
+        behind_proxy: VaultDocuments,
+        proxy: Proxy,
+        documents: VaultDocuments,
+        operation: str,
+        reply: Reply,
+    ) -> None:
+        """Every kind of write is sent again until Vault executes it."""
+        documents.write("ci", document("a"), cas=0)
+        documents.write("ci", document("b"), cas=1)
+        behind_proxy.read("ci")
+        proxy.once("POST", reply, times=6)
+        before = proxy.sent("POST")
+        operations: dict[str, Callable[[], object]] = {
+            "write": lambda: behind_proxy.write("ci", document("c"), cas=2),
+            "projection": lambda: behind_proxy.write_projection("ci", PROJECTION),
+            "soft_delete": lambda: behind_proxy.soft_delete("ci", 2),
+            "undelete": lambda: behind_proxy.undelete("ci", 2),
+            "destroy": lambda: behind_proxy.destroy_before("ci", 2),
+        }
+        operations[operation]()
+        assert proxy.sent("POST") == before + 7
+
+    def test_vaults_own_rate_limit_is_waited_for(
+        self, openbao: OpenBaoServer, connect: Callable[..., VaultDocuments]
+    ) -> None:
+        """A real quota of OpenBao: it answers 429 until its interval ends."""
+        openbao.enable_kv("limited")
+        documents = connect(mount="limited")
+        documents.write("ci", document(), cas=0)
+        limit = {"path": "limited/", "rate": 1, "interval": "1s"}
+        openbao.request("POST", "sys/quotas/rate-limit/limited", limit)
+        session = VaultSession(openbao.address, login=TokenLogin(openbao.root_token), clock=SystemClock())
+        with session:
+            limited = VaultDocuments(session, mount="limited", prefix="x", clock=SystemClock())
+            for name in ("a", "b"):
+                limited.write(name, document(), cas=0)
 
     def test_other_changes_are_not_repeated(
         self, behind_proxy: VaultDocuments, proxy: Proxy, documents: VaultDocuments

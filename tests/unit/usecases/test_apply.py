@@ -305,3 +305,107 @@ def test_drift_leaves_out_pending_manifests() -> None:
     org.apply(A, B)
     drifted = drift(org.wanting([A2, webhook("c")], GuardLimits()))
     assert drifted.plan.changes == ()
+
+
+def _refuse_vault(org: Org, operation: str, *, name: str | None = None, after: int = 0) -> None:
+    """Let Vault refuse each such operation after the first `after`."""
+    left = [after]
+
+    def refuse(made: str, about: str) -> None:
+        if made != operation or about != (name or about):
+            return
+        if left[0] == 0:
+            raise StoreError("Vault answered HTTP 429")
+        left[0] -= 1
+
+    org.store.before = refuse
+
+
+def test_a_creation_whose_metadata_vault_refuses_was_a_creation() -> None:
+    """The endpoint is live and its secret stored: the report says so, and names what is missing."""
+    org = Org()
+    _refuse_vault(org, "write_projection", name="a")
+    first, second = org.apply(A, B).changes
+    assert (first.result, second.result) == (Result.UNRECORDED, Result.DONE)
+    assert first.endpoint_id in {endpoint.id for endpoint in org.api.endpoints.values()}
+    assert first.detail == (
+        f"endpoint {first.endpoint_id} and its secret are stored in Vault; "
+        "the metadata that plans read could not be written: Vault answered HTTP 429"
+    )
+    assert first.hint == "run `reconciler apply` again: it writes the record and creates nothing"
+    org.store.before = lambda *_: None
+    assert org.apply(A, B).complete
+    org.check([A, B])
+    assert first.endpoint_id in {endpoint.id for endpoint in org.api.endpoints.values()}
+
+
+def test_a_creation_whose_secret_vault_refuses_names_its_endpoint() -> None:
+    """The endpoint exists and its intent is stored: the report names it, and the next run continues."""
+    org = Org()
+    _refuse_vault(org, "write", after=1)
+    (outcome,) = org.apply(A).changes
+    (live,) = org.api.endpoints.values()
+    assert (outcome.result, outcome.endpoint_id) == (Result.FAILED, live.id)
+    assert outcome.detail is not None
+    assert outcome.detail.startswith(f"endpoint {live.id} was created, and its secret is not stored yet: ")
+    org.store.before = lambda *_: None
+    org.apply(A)
+    org.clock.advance(minutes=6)
+    org.apply(A)
+    org.check([A])
+
+
+def test_a_test_that_vault_does_not_record_follows_a_creation() -> None:
+    """What fails after the secret is stored does not undo the creation."""
+    org = Org()
+    _refuse_vault(org, "write", after=2)
+    (outcome,) = org.apply(A).changes
+    assert outcome.result is Result.UNRECORDED
+    assert outcome.detail is not None
+    assert "was created and its secret is stored; then a step failed" in outcome.detail
+
+
+def test_a_failed_test_stays_one_without_its_metadata() -> None:
+    """That the receiver did not accept the delivery is reported, whatever Vault refuses then."""
+    org = Org()
+    org.api.before = always(NotDelivered("HTTP 500"), "test")
+    _refuse_vault(org, "write_projection")
+    (outcome,) = org.apply(A).changes
+    assert outcome.result is Result.UNVERIFIED
+    assert outcome.detail is not None
+    assert "HTTP 500" in outcome.detail
+    assert "could not be written" in outcome.detail
+
+
+def test_a_deletion_whose_metadata_vault_refuses_was_a_deletion() -> None:
+    """The endpoint is gone: only the record is missing."""
+    org = Org()
+    org.apply(A, B, webhook("c"))
+    _refuse_vault(org, "write_projection", name="a")
+    (outcome,) = org.apply(B, webhook("c")).changes
+    assert (outcome.result, outcome.endpoint_id) == (Result.UNRECORDED, None)
+    org.store.before = lambda *_: None
+    org.apply(B, webhook("c"))
+    org.check([B, webhook("c")])
+
+
+def test_a_plan_does_not_call_the_endpoint_of_an_interrupted_change_unmanaged() -> None:
+    """Only the ledger shows whose it is, and a plan does not read it: the plan says so."""
+    org = Org()
+    _refuse_vault(org, "write_projection", name="a")
+    (outcome,) = org.apply(A).changes
+    planned = org.plan(A).plan
+    assert planned.unmanaged == ()
+    (change,) = planned.changes
+    assert change.warnings == (
+        f"endpoint {outcome.endpoint_id} at the same URL may belong to this change: `apply` reads its ledger",
+    )
+
+
+def test_an_endpoint_elsewhere_is_unmanaged_whatever_is_interrupted() -> None:
+    """An interrupted change explains endpoints at its own URL only."""
+    org = Org()
+    _refuse_vault(org, "write_projection", name="a")
+    org.apply(A)
+    other = org.api.console_create(B.url, B.events).id
+    assert [endpoint.id for endpoint in org.plan(A).plan.unmanaged] == [other]

@@ -17,6 +17,7 @@ from reconciler.vault.responses import (
     Answer,
     Denied,
     NoAnswer,
+    NotExecuted,
     NotFound,
     Purpose,
     Rejected,
@@ -25,8 +26,8 @@ from reconciler.vault.responses import (
     interpret,
     read_body,
     retry_delay,
-    translate,
 )
+from reconciler.vault.transport import translate
 
 CANARY = "whsec_canary"
 READ = Purpose("read", "secret/data/webhooks/acme/ci")
@@ -108,15 +109,15 @@ def test_transport_errors_are_told_apart(kind: type[Exception], says: str) -> No
         (404, "", NotFound, "nothing at"),
         (404, 'no handler for route "x/data/y". route entry not found.', Rejected, "no secrets engine"),
         (405, "unsupported operation", Unsupported, "does not support read"),
-        (412, "", NoAnswer, "HTTP 412"),
+        (412, "", NotExecuted, "HTTP 412"),
         (413, "", Rejected, "HTTP 413"),
-        (429, "", NoAnswer, "HTTP 429"),
+        (429, "", NotExecuted, "HTTP 429"),
         (472, "", Rejected, "HTTP 472"),
         (500, "", NoAnswer, "HTTP 500"),
         (501, "", StoreError, "not initialized"),
         (502, "", NoAnswer, "HTTP 502"),
         (503, "Vault is sealed", StoreUnavailable, "Vault is sealed"),
-        (503, "", NoAnswer, "HTTP 503"),
+        (503, "", NotExecuted, "HTTP 503"),
         (504, "", NoAnswer, "HTTP 504"),
         (511, "", NoAnswer, "HTTP 511"),
         (301, "", StoreError, "redirect"),
@@ -166,8 +167,6 @@ GARBAGE = [
     response(200, {"data": ["x"]}),
     response(200, {"data": {}, "auth": "x"}),
     response(202, {"data": {}}),
-    response(404, text="<html>no such page</html>"),
-    response(404, {"message": "no such page"}),
     response(404, {"data": "x"}),
 ]
 
@@ -180,10 +179,57 @@ def test_what_is_not_vaults_shape_is_refused(answer: requests.Response) -> None:
     assert not refused.value.retriable
 
 
-def test_an_html_error_page_is_judged_by_its_status() -> None:
-    """A gateway's error page is a failure to answer, not nonsense."""
-    with pytest.raises(NoAnswer, match="HTTP 502"):
-        interpreted(response(502, text="<html>bad gateway</html>"), LIST)
+FOREIGN = [
+    "<html>403 Forbidden: LIST is not allowed</html>",
+    "",
+    '{"message":"Forbidden"}',
+    '{"errors":[{"code":1000,"message":"blocked"}]}',
+    '{"errors":"blocked"}',
+    "[]",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+@pytest.mark.parametrize(
+    "status", [400, 401, 403, 404, 405, 407, 412, 413, 429, 451, 500, 501, 502, 503, 504, 511]
+)
+def test_the_refusal_of_another_server_is_not_vaults(status: int, text: str) -> None:
+    """A body without Vault's `errors` is never an answer from Vault: the message names who answered."""
+    with pytest.raises(NoAnswer) as refused:
+        interpreted(response(status, text=text), LIST)
+    error = refused.value
+    assert error.message == f"not Vault, but a proxy or another server answered HTTP {status} for {LIST.path}"
+    assert "HTTPS_PROXY" in str(error.hint)
+    assert error.retriable is (status in {429, 500, 502, 503, 504})
+    # Only a rate limit shows that the request was not passed on.
+    assert isinstance(error, NotExecuted) is (status == 429)
+
+
+def test_vaults_own_refusal_may_have_no_words() -> None:
+    """Vault's 404 and 405 have an empty list of errors."""
+    for status, kind in ((404, NotFound), (405, Unsupported)):
+        with pytest.raises(kind):
+            interpreted(response(status, {"errors": []}), LIST)
+
+
+def test_an_upgrade_and_an_election_pass() -> None:
+    """Vault says in words that it did not execute the request: the same request is sent again."""
+    upgrade = (
+        "Upgrading from non-versioned to versioned data. This backend will be unavailable for a brief period."
+    )
+    leaderless = "local node not active but active cluster node not found"
+    for status, words in ((400, upgrade), (500, leaderless)):
+        with pytest.raises(NotExecuted) as refused:
+            interpreted(response(status, {"errors": [words]}), READ)
+        assert refused.value.retriable
+
+
+def test_a_long_pause_is_named_instead_of_waited_for() -> None:
+    """Nobody waits an hour for Vault: the message says how long it asks to wait."""
+    for body in ({"errors": ["rate limit quota exceeded"]}, {"message": "slow down"}):
+        with pytest.raises(NotExecuted, match="asks to wait 1h") as refused:
+            interpreted(response(429, body, Retry_After="3600"), LIST)
+        assert retry_delay(1, refused.value.wait, not_executed=True) is None
 
 
 @pytest.mark.parametrize(
@@ -223,10 +269,17 @@ def test_an_empty_answer_is_an_answer() -> None:
         (5, None, None),
         (1, 3.0, 3.0),
         (1, 0.0, 0.25),
-        (1, 9e9, 30.0),
+        (1, 60.0, 60.0),
+        (1, 60.1, None),
         (9, 1.0, None),
     ],
 )
 def test_retries_back_off_and_end(attempt: int, wait: float | None, delay: float | None) -> None:
-    """Waits double, what Vault asks for counts up to half a minute, and the fifth try is the last."""
+    """Waits double, what Vault asks for counts up to a minute, and the fifth attempt is the last."""
     assert retry_delay(attempt, wait) == delay
+
+
+def test_what_vault_did_not_execute_is_repeated_for_a_minute() -> None:
+    """A rate limit, an upgrade or an election takes longer than a lost connection."""
+    delays = [retry_delay(attempt, None, not_executed=True) for attempt in range(1, 10)]
+    assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, None]

@@ -1,0 +1,68 @@
+"""Commands against a real OpenBao behind a proxy: rate limits, refused methods, other servers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fixtures.proxy import Fate, Proxy, Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.fixtures.command import CommandLine
+    from tests.fixtures.proxy import Request
+
+RATE_LIMIT = Reply(429, '{"errors":["rate limit quota exceeded"]}')
+
+
+@pytest.fixture
+def vault(command: CommandLine) -> Iterator[Proxy]:
+    """Give a proxy between the command line and the real server."""
+    with Proxy(command.vault.address) as proxy:
+        command.environment["VAULT_ADDR"] = proxy.address
+        yield proxy
+
+
+def _is_record(request: Request) -> bool:
+    """Whether this is the write of a document's metadata after a change."""
+    return b"custom_metadata" in request.body
+
+
+def test_a_rate_limit_on_the_metadata_is_waited_for(command: CommandLine, vault: Proxy) -> None:
+    """Vault's 429 is retried: the creation is complete, and the next plan has no changes."""
+    left = [2]
+
+    def limit(request: Request) -> Fate | Reply:
+        if not _is_record(request) or not left[0]:
+            return Fate.FORWARD
+        left[0] -= 1
+        return RATE_LIMIT
+
+    command.write("ci")
+    vault.script = limit
+    result = command("apply", "--yes")
+    assert result.exit_code == 0, result.stderr
+    assert left == [0]
+    assert command("plan", "--exit-code").exit_code == 0
+
+
+def test_metadata_that_vault_never_takes_is_reported_as_such(command: CommandLine, vault: Proxy) -> None:
+    """The endpoint is live and its secret stored: the report says both, and a plan claims nothing else."""
+    command.write("ci")
+    vault.script = lambda r: Reply(400, '{"errors":["no"]}') if _is_record(r) else Fate.FORWARD
+    result = command("apply", "--yes")
+    (live,) = command.zof.console.list()
+    assert result.exit_code == 5
+    assert f"created, not recorded  {live.id}" in result.stdout
+    assert "create failed" not in result.stdout
+    assert "it writes the record and creates nothing" in result.stdout
+    planned = json.loads(command("plan", "--format", "json").stdout)
+    assert planned["unmanaged"] == []
+    assert [change["action"] for change in planned["changes"]] == ["resume"]
+    vault.script = lambda _request: Fate.FORWARD
+    assert command("apply", "--yes").exit_code == 0
+    assert [each.id for each in command.zof.console.list()] == [live.id]
+    assert command.document("ci")["endpoint_id"] == live.id
