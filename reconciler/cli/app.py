@@ -30,6 +30,7 @@ _COMMANDS = {
     "adopt": "Take over an unmanaged endpoint.",
     "rotate": "Replace signing secrets.",
     "test": "Send test deliveries.",
+    "move": "Take the ledgers over to a moved API or a renamed organization.",
     "doctor": "Check key, permissions, Vault and clock.",
     "schema": "Print a JSON Schema.",
     "sandbox": "Run a Zof API and an OpenBao server on this machine.",

@@ -106,8 +106,19 @@ _EVENTS = click.option(
 )
 _ACTOR = click.option("--actor", metavar="NAME", help="Who runs this, for the record.")
 _OUTPUT = click.option("--output", metavar="FILE", help="Write the result to a file instead of stdout.")
+yes_option = click.option(
+    "--yes", is_flag=True, help="Do not ask for confirmation; required without a terminal."
+)
+lock_timeout_option = click.option(
+    "--lock-timeout",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for another run to end.",
+)
 _APPLY = (
-    click.option("--yes", is_flag=True, help="Do not ask for confirmation; required without a terminal."),
+    yes_option,
     click.option(
         "--approve", multiple=True, metavar="DIGEST", help="Let the plan with this digest pass its guards."
     ),
@@ -118,14 +129,7 @@ _APPLY = (
         show_default=True,
         help="How many changes run in parallel.",
     ),
-    click.option(
-        "--lock-timeout",
-        type=click.FloatRange(0),
-        default=60.0,
-        show_default=True,
-        metavar="SECONDS",
-        help="How long to wait for another run to end.",
-    ),
+    lock_timeout_option,
     click.option(
         "--journal",
         metavar="FILE",

@@ -8,8 +8,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.errors import ForeignDocument, InvalidInput
+from reconciler.model import Organization
 from reconciler.plan.compare import Comparison, compare
 from reconciler.plan.guards import Refusal, judge
+from reconciler.plan.move import foreign_hint
 from reconciler.plan.plan import Action, Cause
 
 if TYPE_CHECKING:
@@ -202,14 +204,18 @@ def read_metadata(session: Session) -> Mapping[str, Metadata]:
         ForeignDocument: the prefix holds another organization's documents.
     """
     metadata = session.store.list_metadata()
-    ours = (session.organization.name, session.organization.api_url)
+    ours = session.organization
     for entry in metadata.values():
         projection = entry.projection
-        if projection is not None and (projection.organization, projection.api_url) != ours:
+        if projection is not None and (projection.organization, projection.api_url) != (
+            ours.name,
+            ours.api_url,
+        ):
+            theirs = Organization(projection.organization, projection.api_url)
             raise ForeignDocument(
-                f"the document {entry.name} belongs to organization {projection.organization}"
-                f" at {projection.api_url}",
-                hint="check --organization, ZOF_API_URL and --vault-prefix; nothing was done",
+                f"the document {entry.name} belongs to organization {theirs.name} at {theirs.api_url};"
+                " nothing was done",
+                hint=foreign_hint(theirs, ours),
             )
     return metadata
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from reconciler.ledger.projection import document_from_projection, project
+from reconciler.model import Organization
+from reconciler.plan.move import foreign_hint
 from reconciler.plan.protocol.adopt import adopt
 from reconciler.plan.protocol.cleanup import drop_expired, retire
 from reconciler.plan.protocol.create import begin, blank, explained_by, resolve
@@ -90,7 +92,7 @@ def _foreign(s: State, ledger: Ledger) -> Failed | None:
     if (ledger.organization, ledger.api_url) != (s.organization.name, s.organization.api_url):
         return Failed(
             f"the document belongs to organization {ledger.organization} at {ledger.api_url}",
-            hint="check --organization, ZOF_API_URL and --vault-prefix",
+            hint=foreign_hint(Organization(ledger.organization, ledger.api_url), s.organization),
         )
     if ledger.name not in {"", s.name}:
         return Failed(

@@ -111,6 +111,7 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
         "adopt",
         "rotate",
         "test",
+        "move",
         "doctor",
         "schema",
         "sandbox",

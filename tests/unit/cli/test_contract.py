@@ -19,6 +19,9 @@ FLAGS = {
     "apply": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--plan"},
     "rotate": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--now"},
     "test": COMMON | VAULT,
+    "move": COMMON - {"--output"}
+    | VAULT
+    | {"--from-api-url", "--from-organization", "--allow-missing", "--yes", "--lock-timeout"},
     "history": COMMON | VAULT | {"--audit"},
     "init": {"--organization", "--help"},
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
@@ -31,7 +34,8 @@ FLAGS = {
     "demo": {"--manifests", "--no-color", "--help"},
 }
 FORMATS = {"validate": {"text", "json", "github", "sarif"}} | {
-    name: {"text", "json"} for name in ("plan", "apply", "drift", "status", "adopt", "rotate", "doctor")
+    name: {"text", "json"}
+    for name in ("plan", "apply", "drift", "status", "adopt", "rotate", "doctor", "move")
 }
 WITH_PATHS = {"validate", "plan", "apply", "drift", "status", "adopt"}
 
@@ -128,7 +132,14 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize(
     ("name", "codes"),
-    [("plan", "0 2 4"), ("drift", "0 2"), ("doctor", "0 1 3"), ("validate", "0 3"), ("demo", "0")],
+    [
+        ("plan", "0 2 4"),
+        ("drift", "0 2"),
+        ("doctor", "0 1 3"),
+        ("validate", "0 3"),
+        ("demo", "0"),
+        ("move", "0 3 4 5 6 64"),
+    ],
 )
 def test_a_commands_own_exit_codes_are_in_its_help(name: str, codes: str) -> None:
     """A command whose exit code carries its result says so in its help."""
