@@ -99,6 +99,12 @@ class Behavior(JsonSettings, frozen=True, kw_only=True):
     """A listing omits endpoints that this many preceding requests created."""
     listing_lag_seconds: Seconds = 0.0
     """A listing omits endpoints younger than this."""
+    deletion_lag_seconds: Seconds = 0.0
+    """The last page of a listing still has the endpoints that were deleted less than this ago."""
+    test_lag_seconds: Seconds = 0.0
+    """A test of an endpoint younger than this is answered with a 404."""
+    extra_entries: tuple[Any, ...] = ()
+    """Entries at the end of each listing, exactly as they are written here: odd ones, for example."""
     max_page_size: PositiveCount | None = None
     """The most endpoints on a page, whatever `limit` the request has."""
     latency: Seconds = 0.0

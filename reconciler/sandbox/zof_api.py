@@ -111,17 +111,24 @@ class _Operations:
         return JSONResponse(
             {
                 **behavior.extra_fields,
-                "data": [_listed(endpoint, behavior) for endpoint in endpoints],
+                "data": [_listed(endpoint, behavior) for endpoint in endpoints]
+                + ([] if has_more else self._at_the_end(request.scope[ORGANIZATION])),
                 "has_more": has_more,
                 **cursor,
             }
         )
 
+    def _at_the_end(self, organization: str) -> list[Any]:
+        """Return what a listing has after its last endpoint."""
+        behavior, now = self._state.behavior, self._state.clock()
+        lately = self._state.store.deleted_since(organization, now - behavior.deletion_lag_seconds)
+        return [_listed(endpoint, behavior) for endpoint in lately] + list(behavior.extra_entries)
+
     async def test(self, request: Request) -> Response:
         """Send a test delivery and report its result."""
         behavior = self._state.behavior
         endpoint = self._state.store.find(request.path_params["endpoint_id"], request.scope[ORGANIZATION])
-        if endpoint is None:
+        if endpoint is None or self._state.clock() - endpoint.created_at < behavior.test_lag_seconds:
             raise _no_such_endpoint()
         delivery = await asyncio.to_thread(deliver_test, endpoint, behavior, self._state.clock())
         return _render_delivery(delivery, behavior)
@@ -135,7 +142,8 @@ class _Operations:
                 "This organization cannot delete endpoints through the API.",
                 headers={"Allow": ""},
             )
-        if not self._state.store.delete(request.path_params["endpoint_id"], request.scope[ORGANIZATION]):
+        endpoint_id, organization = request.path_params["endpoint_id"], request.scope[ORGANIZATION]
+        if not self._state.store.delete(endpoint_id, organization, now=self._state.clock()):
             raise _no_such_endpoint()
         return Response(status_code=204)
 

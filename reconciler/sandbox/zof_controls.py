@@ -14,8 +14,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.errors import InvalidInput, ReconcilerError
+from reconciler.model import Secret
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultRule
+from reconciler.sandbox.zof_gateway import PERMISSION
 from reconciler.sandbox.zof_requests import Problem, is_text, parse_object, refuse
 from reconciler.urls import is_loopback
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from reconciler.model import Secret
     from reconciler.sandbox.zof_gateway import ZofState
     from reconciler.sandbox.zof_store import StoredEndpoint
 
@@ -96,6 +97,7 @@ def control_routes(state: ZofState, console: Console) -> Sequence[Route]:
         route("faults", controls.faults, "GET", "POST", "DELETE"),
         route("endpoints", controls.endpoints, "GET", "POST"),
         route("endpoints/{endpoint_id}", controls.endpoint, "PATCH", "DELETE"),
+        route("keys", controls.keys, "POST", "DELETE"),
         route("requests", controls.requests, "GET"),
     )
 
@@ -160,6 +162,23 @@ class _Controls:
         url, events, enabled = _check_edit(await _read_object(request))
         endpoint = self._console.edit(endpoint_id, url=url, events=events, enabled=enabled)
         return JSONResponse(_to_json(endpoint))
+
+    async def keys(self, request: Request) -> Response:
+        """POST adds the API key in the body, for any organization; DELETE revokes it."""
+        value = await _read_object(request)
+        key, organization = value.get("key"), value.get("organization")
+        permissions = value.get("permissions", [PERMISSION])
+        if not is_text(key) or not key:
+            refuse("key", "It must be a string, for example zof_globex.")
+        if request.method == "DELETE":
+            self._state.store.revoke_key(Secret(key))
+            return Response(status_code=204)
+        if not is_text(organization) or not organization:
+            refuse("organization", "It must be a string.")
+        if not (isinstance(permissions, list) and all(is_text(name) for name in permissions)):
+            refuse("permissions", "It must be an array of strings.")
+        self._state.store.add_key(Secret(key), organization, permissions)
+        return JSONResponse({"organization": organization, "permissions": permissions}, 201)
 
     async def requests(self, _request: Request) -> Response:
         """GET returns the log of requests to the API, oldest first."""

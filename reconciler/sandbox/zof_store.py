@@ -109,6 +109,7 @@ class ZofStore:
         """
         self._lock = threading.RLock()
         self._changes: list[EndpointChange] = []
+        self._deleted: list[tuple[float, StoredEndpoint]] = []
         try:
             if path is not None:
                 path.touch(mode=0o600)
@@ -235,15 +236,29 @@ class ZofStore:
         with self._lock:
             return self._select("true ORDER BY number")
 
-    def delete(self, endpoint_id: str, organization: str | None = None, *, by_console: bool = False) -> bool:
-        """Delete an endpoint; return whether it existed."""
+    def delete(
+        self,
+        endpoint_id: str,
+        organization: str | None = None,
+        *,
+        by_console: bool = False,
+        now: float | None = None,
+    ) -> bool:
+        """Delete an endpoint; return whether it existed. At `now` (Unix time) a listing may lag behind."""
         with self._lock, self._db:
             endpoint = self.find(endpoint_id, organization)
             if endpoint is None:
                 return False
             self._db.execute("DELETE FROM endpoints WHERE number = ?", (endpoint.number,))
             self._changes.append(EndpointChange("deleted", endpoint, by_console=by_console))
+            if now is not None:
+                self._deleted.append((now, endpoint))
             return True
+
+    def deleted_since(self, organization: str, moment: float) -> list[StoredEndpoint]:
+        """Return the endpoints that were deleted through the API after `moment` (Unix time)."""
+        with self._lock:
+            return [e for at, e in self._deleted if at > moment and e.organization == organization]
 
     def insert(
         self, organization: str, url: str, events: Iterable[str], *, secret: Secret | None, now: float

@@ -509,6 +509,39 @@ def test_a_listing_can_lag_by_time(make_zof: MakeZof, connect: Callable[..., htt
     assert len(listing(api)) == 1
 
 
+def test_a_listing_can_lag_behind_deletions(make_zof: MakeZof, connect: Callable[..., httpx.Client]) -> None:
+    """What was deleted through the API is listed for a while, and its second deletion is a 404."""
+    clock = Clock()
+    zof = make_zof(replace(UNLIMITED, deletion_lag_seconds=5), clock=clock)
+    api = connect(zof)
+    endpoint_id = create(api).json()["id"]
+    assert api.delete(f"/webhooks/{endpoint_id}").status_code == 204
+    assert [each["id"] for each in listing(api)] == [endpoint_id]
+    assert api.delete(f"/webhooks/{endpoint_id}").status_code == 404
+    clock.now += 5
+    assert listing(api) == []
+
+
+def test_a_test_can_lag_behind_the_creation(make_zof: MakeZof, connect: Callable[..., httpx.Client]) -> None:
+    """The test of a new endpoint is a 404 for a while."""
+    clock = Clock()
+    zof = make_zof(replace(UNLIMITED, test_lag_seconds=5), clock=clock)
+    api = connect(zof)
+    path = f"/webhooks/{create(api).json()['id']}/test"
+    assert api.post(path).status_code == 404
+    clock.now += 5
+    assert api.post(path).status_code == 200
+
+
+def test_a_listing_can_have_odd_entries(api: httpx.Client, zof: ZofServer) -> None:
+    """They come after the last endpoint, as they are set."""
+    odd = ({"id": 7, "url": "https://h.example.com/", "events": None}, "nonsense")
+    zof.behavior = replace(UNLIMITED, extra_entries=odd, max_page_size=1)
+    made = [create(api, url=f"https://h.example.com/{number}").json()["id"] for number in range(2)]
+    assert [each["id"] for each in listing(api)[:2]] == made
+    assert listing(api)[2:] == list(odd)
+
+
 def test_answers_can_hold_more_than_is_documented(api: httpx.Client, zof: ZofServer) -> None:
     """Short pages, unknown fields, unknown event types and a `Sunset` header are possible."""
     zof.behavior = replace(
@@ -873,6 +906,24 @@ def test_controls_work_over_http(make_zof: MakeZof, connect: Callable[..., httpx
         assert [entry["status"] for entry in controls.get("/requests").json()["data"]] == [503, 200]
 
 
+def test_keys_of_other_organizations_can_be_added(
+    make_zof: MakeZof, connect: Callable[..., httpx.Client]
+) -> None:
+    """A key sees the endpoints of its organization, and nothing once it is revoked."""
+    zof = make_zof(controls=True)
+    zof.console.create("https://hooks.example.com/acme", ["run.failed"])
+    key = {"key": "zof_globex"}
+    with httpx.Client(base_url=f"{zof.origin}/_sandbox", trust_env=False) as controls:
+        made = controls.post("/keys", json={**key, "organization": "globex"})
+        assert (made.status_code, made.json()["organization"]) == (201, "globex")
+        api = connect(zof, Secret("zof_globex"))
+        assert listing(api) == []
+        controls.post("/keys", json={**key, "organization": "globex", "permissions": []})
+        assert api.get("/webhooks").status_code == 403
+        assert controls.request("DELETE", "/keys", json=key).status_code == 204
+        assert api.get("/webhooks").status_code == 401
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -885,6 +936,9 @@ def test_controls_work_over_http(make_zof: MakeZof, connect: Callable[..., httpx
         ("POST", "endpoints", {**DRAFT, "url": 7}),
         ("PATCH", "endpoints/we_1", {"events": "run.failed"}),
         ("PATCH", "endpoints/we_1", {"enabled": "no"}),
+        ("POST", "keys", {"organization": "globex"}),
+        ("POST", "keys", {"key": "zof_globex"}),
+        ("POST", "keys", {"key": "zof_globex", "organization": "globex", "permissions": "all"}),
     ],
 )
 def test_wrong_controls_are_refused(make_zof: MakeZof, method: str, path: str, body: Any) -> None:
@@ -905,7 +959,7 @@ def test_web_pages_cannot_use_the_controls(make_zof: MakeZof) -> None:
 
 def test_controls_exist_only_on_demand(zof: ZofServer) -> None:
     """A server that was started without them has no controls."""
-    for path in ("behavior", "faults", "endpoints", "requests"):
+    for path in ("behavior", "faults", "endpoints", "keys", "requests"):
         assert httpx.get(f"{zof.origin}/_sandbox/{path}").status_code == 404
 
 
