@@ -26,7 +26,7 @@ class Relay(ThreadingHTTPServer):
         self.target = urlsplit(target).netloc
         self.hidden = hidden
         self.counts: Counter[str] = Counter()
-        """Requests by method and kind of path, such as `LIST secret/detailed-metadata`."""
+        """Requests by method and kind of path: `GET secret/data`. A GET with `list=true` is a `LIST`."""
 
     @property
     def url(self) -> str:
@@ -59,7 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         kind = "/".join(urlsplit(self.path).path.split("/")[2:4])
-        self.server.counts[f"{self.command} {kind}"] += 1
+        verb = "LIST" if "list=true" in self.path else self.command
+        self.server.counts[f"{verb} {kind}"] += 1
         if self.server.hidden is not None and self.server.hidden in self.path:
             self._send(404, [("Content-Type", "application/json")], b'{"errors":[]}')
             return

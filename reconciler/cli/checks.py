@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.cli.progress import LineReporter
-from reconciler.cli.session import connect_api, connect_vault
+from reconciler.cli.session import connect_api, connect_vault, open_store
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.report.checks import Check
 from reconciler.report.format.style import count, duration
@@ -80,7 +80,7 @@ def check_clock(server: datetime | None, asked_at: datetime, answered_at: dateti
 
 def check_vault(settings: OrganizationSettings) -> list[Check]:
     """Check the token, the mount and the token's capabilities; after a failure the rest is unknown."""
-    names = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply")
+    names = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply", "Vault listing")
     checks: list[Check] = []
     place = settings.vault
     try:
@@ -90,6 +90,8 @@ def check_vault(settings: OrganizationSettings) -> list[Check]:
                 checks.append(_attempt(names[1], lambda: _mount(session, place.mount)))
                 checks.append(_attempt(names[2], lambda: _may(session, place, _TO_PLAN)))
                 checks.append(_attempt(names[3], lambda: _may(session, place, _TO_APPLY)))
+                if all(check.ok for check in checks[:3]):
+                    checks.append(_attempt(names[4], lambda: _list(session, settings)))
     except ReconcilerError as error:
         checks.append(_failed(names[len(checks)], error))
     return checks + [_unknown(name) for name in names[len(checks) :]]
@@ -132,6 +134,13 @@ def _may(session: VaultSession, place: VaultSettings, needs: tuple[tuple[str, tu
     if missing:
         raise ReconcilerError(f"missing: {'; '.join(missing)}", hint=_ADVICE)
     return f"{count(len(wanted), 'path')} allowed below {place.mount}/…/{place.prefix}"
+
+
+def _list(session: VaultSession, settings: OrganizationSettings) -> str:
+    """List the documents as a plan does: a proxy may refuse what Vault's policies allow."""
+    place = settings.vault
+    found = open_store(session, settings).list_metadata()
+    return f"{count(len(found), 'document')} listed below {place.mount}/…/{place.prefix}"
 
 
 def _failed(name: str, error: ReconcilerError) -> Check:

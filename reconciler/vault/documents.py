@@ -38,6 +38,9 @@ from reconciler.vault.session import until_answered
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    import hvac
+    import requests
+
     from reconciler.ledger.document import Document
     from reconciler.ledger.projection import Projection
     from reconciler.ports import Clock
@@ -75,9 +78,7 @@ class VaultDocuments:
         purpose = Purpose("list", f"{self._mount}/detailed-metadata/{self._prefix}", harmless=True)
         try:
             answer = self._session.call(
-                lambda client: client.adapter.list(format_url("/v1/{path}", path=purpose.path)),
-                purpose,
-                listing_object,
+                lambda client: _send_listing(client, purpose.path), purpose, listing_object
             )
         except (NotFound, Unsupported, Denied):
             return self._list_one_by_one()
@@ -181,10 +182,7 @@ class VaultDocuments:
         self._require_version_2()
         purpose = Purpose("list", f"{self._mount}/metadata/{self._prefix}", harmless=True)
         try:
-            answer = self._session.call(
-                lambda client: client.secrets.kv.v2.list_secrets(self._prefix, mount_point=self._mount),
-                purpose,
-            )
+            answer = self._session.call(lambda client: _send_listing(client, purpose.path), purpose)
         except NotFound:
             return {}
         keys = answer.data.get("keys")
@@ -301,6 +299,14 @@ class VaultDocuments:
                 f"{json.dumps(name)} cannot be the name of a document", hint="rename it in Vault"
             )
         return f"{self._prefix}/{name}"
+
+
+def _send_listing(client: hvac.Client, path: str) -> requests.Response:
+    """List as every server and proxy understands it: many proxies refuse the method LIST, which hvac uses."""
+    answer: requests.Response = client.adapter.get(
+        format_url("/v1/{path}", path=path), params={"list": "true"}
+    )
+    return answer
 
 
 def _ours(names: Iterable[str]) -> list[str]:

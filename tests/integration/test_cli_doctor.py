@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "vault"
 API = ("API key", "API permission", "clock")
-VAULT = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply")
+VAULT = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply", "Vault listing")
 TO_PLAN = {"metadata/{prefix}/*": {"list", "read"}}
 TO_APPLY = {
     "metadata/{prefix}/*": {"list", "read", "create", "update"},
@@ -82,7 +82,7 @@ def test_all_is_well(command: CommandLine) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     organization, *lines = result.stdout.splitlines()
     assert organization == command.environment["ZOF_ORGANIZATION"]
-    assert [line[:3] for line in lines] == ["  ✓"] * 7
+    assert [line[:3] for line in lines] == ["  ✓"] * 8
     for name, line in zip(API + VAULT, lines, strict=True):
         assert line[4:].startswith(name)
     assert f"accepted by {command.zof.url}, 1,000,000 requests per window" in lines[0]
@@ -121,6 +121,7 @@ def test_nothing_is_changed_and_no_secret_is_read(command: CommandLine) -> None:
         ("GET", "/v1/auth/token/lookup-self"),
         ("GET", "/v1/sys/internal/ui/mounts/secret"),
         ("POST", "/v1/sys/capabilities-self"),
+        ("GET", f"/v1/secret/detailed-metadata/{command.prefix}?list=true"),
     }
     assert {(r.method, r.path) for r in command.zof.requests[sent:]} == {("GET", "/v1/webhooks")}
     assert (command.document("ci"), command.live) == (document, live)

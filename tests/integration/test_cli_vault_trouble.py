@@ -49,6 +49,32 @@ def test_a_rate_limit_on_the_metadata_is_waited_for(command: CommandLine, vault:
     assert command("plan", "--exit-code").exit_code == 0
 
 
+def test_a_proxy_that_knows_only_ordinary_methods(command: CommandLine, vault: Proxy) -> None:
+    """No command needs LIST, which many proxies refuse."""
+    ordinary = {"GET", "POST", "PUT", "DELETE"}
+    refusal = Reply(405, "<html><h1>405 Method Not Allowed</h1></html>")
+    vault.script = lambda request: Fate.FORWARD if request.method in ordinary else refusal
+    command.write("ci")
+    for args in (["doctor"], ["plan"], ["apply", "--yes"], ["drift"], ["status"], ["history"]):
+        result = command(*args)
+        assert result.exit_code == 0, (args, result.output)
+    assert {request.method for request in vault.requests} <= ordinary
+
+
+@pytest.mark.parametrize("status", [403, 405, 501])
+def test_the_page_of_a_proxy_is_reported_as_such(command: CommandLine, vault: Proxy, status: int) -> None:
+    """An error page in front of Vault is neither a missing policy nor an uninitialized Vault."""
+    command.write("ci")
+    vault.script = lambda r: Reply(status, "<html>blocked</html>") if "list=true" in r.path else Fate.FORWARD
+    result = command("plan")
+    assert result.exit_code == 1
+    assert f"error: not Vault, but a proxy or another server answered HTTP {status} for " in result.stderr
+    assert "HTTPS_PROXY" in result.stderr
+    report = json.loads(command("doctor", "--format", "json").stdout)
+    failed = [check["name"] for check in report["checks"] if check["ok"] is False]
+    assert failed == ["Vault listing"]
+
+
 def test_metadata_that_vault_never_takes_is_reported_as_such(command: CommandLine, vault: Proxy) -> None:
     """The endpoint is live and its secret stored: the report says both, and a plan claims nothing else."""
     command.write("ci")

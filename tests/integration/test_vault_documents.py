@@ -140,14 +140,17 @@ class TestListing:
         documents.write("b", document("b"), cas=0)
         documents.write_lock({"holder": "ada"}, cas=0)
 
-    def test_openbao_needs_one_request(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
+    def test_openbao_needs_one_request(
+        self, behind_proxy: VaultDocuments, proxy: Proxy, vault_settings: VaultSettings
+    ) -> None:
         """All metadata comes in one request, and no secret is read."""
         listed = behind_proxy.list_metadata()
         assert [(m.name, m.version, m.projection) for m in listed.values()] == [
             ("a", 1, PROJECTION),
             ("b", 1, None),
         ]
-        assert [(r.method, r.path.split("/")[3]) for r in proxy.requests] == [("LIST", "detailed-metadata")]
+        path = f"/v1/{vault_settings.mount}/detailed-metadata/{vault_settings.prefix}?list=true"
+        assert [(r.method, r.path) for r in proxy.requests] == [("GET", path)]
 
     @pytest.mark.parametrize("refusal", [UNSUPPORTED, NO_OPERATION, Reply(200, '{"data":{"keys":[]}}')])
     def test_another_vault_is_listed_name_by_name(
@@ -161,7 +164,18 @@ class TestListing:
         proxy.script = lambda r: refusal if "detailed-metadata" in r.path else Fate.FORWARD
         assert behind_proxy.list_metadata() == documents.list_metadata()
         assert not [r.path for r in proxy.requests if "/data/" in r.path]
-        assert proxy.sent("GET") == 2
+        # The detailed listing, the plain one, and each name's metadata.
+        assert [r.method for r in proxy.requests if "/v1/sys/" not in r.path] == ["GET"] * 4
+
+    @pytest.mark.parametrize("status", [403, 404, 405, 501])
+    def test_a_proxys_refusal_is_not_vaults(
+        self, behind_proxy: VaultDocuments, proxy: Proxy, status: int
+    ) -> None:
+        """A proxy's error page does not mean "no permission", "no documents" or "not initialized"."""
+        proxy.script = lambda _request: Reply(status, "<html>not allowed here</html>")
+        with pytest.raises(NoAnswer, match=f"a proxy or another server answered HTTP {status}"):
+            behind_proxy.list_metadata()
+        assert proxy.sent("GET") == 1
 
     def test_a_name_that_goes_meanwhile_is_left_out(self, behind_proxy: VaultDocuments, proxy: Proxy) -> None:
         """A document that is removed between the listing and its metadata read does not count."""
@@ -205,7 +219,7 @@ class TestListing:
         planner = connect(proxy.address, token)
         assert planner.list_metadata() == documents.list_metadata()
         # Without the policy for the detailed listing: refused, then a listing and two metadata reads.
-        assert proxy.sent("LIST") == (1 if detailed else 2)
+        assert sum("list=true" in r.path for r in proxy.requests) == (1 if detailed else 2)
         with pytest.raises(Denied, match=f"permission denied on {mount}/data/{prefix}/a") as refused:
             planner.read("a")
         assert refused.value.hint == f"the token's policy needs `read` on `{mount}/data/{prefix}/a`"
