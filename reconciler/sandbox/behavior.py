@@ -16,6 +16,8 @@ SecretField = Literal["secret", "signing_secret"]
 KeyMismatch = Literal["refuse", "replay"]
 TestResult = Literal["deliver", "fail"]
 TestAnswer = Literal["delivered", "success", "status_code", "empty"]
+CreatedField = Literal["created", "created_at", "none"]
+CreatedFormat = Literal["utc", "no_zone", "unix"]
 PublicDeliveries = Literal["assume", "refuse", "send"]
 StateField = Literal["status", "enabled"]
 CapStatus = Literal[402, 403, 409, 422]
@@ -91,6 +93,12 @@ class Behavior(JsonSettings, frozen=True, kw_only=True):
     """How an endpoint object says whether it is enabled: `status` (`enabled`, `disabled`) or `enabled`."""
     delete_supported: bool = True
     """Whether endpoints can be deleted; otherwise the answer is 405."""
+    delete_status: Literal[200, 202, 204] = 204
+    """The status of a successful deletion."""
+    created_field: CreatedField = "created"
+    """The field with the time of creation in endpoint objects."""
+    created_format: CreatedFormat = "utc"
+    """The time of creation: RFC 3339 in UTC, the same without a time zone, or Unix time."""
     rate_limit: Count = 100
     """Requests per window for each organization and key."""
     rate_window: PositiveSeconds = 60.0

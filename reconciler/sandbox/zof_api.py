@@ -43,6 +43,7 @@ _NO_LAG = 2**62
 # The characters of a path and a query in RFC 3986; `%` is one of them, so escapes are not escaped again.
 _TARGET_SAFE = "/?:@!$&'()*+,;=%-._~"
 _OK = range(200, 300)
+_NO_CONTENT = 204
 
 
 def make_app(state: ZofState, more_routes: Sequence[BaseRoute] = ()) -> Gateway:
@@ -145,18 +146,28 @@ class _Operations:
         endpoint_id, organization = request.path_params["endpoint_id"], request.scope[ORGANIZATION]
         if not self._state.store.delete(endpoint_id, organization, now=self._state.clock()):
             raise _no_such_endpoint()
-        return Response(status_code=204)
+        status = self._state.behavior.delete_status
+        return Response(status_code=status) if status == _NO_CONTENT else JSONResponse({}, status)
 
 
 def _to_json(endpoint: StoredEndpoint, behavior: Behavior) -> dict[str, Any]:
-    return {
+    value = {
         **behavior.extra_fields,
         "id": endpoint.id,
         "url": endpoint.url,
         "events": list(endpoint.events),
         behavior.state_field: _state_of(endpoint, behavior),
-        "created": datetime.fromtimestamp(int(endpoint.created_at), UTC).isoformat().replace("+00:00", "Z"),
     }
+    if behavior.created_field != "none":
+        value[behavior.created_field] = _created(int(endpoint.created_at), behavior)
+    return value
+
+
+def _created(moment: int, behavior: Behavior) -> str | int:
+    if behavior.created_format == "unix":
+        return moment
+    text = datetime.fromtimestamp(moment, UTC).isoformat()
+    return text.replace("+00:00", "Z" if behavior.created_format == "utc" else "")
 
 
 def _state_of(endpoint: StoredEndpoint, behavior: Behavior) -> str | bool:

@@ -31,6 +31,7 @@ _CURSOR_LIMIT = 4096
 # Unix seconds reach this in the year 5138; a larger number counts milliseconds.
 _MILLISECONDS = 1e11
 _MASK = re.compile(r"\*{3}|\.{3}|…|•|\A\W*(?:redacted|hidden|masked|secret)\W*\Z", re.IGNORECASE)
+_DISABLED = frozenset({"disabled", "inactive", "paused", "suspended"})
 _CLIENT_ERROR = 400
 _NO_SUCH_OPERATION = frozenset({405, 501})
 _REDIRECT = range(300, 400)
@@ -107,7 +108,20 @@ def read_endpoint(value: Any, events: Events) -> Endpoint:
         raise UnreadableResponse("an endpoint's `id` is missing or cannot be used in a URL")
     if not is_text(url) or not url:
         raise UnreadableResponse("an endpoint's `url` is not a string")
-    return Endpoint(endpoint_id, url, events.read(value.get("events")), read_created_at(value.get("created")))
+    return Endpoint(
+        endpoint_id,
+        url,
+        events.read(value.get("events")),
+        read_created_at(value.get("created")) or read_created_at(value.get("created_at")),
+        _is_enabled(value),
+    )
+
+
+def _is_enabled(value: dict[str, Any]) -> bool:
+    """Whether an endpoint object says that events are delivered; an unknown status counts as yes."""
+    status = value.get("status")
+    disabled = isinstance(status, str) and status.strip().lower() in _DISABLED
+    return not disabled and value.get("enabled") is not False
 
 
 def is_id(value: Any) -> TypeGuard[str]:
@@ -116,7 +130,7 @@ def is_id(value: Any) -> TypeGuard[str]:
 
 
 def read_created_at(value: Any) -> datetime | None:
-    """Read `created`, RFC 3339 or Unix time; None if it is absent or something else."""
+    """Read the time of creation, RFC 3339 or Unix time; None if it is absent, ambiguous or something else."""
     try:
         moment = _moment(value)
     except (ValueError, OverflowError, OSError):

@@ -8,7 +8,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
 import pytest
 from msgspec.structs import replace
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Endpoint
     from reconciler.ports import EndpointApi
+    from reconciler.sandbox.behavior import CreatedField, CreatedFormat, StateField
     from reconciler.sandbox.zof_server import ZofServer
     from tests.fixtures.zof import MakeZof
 
@@ -51,6 +52,9 @@ class Subject(Protocol):
     def by_hand(self, url: str, events: tuple[str, ...] = EVENTS) -> str:
         """Create an endpoint in the console; return its id."""
 
+    def disable(self, endpoint_id: str) -> None:
+        """Disable an endpoint in the console."""
+
     def secret_of(self, endpoint_id: str) -> str:
         """Tell what deliveries are signed with."""
 
@@ -69,6 +73,9 @@ class Fake:
 
     def by_hand(self, url: str, events: tuple[str, ...] = EVENTS) -> str:
         return self.api.console_create(url, events).id
+
+    def disable(self, endpoint_id: str) -> None:
+        self.api.console_change(endpoint_id, enabled=False)
 
     def secret_of(self, endpoint_id: str) -> str:
         return self.api.secret_of(endpoint_id)
@@ -113,6 +120,9 @@ class OverHttp:
 
     def by_hand(self, url: str, events: tuple[str, ...] = EVENTS) -> str:
         return self._server.console.create(url, events).id
+
+    def disable(self, endpoint_id: str) -> None:
+        self._server.console.edit(endpoint_id, enabled=False)
 
     def secret_of(self, endpoint_id: str) -> str:
         return self._server.secret_of(endpoint_id).reveal()
@@ -182,6 +192,16 @@ def test_what_is_listed(subject: Subject) -> None:
     assert endpoint.events == ("run.failed", "z.unheard_of")
     assert isinstance(endpoint.created, datetime)
     assert endpoint.created.tzinfo is not None
+
+
+def test_an_endpoint_that_a_person_disabled(subject: Subject) -> None:
+    """An endpoint is enabled, unless the listing says that it is not."""
+    first, second = subject.by_hand(f"{URL}/1"), subject.by_hand(f"{URL}/2")
+    subject.disable(second)
+    assert {endpoint.id: endpoint.enabled for endpoint in listed(subject).values()} == {
+        first: True,
+        second: False,
+    }
 
 
 def test_a_listing_may_lag(subject: Subject) -> None:
@@ -502,6 +522,28 @@ def test_a_listing_survives_one_bad_connection(zof: ZofServer, api: ZofApi, kind
     assert api.requests_sent == 3
 
 
+@pytest.mark.parametrize("field", ["created", "created_at", "none"])
+@pytest.mark.parametrize("form", ["utc", "no_zone", "unix"])
+@pytest.mark.parametrize("shown", ["status", "enabled"])
+def test_a_listing_with_habits_of_its_own(
+    zof: ZofServer, api: ZofApi, field: CreatedField, form: CreatedFormat, shown: StateField
+) -> None:
+    """The time of creation and the status are read under each name; an ambiguous time counts as unknown."""
+    zof.behavior = replace(zof.behavior, created_field=field, created_format=form, state_field=shown)
+    zof.console.edit(zof.console.create(URL, EVENTS).id, enabled=False)
+    (endpoint,) = next(iter(api.list_pages()))
+    assert (endpoint.created is None) is (field == "none" or form == "no_zone")
+    assert not endpoint.enabled
+
+
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_each_success_of_a_deletion(zof: ZofServer, api: ZofApi, status: Literal[200, 202, 204]) -> None:
+    """A deletion that the API has accepted is a deletion, whatever the status of its answer."""
+    zof.behavior = replace(zof.behavior, delete_status=status)
+    assert isinstance(api.delete(zof.console.create(URL, EVENTS).id), Deleted)
+    assert zof.console.list() == ()
+
+
 def test_a_server_that_is_away(zof: ZofServer, api: ZofApi) -> None:
     """Where nobody listens the sentence says so, and nothing is in doubt."""
     zof.stop()
@@ -525,9 +567,12 @@ def test_a_key_that_is_wrong_or_weak(zof: ZofServer, api: ZofApi) -> None:
             assert answer.status == status
 
 
-def test_threads_share_a_client(zof: ZofServer, api: ZofApi) -> None:
+def test_threads_share_a_client(zof: ZofServer) -> None:
     """Eight threads use one client at once: every answer is right and every request is counted."""
-    with ThreadPoolExecutor(8) as pool:
+    with (
+        ZofApi(zof.url, zof.key, clock=BriefClock(), reporter=SilentReporter()) as api,
+        ThreadPoolExecutor(8) as pool,
+    ):
         answers = list(pool.map(lambda n: api.create(f"key-{n}", body(f"{URL}/{n}")), range(40)))
     urls = {answer.endpoint.url for answer in answers if isinstance(answer, Created)}
     assert urls == {f"{URL}/{n}" for n in range(40)}

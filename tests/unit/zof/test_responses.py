@@ -57,6 +57,41 @@ def test_an_endpoint_is_read() -> None:
     assert read.endpoints[0].created is None
 
 
+@pytest.mark.parametrize(
+    ("fields", "enabled"),
+    [
+        ({}, True),
+        ({"status": "enabled"}, True),
+        ({"status": "active", "enabled": True}, True),
+        ({"status": "future", "enabled": None}, True),
+        ({"status": 7, "enabled": "false"}, True),
+        ({"status": ["disabled"]}, True),
+        ({"enabled": False}, False),
+        ({"status": "enabled", "enabled": False}, False),
+        *(({"status": word}, False) for word in ("disabled", "inactive", "paused", "suspended", "Disabled")),
+    ],
+)
+def test_a_disabled_endpoint(fields: dict[str, Any], enabled: bool) -> None:
+    """`enabled: false` and the words for it are read; anything else, such as a new status, means nothing."""
+    assert read_page(page(GOOD | fields), Events()).endpoints[0].enabled is enabled
+
+
+@pytest.mark.parametrize(
+    ("fields", "created"),
+    [
+        ({"created": "2026-05-20T12:00:00Z"}, datetime(2026, 5, 20, 12, tzinfo=UTC)),
+        ({"created_at": "2026-05-20T14:00:00+02:00"}, datetime(2026, 5, 20, 12, tzinfo=UTC)),
+        ({"created": None, "created_at": 1779278400}, datetime(2026, 5, 20, 12, tzinfo=UTC)),
+        ({"created_at": "2026-05-20T12:00:00"}, None),
+        ({"created": "2026-05-20T12:00:00", "created_at": "soon"}, None),
+        ({"created": {}}, None),
+    ],
+)
+def test_the_time_of_creation(fields: dict[str, Any], created: datetime | None) -> None:
+    """It is called `created` or `created_at`; without a time zone it is unknown, and never an error."""
+    assert read_page(page(GOOD | fields), Events()).endpoints[0].created == created
+
+
 def test_events_are_kept_once() -> None:
     """Equal event lists, in whatever order, become one object: a fleet of thousands has few."""
     read = read_page(page({**GOOD, "events": ["b", "a"]}, {**GOOD, "events": ["a", "b", "a"]}), Events())
