@@ -121,7 +121,6 @@ class EndpointApi(Protocol):
             ApiError: a page failed, a cursor or an id came twice, or an answer made no sense. What was
                 yielded before is then incomplete and must not be acted on.
         """
-        ...
 
     def create(self, idempotency_key: str, body: Secret) -> CreateAnswer:
         """POST exactly `body` (JSON) under `idempotency_key`; retried with the same key only.
@@ -129,23 +128,19 @@ class EndpointApi(Protocol):
         The answer says when each try was under way that may have been carried out. There is no window for a
         try that certainly was not: no connection, no TLS, 401, 403, 429 or another definitive 4xx.
         """
-        ...
 
     def test(self, endpoint_id: str) -> TestAnswer:
         """Ask for a signed test delivery. A 404 of the API's own comes back as `Refused`."""
-        ...
 
     def delete(self, endpoint_id: str) -> DeleteAnswer:
         """Delete the endpoint; a 404 of the API's own is success.
 
         A 405 or 501 (no such operation) is `Refused`.
         """
-        ...
 
     @property
     def requests_sent(self) -> int:
         """How many requests went out so far, retries included."""
-        ...
 
 
 # --- the document store ---------------------------------------------------------------------------
@@ -220,7 +215,6 @@ class DocumentStore(Protocol):
 
         Names that begin with an underscore are the store's own (the lock) and are left out.
         """
-        ...
 
     def read(self, name: str) -> Stored:
         """Return the newest version, and its metadata's projection.
@@ -228,7 +222,6 @@ class DocumentStore(Protocol):
         Raises:
             DocumentUnreadable: it has no ledger that we understand.
         """
-        ...
 
     def write(self, name: str, document: Document, *, cas: int) -> int:
         """Write a new version if the newest is still `cas`; return its number.
@@ -238,23 +231,18 @@ class DocumentStore(Protocol):
         Raises:
             CasConflict: another writer was there first; nothing was written.
         """
-        ...
 
     def write_projection(self, name: str, projection: Projection) -> None:
         """Replace `custom_metadata`, require check-and-set on the path; nothing else is changed."""
-        ...
 
     def soft_delete(self, name: str, version: int) -> None:
         """Delete `version` so that it can be undeleted."""
-        ...
 
     def undelete(self, name: str, version: int) -> None:
         """Bring a soft-deleted `version` back."""
-        ...
 
     def destroy_before(self, name: str, version: int) -> None:
         """Destroy the content of every version before `version`, for good."""
-        ...
 
 
 # --- time, randomness and progress ------------------------------------------------------------------
@@ -265,15 +253,12 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the current time (aware, UTC)."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds that never go backwards."""
-        ...
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
-        ...
 
 
 class Fresh(Struct, frozen=True):
@@ -291,7 +276,6 @@ class FreshSource(Protocol):
 
     def __call__(self) -> Fresh:
         """Return new randomness."""
-        ...
 
 
 class Reporter(Protocol):
@@ -299,33 +283,26 @@ class Reporter(Protocol):
 
     def listed(self, endpoints: int, pages: int) -> None:
         """The listing has come so far."""
-        ...
 
     def planned(self, api_requests: int) -> None:
         """The run is going to need so many API requests; called before its first change."""
-        ...
 
     def step(self, name: str, description: str, api_requests: int) -> None:
         """`name` is about to take a step that costs so many API requests."""
-        ...
 
     def answered(
         self, name: str, request: str, *, endpoint_id: str | None, request_id: str | None, ok: bool
     ) -> None:
         """A request of `name` to create or delete an endpoint has its result; `request` says which."""
-        ...
 
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
         """A change ended."""
-        ...
 
     def waiting(self, seconds: float, reason: str) -> None:
         """The next request must wait."""
-        ...
 
     def warn(self, message: str) -> None:
         """There is a problem that does not stop the run."""
-        ...
 
 
 class LockStore(Protocol):
@@ -333,7 +310,6 @@ class LockStore(Protocol):
 
     def read_lock(self) -> tuple[int, Mapping[str, str] | None]:
         """Return the newest version's number (0 where there is none) and its fields (None when free)."""
-        ...
 
     def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
         """Write the fields (None frees the lock) if the newest version is still `cas`.
@@ -341,4 +317,3 @@ class LockStore(Protocol):
         Raises:
             CasConflict: another run was there first.
         """
-        ...

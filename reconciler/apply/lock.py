@@ -24,7 +24,6 @@ from reconciler.texts import from_timestamp, to_timestamp
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
-    from types import TracebackType
 
     from reconciler.model import Run
     from reconciler.ports import Clock, LockStore
@@ -218,9 +217,7 @@ class Lock:
         self.acquire()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release()
 
     def acquire(self) -> bool:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
-    from types import TracebackType
 
     from reconciler.model import Run
     from reconciler.plan.plan import Plan
@@ -84,9 +83,7 @@ class RunLog:
         self._journal.lock()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         # One of our own errors is reported to the user: that run was not cut off.
         if kind is None or issubclass(kind, ReconcilerError):
             self._journal.append(self._at() | {"event": "over"})
@@ -115,17 +112,10 @@ class RunLog:
         self._journal.append(self._at() | ended)
         self._record(name, action, ok=ok, detail=detail)
 
-    def listed(self, endpoints: int, pages: int) -> None:
+    def listed(self, *_: object, **__: object) -> None:
         """Not logged."""
 
-    def planned(self, api_requests: int) -> None:
-        """Not logged."""
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Not logged."""
-
-    def warn(self, message: str) -> None:
-        """Not logged."""
+    planned = waiting = warn = listed
 
     def _record(
         self,

@@ -12,7 +12,6 @@ from reconciler.report.format.style import count, duration
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from types import TracebackType
 
     from rich.progress import Progress, TaskID
 
@@ -122,9 +121,7 @@ class BarReporter:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Remove the bar."""
         with self._lock:
             if self._task is not None:

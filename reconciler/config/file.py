@@ -6,16 +6,14 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, convert
+from msgspec.structs import replace
 
 from reconciler.config.settings import (
     DEFAULT_MANIFESTS,
-    ApiSettings,
-    AuthSettings,
     Config,
     NotificationSettings,
     OrganizationSettings,
-    VaultSettings,
     default_prefix,
 )
 from reconciler.credentials.detector import looks_secret
@@ -30,7 +28,6 @@ from reconciler.manifest.schema import Schema, packaged_schema
 from reconciler.manifest.yaml.errors import YamlRefused
 from reconciler.manifest.yaml.parsing import parse
 from reconciler.model import Location
-from reconciler.plan.guards import GuardLimits
 from reconciler.schemas import schema_text
 from reconciler.urls import service_url_problem
 
@@ -221,17 +218,6 @@ def _selection(value: Mapping[str, Any]) -> Selection:
     )
 
 
-def _notifications(value: Mapping[str, Any]) -> NotificationSettings:
-    """Return who is notified of what: nobody without the section."""
-    if "notifications" not in value:
-        return NotificationSettings()
-    settings = value["notifications"]
-    return NotificationSettings(
-        settings.get("urlsEnv", NotificationSettings().urls_env),
-        tuple(settings.get("on", ("drift", "failure"))),
-    )
-
-
 def _list(value: Any, key: str) -> list[Any]:
     """Return the list under a key of what should be a mapping; an empty list if there is none."""
     found = value.get(key) if isinstance(value, dict) else None
@@ -241,50 +227,19 @@ def _list(value: Any, key: str) -> list[Any]:
 def _config(value: Mapping[str, Any], folder: Path) -> Config:
     """Return the configuration that a valid document declares; its paths start at `folder`."""
     policy = value.get("policy")
-    return Config(
+    config = Config(
         tuple(_organization(each, folder) for each in value["organizations"]),
         None if policy is None else folder / policy,
         _selection(value),
-        _notifications(value),
     )
+    if "notifications" not in value:
+        return config
+    return replace(config, notifications=convert(value["notifications"], NotificationSettings))
 
 
 def _organization(value: Mapping[str, Any], folder: Path) -> OrganizationSettings:
     """Return one organization."""
-    name = value["name"]
-    api, vault, guards = value.get("api", {}), value.get("vault", {}), value.get("guards", {})
-    auth = vault.get("auth", {})
-    address = vault.get("address")
-    given_api = {
-        "url": api["url"].rstrip("/") if "url" in api else None,
-        "key_env": api.get("keyEnv"),
-        "requests_per_minute": _whole(api.get("requestsPerMinute")),
-    }
-    given_vault = {"namespace": vault.get("namespace"), "mount": vault.get("mount")}
-    given_guards = {
-        "max_deletes": _whole(guards.get("maxDeletes")),
-        "max_delete_percent": _whole(guards.get("maxDeletePercent")),
-        "approve": tuple(guards.get("approve", ())),
-    }
-    return OrganizationSettings(
-        name,
-        VaultSettings(
-            vault.get("prefix", default_prefix(name)),
-            None if address is None else address.rstrip("/"),
-            auth=AuthSettings(auth.get("method"), auth.get("mount"), auth.get("role")),
-            **_given(given_vault),
-        ),
-        tuple(str(folder / each) for each in value.get("manifests", [DEFAULT_MANIFESTS])),
-        ApiSettings(**_given(given_api)),
-        GuardLimits(**_given(given_guards)),
-    )
-
-
-def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that are set: the others keep their defaults."""
-    return {name: value for name, value in settings.items() if value is not None}
-
-
-def _whole(number: float | None) -> int | None:
-    """Return a number that JSON Schema accepts as an integer, such as `10.0`, as one."""
-    return None if number is None else int(number)
+    vault = {"prefix": default_prefix(value["name"]), **value.get("vault", {})}
+    # Not strict, since JSON Schema accepts `10.0` as an integer.
+    settings = convert({**value, "vault": vault}, OrganizationSettings, strict=False)
+    return replace(settings, manifests=tuple(str(folder / each) for each in settings.manifests))

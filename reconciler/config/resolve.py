@@ -86,9 +86,11 @@ def _apply_environment(settings: OrganizationSettings, environ: Mapping[str, str
     """Return the settings with those of the environment."""
     api, vault = settings.api, settings.vault
     for url in _nonempty(environ, "ZOF_API_URL"):
-        api = replace(api, url=_service_url("ZOF_API_URL", url))
+        _require_service_url("ZOF_API_URL", url)
+        api = replace(api, url=url)
     for address in _nonempty(environ, "VAULT_ADDR"):
-        vault = replace(vault, address=_service_url("VAULT_ADDR", address))
+        _require_service_url("VAULT_ADDR", address)
+        vault = replace(vault, address=address)
     for namespace in _nonempty(environ, "VAULT_NAMESPACE"):
         _require_form("VAULT_NAMESPACE", namespace, "vault", "namespace")
         vault = replace(vault, namespace=namespace)
@@ -140,17 +142,12 @@ def _nonempty(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     return (value,) if value else ()
 
 
-def _service_url(setting: str, url: str) -> str:
-    """Return the URL of a service without a trailing slash.
-
-    Raises:
-        InvalidInput: a key or token must not be sent to it.
-    """
+def _require_service_url(setting: str, url: str) -> None:
+    """Raise `InvalidInput` if a key or token must not be sent to `url`."""
     if problem := service_url_problem(url):
         raise InvalidInput(
             f"{setting} {problem}", hint="write an address such as `https://vault.example.com`"
         )
-    return url.rstrip("/")
 
 
 def _require_form(what: str, value: str, *definition: str) -> None:

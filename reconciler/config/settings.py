@@ -1,10 +1,14 @@
-"""The settings of a run, as plain values: where each organization's manifests, API and secrets are."""
+"""The settings of a run, as plain values: where each organization's manifests, API and secrets are.
+
+`reconciler.yaml` is converted to these by their names in camelCase.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import force_setattr
 
 from reconciler.manifest.lint.selection import Selection
 from reconciler.model import Organization
@@ -16,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_MANIFESTS = "manifests"
 
 
-class ApiSettings(Struct, frozen=True):
+class ApiSettings(Struct, frozen=True, rename="camel"):
     """The Zof API of one organization."""
 
     url: str = "https://api.zof.ai/v1"
@@ -26,8 +30,11 @@ class ApiSettings(Struct, frozen=True):
     requests_per_minute: int | None = None
     """None if it is not configured: then the API's own headers set the pace."""
 
+    def __post_init__(self) -> None:
+        force_setattr(self, "url", self.url.rstrip("/"))
 
-class AuthSettings(Struct, frozen=True):
+
+class AuthSettings(Struct, frozen=True, rename="camel"):
     """How to log in to Vault."""
 
     method: str | None = None
@@ -37,7 +44,7 @@ class AuthSettings(Struct, frozen=True):
     role: str | None = None
 
 
-class VaultSettings(Struct, frozen=True):
+class VaultSettings(Struct, frozen=True, rename="camel"):
     """Where one organization's secrets are: `<mount>/<prefix>/<name>`."""
 
     prefix: str
@@ -47,17 +54,20 @@ class VaultSettings(Struct, frozen=True):
     mount: str = "secret"
     auth: AuthSettings = AuthSettings()
 
+    def __post_init__(self) -> None:
+        force_setattr(self, "address", self.address and self.address.rstrip("/"))
 
-class NotificationSettings(Struct, frozen=True):
+
+class NotificationSettings(Struct, frozen=True, rename="camel"):
     """Who is notified of what."""
 
     urls_env: str = "RECONCILER_NOTIFY_URLS"
     """The environment variable with the addresses, which are secrets."""
-    on: tuple[str, ...] = ()
-    """`drift`, `failure` or both; empty: nobody is notified."""
+    on: tuple[str, ...] = ("drift", "failure")
+    """Empty: nobody is notified."""
 
 
-class OrganizationSettings(Struct, frozen=True):
+class OrganizationSettings(Struct, frozen=True, rename="camel"):
     """The settings of one organization."""
 
     name: str
@@ -79,7 +89,7 @@ class Config(Struct, frozen=True):
     organizations: tuple[OrganizationSettings, ...]
     policy: Path | None = None
     rules: Selection = field(default_factory=Selection)
-    notifications: NotificationSettings = NotificationSettings()
+    notifications: NotificationSettings = NotificationSettings(on=())
 
 
 def default_prefix(organization: str) -> str:

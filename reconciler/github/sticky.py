@@ -13,6 +13,8 @@ from msgspec import Struct
 from reconciler.github.client import InDoubt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.github.client import GitHub
 
 BODY_LIMIT = 65_536
@@ -60,18 +62,13 @@ def put_comment(github: GitHub, pull: int, mark: Mark, text: str) -> str:
     Raises:
         ReconcilerError: GitHub refused, or did not answer.
     """
-    body = {"body": mark.body(text)}
-    for look in range(_LOOKS):
-        comments = github.pages(f"issues/{pull}/comments")
-        ours = next(filter(mark.is_on, comments), None)
-        if ours is not None:
-            return _page(github.change(f"issues/comments/{ours['id']}", body))
-        try:
-            return _page(github.create(f"issues/{pull}/comments", body))
-        except InDoubt:
-            if look == _LOOKS - 1:
-                raise
-    raise AssertionError  # pragma: no cover (the last look returns or raises)
+    path = f"issues/{pull}/comments"
+
+    def find() -> str | None:
+        ours = next(filter(mark.is_on, github.pages(path)), None)
+        return None if ours is None else f"issues/comments/{ours['id']}"
+
+    return _put(github, find, path, {"body": mark.body(text)})
 
 
 def put_issue(github: GitHub, mark: Mark, title: str, text: str) -> str:
@@ -80,13 +77,20 @@ def put_issue(github: GitHub, mark: Mark, title: str, text: str) -> str:
     Raises:
         ReconcilerError: GitHub refused, or did not answer.
     """
-    body = {"title": title, "body": mark.body(text)}
-    for look in range(_LOOKS):
+
+    def find() -> str | None:
         ours = _open_issue(github, mark)
-        if ours is not None:
-            return _page(github.change(f"issues/{ours['number']}", body))
+        return None if ours is None else f"issues/{ours['number']}"
+
+    return _put(github, find, "issues", {"title": title, "body": mark.body(text)})
+
+
+def _put(github: GitHub, find: Callable[[], str | None], path: str, body: dict[str, str]) -> str:
+    """Change what `find` returns the path of, else create it in `path`; return its page."""
+    for look in range(_LOOKS):
+        ours = find()
         try:
-            return _page(github.create("issues", body))
+            return _page(github.create(path, body) if ours is None else github.change(ours, body))
         except InDoubt:
             if look == _LOOKS - 1:
                 raise

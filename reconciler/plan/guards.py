@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 
-class GuardLimits(Struct, frozen=True):
+class GuardLimits(Struct, frozen=True, rename="camel"):
     """How much one run may delete, and the digests of the plans that a review approved."""
 
     max_deletes: int = 10

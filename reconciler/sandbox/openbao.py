@@ -18,13 +18,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 _HOST = "127.0.0.1"
 _TRIES = 5
@@ -63,7 +60,7 @@ def find_binary() -> Path:
 
 
 class OpenBaoServer:
-    """A running OpenBao, as a context manager, and its administration: mounts, policies, tokens, roles.
+    """A running OpenBao, as a context manager, and requests to it with all permissions.
 
     Everything is in memory unless `data_dir` is given. With a data directory the server keeps its data there
     (raft), together with its unseal key and its root token, in a file that only its owner can read: suitable
@@ -113,9 +110,7 @@ class OpenBaoServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     # --- the process --------------------------------------------------------------------------------
@@ -295,29 +290,6 @@ class OpenBaoServer:
         if version > 1:
             # A new versioned mount refuses requests for a moment.
             self._wait_for(f"{mount}/config")
-
-    def write_policy(self, name: str, rules: str) -> None:
-        """Write the ACL policy `name`; `rules` is HCL."""
-        self.request("PUT", f"sys/policies/acl/{name}", {"policy": rules})
-
-    def create_token(self, *policies: str, ttl: str = "1h", **options: Any) -> Secret:
-        """Return a new token with `policies`."""
-        body = {"policies": list(policies), "ttl": ttl, **options}
-        return Secret(self.request("POST", "auth/token/create", body)["auth"]["client_token"])
-
-    def enable_approle(self, mount: str = "approle") -> None:
-        """Mount the AppRole method at `auth/<mount>`."""
-        self.request("POST", f"sys/auth/{mount}", {"type": "approle"})
-
-    def create_role(
-        self, role: str, *policies: str, mount: str = "approle", **options: Any
-    ) -> tuple[str, Secret]:
-        """Create an AppRole whose tokens have `policies`; return its role id and a new secret id."""
-        path = f"auth/{mount}/role/{role}"
-        self.request("POST", path, {"token_policies": list(policies), **options})
-        role_id = self.request("GET", f"{path}/role-id")["data"]["role_id"]
-        secret_id = self.request("POST", f"{path}/secret-id", {})["data"]["secret_id"]
-        return str(role_id), Secret(secret_id)
 
     def seal(self) -> None:
         """Seal the server: it then refuses every request."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from msgspec import Struct
 
@@ -19,9 +19,6 @@ from reconciler.model import Secret
 from reconciler.receiver.signature import SIGNATURE_HEADER, verify
 from reconciler.sandbox import require_loopback
 from reconciler.sandbox.zof_api import ORIGINAL_URL_HEADER
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 SecretsFor = Callable[[str], Sequence[Secret]]
 """Returns the secrets that a delivery to this URL may be signed with."""
@@ -120,9 +117,7 @@ class ReceiverServer:
         """Start it."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.stop()
 

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import http.client
 import json
 import secrets
-import ssl
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -84,13 +84,18 @@ class _Operations:
             request.scope[ORGANIZATION],
             draft,
             behavior=behavior,
-            render=lambda endpoint: _render_created(endpoint, behavior),
+            render=lambda endpoint: Secret(
+                json.dumps(_to_json(endpoint, behavior) | {behavior.secret_field: endpoint.secret.reveal()})
+            ),
             now=self._state.clock(),
             request_number=request.scope[REQUEST_NUMBER],
         )
         body = answer.body.reveal()
         if answer.replayed and not behavior.replay_shows_secret:
-            body = _without_secret(body)
+            fields = json.loads(body)
+            fields.pop("secret", None)
+            fields.pop("signing_secret", None)
+            body = json.dumps(fields)
         headers = {"Idempotent-Replayed": "true"} if answer.replayed else {}
         return Response(body, answer.status, headers, media_type="application/json")
 
@@ -182,19 +187,6 @@ def _listed(endpoint: StoredEndpoint, behavior: Behavior) -> dict[str, Any]:
     return _to_json(endpoint, behavior) | {"url": url, "events": list(events)}
 
 
-def _render_created(endpoint: StoredEndpoint, behavior: Behavior) -> Secret:
-    return Secret(
-        json.dumps(_to_json(endpoint, behavior) | {behavior.secret_field: endpoint.secret.reveal()})
-    )
-
-
-def _without_secret(body: str) -> str:
-    value = json.loads(body)
-    return json.dumps(
-        {name: part for name, part in value.items() if name not in {"secret", "signing_secret"}}
-    )
-
-
 def _render_delivery(delivery: DeliveryResult, behavior: Behavior) -> Response:
     match behavior.test_answer:
         case "empty":
@@ -244,7 +236,8 @@ def deliver_test(endpoint: StoredEndpoint, behavior: Behavior, now: float) -> De
     if behavior.test_result == "fail":
         return DeliveryResult(delivered=False, error="`test_result` of the sandbox is `fail`")
     try:
-        base, target = _destination(endpoint.url, behavior), _target(endpoint.url)
+        base, parts = _destination(endpoint.url, behavior), urlsplit(endpoint.url)
+        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_TARGET_SAFE)
     except ValueError:
         # Only the console can create such an endpoint.
         return DeliveryResult(delivered=False, error="the endpoint's URL is invalid")
@@ -293,35 +286,19 @@ def _destination(url: str, behavior: Behavior) -> str | None:
     return url if is_loopback(host) or behavior.public_deliveries == "send" else None
 
 
-def _target(url: str) -> str:
-    parts = urlsplit(url)
-    return quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_TARGET_SAFE)
-
-
 def _post(
     base: str, target: str, body: bytes, headers: dict[str, str | bytes], timeout: float
 ) -> DeliveryResult:
-    connection = None
+    parts = urlsplit(base)
+    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
-        connection = _connect(base, timeout)
-        connection.request("POST", target, body, headers)
-        status = connection.getresponse().status
+        with contextlib.closing(connect(parts.hostname or "", parts.port, timeout=timeout)) as connection:
+            connection.request("POST", target, body, headers)
+            status = connection.getresponse().status
     except TimeoutError:
         return DeliveryResult(delivered=False, error=f"no answer within {timeout:g} seconds")
     except (OSError, http.client.HTTPException, ValueError) as error:
         # ValueError: an impossible host name or port.
         return DeliveryResult(delivered=False, error=f"the delivery failed: {type(error).__name__}")
-    finally:
-        if connection is not None:
-            connection.close()
     refused = None if status in _OK else f"the receiver answered {status}"
     return DeliveryResult(delivered=refused is None, status_code=status, error=refused)
-
-
-def _connect(base: str, timeout: float) -> http.client.HTTPConnection:
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    if parts.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, parts.port, timeout=timeout, context=context)
-    return http.client.HTTPConnection(host, parts.port, timeout=timeout)

@@ -18,7 +18,8 @@ from reconciler.model import Secret
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultRule
 from reconciler.sandbox.zof_gateway import PERMISSION
-from reconciler.sandbox.zof_requests import Problem, is_text, parse_object, refuse
+from reconciler.sandbox.zof_requests import Problem, parse_object, refuse
+from reconciler.texts import is_text
 from reconciler.urls import is_loopback
 
 if TYPE_CHECKING:

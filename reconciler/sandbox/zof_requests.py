@@ -12,6 +12,7 @@ from msgspec import Struct
 from starlette.responses import JSONResponse
 
 from reconciler.model import Secret
+from reconciler.texts import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -141,17 +142,16 @@ def parse_page(query: Sequence[tuple[str, str]]) -> tuple[int, int]:
         refuse("limit", f"It must be from 1 to {PAGE_MAX}.")
     if len(cursors) > 1 or any(not matches(CURSOR_PATTERN, value) for value in cursors):
         refuse("starting_after", "It must be one cursor, the `next_cursor` of the previous page.")
-    return size, _decode_cursor(cursors[0]) if cursors else 0
+    if not cursors:
+        return size, 0
+    number = int.from_bytes(base64.urlsafe_b64decode(cursors[0].removeprefix("wc_") + "="))
+    # SQLite's largest integer; a larger number is past the end of every listing, too.
+    return size, min(number, 2**63 - 1)
 
 
 def encode_cursor(number: int) -> str:
     """Return the opaque cursor of the page after the endpoint with this number."""
     return "wc_" + base64.urlsafe_b64encode(number.to_bytes(8)).rstrip(b"=").decode()
-
-
-def _decode_cursor(cursor: str) -> int:
-    # SQLite's largest integer; a larger number is past the end of every listing, too.
-    return min(int.from_bytes(base64.urlsafe_b64decode(cursor.removeprefix("wc_") + "=")), 2**63 - 1)
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -164,23 +164,12 @@ def refuse(param: str, message: str) -> NoReturn:
     raise Problem(400, "invalid_parameter", message, param=param)
 
 
-def is_text(value: object) -> bool:
-    """Whether `value` is a string with a UTF-8 form: JSON can escape half of a surrogate pair."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _check_url(value: Any) -> str:
     if not is_text(value) or len(value) > URL_MAX or not matches(URL_PATTERN, value):
         refuse(
             "url", f"It must be an https URL in ASCII of at most {URL_MAX} characters (http: loopback only)."
         )
-    return str(value)
+    return value
 
 
 def _check_events(value: Any, known: Collection[str]) -> tuple[str, ...]:

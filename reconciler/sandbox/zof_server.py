@@ -27,7 +27,6 @@ from reconciler.sandbox.zof_store import ZofStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
-    from types import TracebackType
 
     from starlette.types import Receive, Scope, Send
 
@@ -123,9 +122,7 @@ class ZofServer:
         """Start it."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop it."""
         self.stop()
 
@@ -179,19 +176,8 @@ class ZofServer:
         """The changes of endpoints since the start, oldest first."""
         return self._state.store.changes()
 
-    def secret_of(self, endpoint_id: str) -> Secret:
-        """Return the signing secret of an endpoint, which no API operation returns later.
-
-        Raises:
-            ReconcilerError: the endpoint does not exist.
-        """
-        endpoint = self._state.store.find(endpoint_id)
-        if endpoint is None:
-            raise ReconcilerError(f"the endpoint {endpoint_id} does not exist in the sandbox")
-        return endpoint.secret
-
     def signing_secrets(self) -> dict[str, Secret]:
-        """Return the signing secret of every live endpoint, by id."""
+        """Return the signing secret of every live endpoint, by id; no API operation returns them later."""
         return {endpoint.id: endpoint.secret for endpoint in self._state.store.all()}
 
 

@@ -125,7 +125,7 @@ class OverHttp:
         self._server.console.edit(endpoint_id, enabled=False)
 
     def secret_of(self, endpoint_id: str) -> str:
-        return self._server.secret_of(endpoint_id).reveal()
+        return self._server.signing_secrets()[endpoint_id].reveal()
 
     def lose_creation(self) -> None:
         self._server.fail("POST", "/v1/webhooks", Fault(FaultKind.STATUS, after_commit=True), times=5)
@@ -395,7 +395,7 @@ def test_a_creation_survives_one_bad_answer(zof: ZofServer, api: ZofApi, fault: 
     assert isinstance(answer, Created)
     assert answer.uncertain
     assert [endpoint.id for endpoint in zof.console.list()] == [answer.endpoint.id]
-    assert answer.secret == zof.secret_of(answer.endpoint.id)
+    assert answer.secret == zof.signing_secrets()[answer.endpoint.id]
 
 
 def test_a_creation_that_certainly_failed(zof: ZofServer) -> None:

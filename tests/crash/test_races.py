@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.openbao import create_token
 from tests.fixtures.proxy import Fate, Reply
 from tests.fixtures.world import UNLIMITED, World
 
@@ -211,7 +212,7 @@ class Held:
         self._at = at
         self.second = {
             "ZOF_API_KEY": command.zof.add_key(command.zof.organization).reveal(),
-            "VAULT_TOKEN": command.vault.create_token("root").reveal(),
+            "VAULT_TOKEN": create_token(command.vault, "root").reveal(),
         }
         """What the second run logs in with: its requests are known by it."""
         for proxy in (world.api, world.vault):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.openbao import create_role, enable_approle, write_policy
 from tests.fixtures.proxy import Fate, Proxy, Reply
 from tests.fixtures.world import UNLIMITED, World
 
@@ -173,7 +174,7 @@ def test_sealed_in_mid_run(tmp_path: Path, openbao: OpenBaoServer, requests: int
 @pytest.fixture(scope="module")
 def _approle(openbao: OpenBaoServer) -> Iterator[None]:
     """Let the server have the AppRole method at its usual mount."""
-    openbao.enable_approle()
+    enable_approle(openbao)
     yield
     openbao.request("DELETE", "sys/auth/approle")
 
@@ -184,8 +185,8 @@ def _role(world: World, token_num_uses: int = 0) -> dict[str, str | None]:
     name = command.prefix.replace("/", "-")
     rules = f'path "secret/+/{command.prefix}/*" {{ capabilities = ["create", "read", "update", "list"] }}'
     openbao = command.vault
-    openbao.write_policy(name, rules)
-    role_id, secret_id = openbao.create_role(name, name, token_num_uses=token_num_uses)
+    write_policy(openbao, name, rules)
+    role_id, secret_id = create_role(openbao, name, name, token_num_uses=token_num_uses)
     return {"VAULT_TOKEN": None, "VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": secret_id.reveal()}
 
 

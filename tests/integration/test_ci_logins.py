@@ -17,6 +17,7 @@ from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
 from tests.fixtures.ci import ORGANIZATION, PREFIX, accessors, shipped
 from tests.fixtures.oidc import AUDIENCE, REQUEST_TOKEN, Issuer
+from tests.fixtures.openbao import create_role, enable_approle
 from tests.fixtures.web import Answer, Request, Web
 
 if TYPE_CHECKING:
@@ -286,9 +287,9 @@ def test_tokens_live_for_minutes(ci_vault: OpenBaoServer, issuer: Issuer, use: s
 
 def test_an_approle_applies(ci: CommandLine) -> None:
     """GitLab, Jenkins or a laptop: the AppRole that we ship suffices."""
-    ci.vault.enable_approle()
+    enable_approle(ci.vault)
     try:
-        role_id, secret_id = ci.vault.create_role("reconciler-apply", "ignored", **shipped("approle-apply"))
+        role_id, secret_id = create_role(ci.vault, "reconciler-apply", "ignored", **shipped("approle-apply"))
         ci.write("ci")
         before = accessors(ci.vault)
         result = ci("apply", "--yes", VAULT_ROLE_ID=role_id, VAULT_SECRET_ID=secret_id.reveal())

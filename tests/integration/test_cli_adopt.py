@@ -24,7 +24,7 @@ A = "https://hooks.example.com/a"
 def _made_by_hand(command: CommandLine, url: str = A, *events: str) -> tuple[str, str]:
     """Return the id and the secret of an endpoint that somebody makes in the console."""
     endpoint = command.zof.console.create(url, list(events or ("run.completed",)))
-    return endpoint.id, command.zof.secret_of(endpoint.id).reveal()
+    return endpoint.id, command.zof.signing_secrets()[endpoint.id].reveal()
 
 
 def _assert_nothing_shown(command: CommandLine, *secrets: str) -> None:
@@ -76,7 +76,7 @@ def test_the_whole_way_from_live_to_git(command: CommandLine, how: str) -> None:
     assert ({endpoint_id for endpoint_id, _ in command.live.values()} == set(made)) is stays
     for file in (command.folder / "manifests").glob("*.yaml"):
         document = command.document(file.stem)
-        assert document["signing_secret"] == command.zof.secret_of(document["endpoint_id"]).reveal()
+        assert document["signing_secret"] == command.zof.signing_secrets()[document["endpoint_id"]].reveal()
     assert command("drift").exit_code == 0
     assert command("status").stdout.count("in sync") == 5
     again = command("export", "--unmanaged", "--out", "more")

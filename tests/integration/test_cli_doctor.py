@@ -15,6 +15,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
 from reconciler.sandbox.faults import Fault, FaultKind
 from reconciler.sandbox.openbao import OpenBaoServer
+from tests.fixtures.openbao import create_token, write_policy
 from tests.fixtures.proxy import Proxy, Reply
 
 if TYPE_CHECKING:
@@ -72,8 +73,8 @@ def _token(command: CommandLine, needs: dict[str, set[str]], **options: Any) -> 
         )
         for path, words in needs.items()
     )
-    command.vault.write_policy(name, rules)
-    return command.vault.create_token(name, **options).reveal()
+    write_policy(command.vault, name, rules)
+    return create_token(command.vault, name, **options).reveal()
 
 
 def test_all_is_well(command: CommandLine) -> None:
@@ -281,8 +282,8 @@ def test_the_policies_that_we_hand_out_suffice(command: CommandLine) -> None:
         rules = (EXAMPLES / f"{name}.hcl").read_text(encoding="utf-8")
         assert "webhooks/acme-prod" in rules
         policy = f"{name}-{command.environment['ZOF_ORGANIZATION']}"
-        command.vault.write_policy(policy, rules.replace("webhooks/acme-prod", command.prefix))
-        token = command.vault.create_token(policy).reveal()
+        write_policy(command.vault, policy, rules.replace("webhooks/acme-prod", command.prefix))
+        token = create_token(command.vault, policy).reveal()
         assert _not_well(_doctor(command, VAULT_TOKEN=token)) == failed
 
 

@@ -11,6 +11,7 @@ from reconciler.cli.logins import choose_login
 from reconciler.config.settings import AuthSettings
 from reconciler.errors import InvalidInput
 from reconciler.vault.auth import KUBERNETES_TOKEN, AppRoleLogin, JwtLogin, KubernetesLogin, TokenLogin
+from tests.fixtures.openbao import create_role, enable_approle, write_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ BOTH = {"VAULT_ROLE_ID": "role-canary", "VAULT_SECRET_ID": "secret-canary"}
 @pytest.fixture(scope="module")
 def _approle(openbao: OpenBaoServer) -> Iterator[None]:
     """Let the server have the AppRole method at its usual mount."""
-    openbao.enable_approle()
+    enable_approle(openbao)
     yield
     openbao.request("DELETE", "sys/auth/approle")
 
@@ -40,8 +41,8 @@ def role(command: CommandLine, _approle: None) -> dict[str, str | None]:
 def _create_role(command: CommandLine, mount: str = "approle") -> dict[str, str]:
     name = command.prefix.replace("/", "-")
     rules = f'path "secret/+/{command.prefix}/*" {{ capabilities = ["create", "read", "update", "list"] }}'
-    command.vault.write_policy(name, rules)
-    role_id, secret_id = command.vault.create_role(name, name, mount=mount)
+    write_policy(command.vault, name, rules)
+    role_id, secret_id = create_role(command.vault, name, name, mount=mount)
     return {"VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": secret_id.reveal()}
 
 
@@ -109,7 +110,7 @@ def test_the_configured_method_counts_more_than_a_token(
 def test_the_method_may_be_mounted_elsewhere(command: CommandLine) -> None:
     """`auth.mount` says where the role logs in."""
     mount = command.prefix.replace("/", "-")
-    command.vault.enable_approle(mount)
+    enable_approle(command.vault, mount)
     role = _create_role(command, mount)
     command.write("ci")
     _configure(command, method="approle", mount=mount)

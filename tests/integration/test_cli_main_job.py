@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.openbao import create_token, write_policy
 
 if TYPE_CHECKING:
     from tests.fixtures.command import CommandLine
@@ -27,7 +28,7 @@ def _assert_converged(command: CommandLine, names: list[str]) -> None:
         document = command.document(name)
         endpoint_id, _ = live[f"https://hooks.example.com/{name}"]
         assert document["endpoint_id"] == endpoint_id
-        assert document["signing_secret"] == command.zof.secret_of(endpoint_id).reveal()
+        assert document["signing_secret"] == command.zof.signing_secrets()[endpoint_id].reveal()
 
 
 def _assert_no_secret_shown(command: CommandLine) -> None:
@@ -208,7 +209,7 @@ def test_a_secret_is_rotated_by_name(command: CommandLine) -> None:
     assert "1 to rotate" in rotated.stdout
     second = command.document("ci")
     assert second["previous_signing_secret"] == first["signing_secret"] != second["signing_secret"]
-    assert second["signing_secret"] == command.zof.secret_of(second["endpoint_id"]).reveal()
+    assert second["signing_secret"] == command.zof.signing_secrets()[second["endpoint_id"]].reveal()
     assert len(command.zof.console.list()) == 3
     assert command("rotate", "ci", "--now", "--yes").exit_code == 0
     third = command.document("ci")
@@ -223,8 +224,8 @@ def _token_with(command: CommandLine, policy: str) -> str:
     """Return a token with nothing but one of the example policies, fitted to the test's prefix."""
     organization = command.environment["ZOF_ORGANIZATION"]
     rules = (EXAMPLES / f"vault/{policy}.hcl").read_text(encoding="utf-8").replace("acme-prod", organization)
-    command.vault.write_policy(f"{policy}-{organization}", rules)
-    return command.vault.create_token(f"{policy}-{organization}", no_default_policy=True).reveal()
+    write_policy(command.vault, f"{policy}-{organization}", rules)
+    return create_token(command.vault, f"{policy}-{organization}", no_default_policy=True).reveal()
 
 
 def test_a_plan_needs_no_secret(command: CommandLine) -> None:

@@ -85,7 +85,7 @@ def test_on_a_terminal_apply_shows_the_plan_and_asks(command: CommandLine) -> No
 def test_on_a_terminal_a_secret_is_asked_for_and_not_shown(command: CommandLine) -> None:
     """`adopt --secret-stdin` asks without an echo, shows what it is going to do, and asks again."""
     endpoint = command.zof.console.create("https://hooks.example.com/ci", ["run.completed"])
-    secret = command.zof.secret_of(endpoint.id).reveal()
+    secret = command.zof.signing_secrets()[endpoint.id].reveal()
     command.write("ci")
     for answer, code in (("n\n", 1), ("y\n", 0)):
         terminal = Terminal(command, "adopt", "ci", "--id", endpoint.id, "--secret-stdin")

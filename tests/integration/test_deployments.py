@@ -16,6 +16,7 @@ import yaml
 from reconciler import __version__
 from reconciler.vault.auth import KUBERNETES_TOKEN
 from tests.fixtures.ci import accessors, shipped
+from tests.fixtures.openbao import create_role, enable_approle
 from tests.fixtures.page import read_page
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
     assert jobs["apply"]["resource_group"] == "webhooks-apply"
     assert jobs["apply"]["interruptible"] is False
     ci.write("ci")
-    ci.vault.enable_approle()
+    enable_approle(ci.vault)
     try:
         before = accessors(ci.vault)
 
@@ -99,7 +100,7 @@ def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
 
         roles = {}
         for use in ("plan", "apply"):
-            role_id, secret = ci.vault.create_role(f"gitlab-{use}", **shipped(f"approle-{use}"))
+            role_id, secret = create_role(ci.vault, f"gitlab-{use}", **shipped(f"approle-{use}"))
             roles[use] = (role_id, secret.reveal())
         assert run("validate", "plan").returncode == 0
         planned = run("plan", "plan")

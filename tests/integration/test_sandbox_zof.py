@@ -100,7 +100,7 @@ def test_the_secret_is_shown_once(api: httpx.Client, zof: ZofServer) -> None:
     created = create(api)
     endpoint = created.json()
     assert created.status_code == 201
-    assert zof.secret_of(endpoint["id"]) == Secret(endpoint.pop("secret"))
+    assert zof.signing_secrets()[endpoint["id"]] == Secret(endpoint.pop("secret"))
     assert endpoint["id"].startswith("we_")
     assert endpoint["created"].endswith("Z")
     assert DRAFT.items() <= endpoint.items()
@@ -255,7 +255,7 @@ def test_any_unicode_makes_a_secret(api: httpx.Client, zof: ZofServer) -> None:
         api, secret=secret, events=["run.failed", "run.failed"], unknown={"ignored": True}
     ).json()
     assert (endpoint["secret"], endpoint["events"]) == (secret, ["run.failed"])
-    assert zof.secret_of(endpoint["id"]) == Secret(secret)
+    assert zof.signing_secrets()[endpoint["id"]] == Secret(secret)
 
 
 def test_deleting_is_final(api: httpx.Client) -> None:
@@ -438,7 +438,7 @@ def test_a_server_can_insist_on_its_own_secret(api: httpx.Client, zof: ZofServer
     endpoint = create(api, secret="whsec_made_by_the_client").json()
     assert "secret" not in endpoint
     assert endpoint["signing_secret"] != "whsec_made_by_the_client"
-    assert zof.secret_of(endpoint["id"]) == Secret(endpoint["signing_secret"])
+    assert zof.signing_secrets()[endpoint["id"]] == Secret(endpoint["signing_secret"])
 
 
 def test_urls_can_be_unique(api: httpx.Client, zof: ZofServer, connect: Callable[..., httpx.Client]) -> None:
@@ -848,7 +848,7 @@ def test_the_console_changes_what_the_api_cannot(api: httpx.Client, zof: ZofServ
     assert (live["url"], live["events"]) == ("https://edited.example.com/", ["never.heard.of"])
     zof.console.delete(endpoint_id)
     by_hand = zof.console.create("https://h.example.com/", ["run.failed"], secret=Secret("known"))
-    assert zof.secret_of(by_hand.id) == Secret("known")
+    assert zof.signing_secrets()[by_hand.id] == Secret("known")
     assert [(change.action, change.by_console) for change in zof.changes] == [
         ("created", False),
         ("edited", True),
@@ -860,7 +860,7 @@ def test_the_console_changes_what_the_api_cannot(api: httpx.Client, zof: ZofServ
 
 def test_the_console_knows_its_endpoints(zof: ZofServer) -> None:
     """An endpoint that does not exist is an error."""
-    for ask in (zof.console.delete, zof.console.edit, zof.secret_of):
+    for ask in (zof.console.delete, zof.console.edit):
         with pytest.raises(ReconcilerError, match="we_none"):
             ask("we_none")
 
@@ -900,7 +900,9 @@ def test_controls_work_over_http(make_zof: MakeZof, connect: Callable[..., httpx
         path = f"/endpoints/{endpoint['id']}"
         assert controls.patch(path, json={"events": ["run.started"]}).json()["events"] == ["run.started"]
         assert controls.patch(path, json={"enabled": False}).json()["enabled"] is False
-        assert zof.secret_of(endpoint["id"]).reveal() not in made.text + controls.get("/endpoints").text
+        assert (
+            zof.signing_secrets()[endpoint["id"]].reveal() not in made.text + controls.get("/endpoints").text
+        )
         assert controls.delete(path).status_code == 204
         assert [controls.delete(path).status_code, controls.patch(path, json={}).status_code] == [404, 404]
         assert [entry["status"] for entry in controls.get("/requests").json()["data"]] == [503, 200]

@@ -22,6 +22,7 @@ from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.responses import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
+from tests.fixtures.openbao import create_token, write_policy
 from tests.fixtures.proxy import Fate, Proxy, Reply, Request
 
 if TYPE_CHECKING:
@@ -214,8 +215,8 @@ class TestListing:
         """
         if detailed:
             rules += f'path "{mount}/detailed-metadata/{prefix}/*" {{ capabilities = ["list"] }}'
-        openbao.write_policy(f"plan-{prefix}-{detailed}".replace("/", "-"), rules)
-        token = openbao.create_token(f"plan-{prefix}-{detailed}".replace("/", "-"))
+        write_policy(openbao, f"plan-{prefix}-{detailed}".replace("/", "-"), rules)
+        token = create_token(openbao, f"plan-{prefix}-{detailed}".replace("/", "-"))
         planner = connect(proxy.address, token)
         assert planner.list_metadata() == documents.list_metadata()
         # Without the policy for the detailed listing: refused, then a listing and two metadata reads.
@@ -339,9 +340,9 @@ class TestMetadata:
         mount, prefix = vault_settings.mount, vault_settings.prefix
         policy = f"data-{prefix}".replace("/", "-")
         rules = f'path "{mount}/data/{prefix}/*" {{ capabilities = ["create", "read", "update"] }}'
-        openbao.write_policy(policy, rules)
+        write_policy(openbao, policy, rules)
         with pytest.raises(Denied) as refused:
-            connect(token=openbao.create_token(policy)).write("ci", document(), cas=0)
+            connect(token=create_token(openbao, policy)).write("ci", document(), cas=0)
         assert refused.value.hint == f"the token's policy needs `create` on `{mount}/metadata/{prefix}/ci`"
         assert documents.list_metadata() == {}
 

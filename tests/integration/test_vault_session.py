@@ -16,6 +16,7 @@ from reconciler.vault.checks import TokenDescription, capabilities, describe_tok
 from reconciler.vault.responses import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
+from tests.fixtures.openbao import create_role, create_token, enable_approle, write_policy
 from tests.fixtures.proxy import Fate, Proxy, Reply, Request
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def role(openbao: OpenBaoServer, vault_settings: VaultSettings) -> AppRoleLogin:
     """Give the login of a role that may read our prefix."""
     name = vault_settings.prefix.replace("/", "-")
     mount = f"approle-{name}"
-    openbao.write_policy(name, f'path "secret/data/{vault_settings.prefix}/*" {{ capabilities = ["read"] }}')
-    openbao.enable_approle(mount)
-    role_id, secret_id = openbao.create_role(name, name, mount=mount)
+    write_policy(openbao, name, f'path "secret/data/{vault_settings.prefix}/*" {{ capabilities = ["read"] }}')
+    enable_approle(openbao, mount)
+    role_id, secret_id = create_role(openbao, name, name, mount=mount)
     return AppRoleLogin(Secret(role_id), secret_id, mount)
 
 
@@ -233,7 +234,7 @@ class TestGivenToken:
 
     def test_it_is_not_revoked(self, openbao: OpenBaoServer, connect: Callable[..., VaultSession]) -> None:
         """Closing the session leaves a given token as it is."""
-        token = openbao.create_token("default")
+        token = create_token(openbao, "default")
         connect(TokenLogin(token)).close()
         assert describe_token(connect(TokenLogin(token))).policies == ("default",)
 
@@ -260,7 +261,7 @@ class TestChecks:
 
     def test_a_token_is_described(self, openbao: OpenBaoServer, connect: Callable[..., VaultSession]) -> None:
         """Policies, seconds left and whether it can be renewed; never the token."""
-        token = openbao.create_token("default", ttl="10m", renewable=False)
+        token = create_token(openbao, "default", ttl="10m", renewable=False)
         described = describe_token(connect(TokenLogin(token)))
         assert described.policies == ("default",)
         assert 0 < described.ttl <= 600
