@@ -168,6 +168,8 @@ class Run(Struct, frozen=True):
     """The run's page."""
     pull_request: str | None = None
     """The page of the pull request that brought the commit."""
+    key_fingerprint: str | None = None
+    """The first 8 hex digits of the SHA-256 of the API key: shows whether two runs used the same one."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that the ledger keeps."""

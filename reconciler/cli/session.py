@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.cli.attribution import current_run
 from reconciler.cli.configuration import load_configuration, load_desired
@@ -79,7 +81,7 @@ def open_session(scope: Scope, settings: OrganizationSettings) -> Iterator[Sessi
     with connect_api(settings, reporter) as api, connect_vault(settings) as vault:
         yield Session(
             organization=settings.organization,
-            run=scope.run,
+            run=replace(scope.run, key_fingerprint=fingerprint(api_key(settings))),
             api=api,
             store=open_store(vault, settings),
             clock=clock,
@@ -97,15 +99,28 @@ def connect_api(settings: OrganizationSettings, reporter: Reporter) -> ZofApi:
     Raises:
         InvalidInput: the key is missing, or must not be sent to the URL.
     """
-    key = require(os.environ, settings.api.key_env, f"the Zof API key of {settings.name}")
     return ZofApi(
         settings.api.url,
-        Secret(key),
+        api_key(settings),
         clock=SystemClock(),
         reporter=reporter,
         # If it is not configured, the API's own headers set the pace.
         requests_per_minute=settings.api.requests_per_minute,
     )
+
+
+def api_key(settings: OrganizationSettings) -> Secret:
+    """Return the API key of an organization.
+
+    Raises:
+        InvalidInput: it is missing.
+    """
+    return Secret(require(os.environ, settings.api.key_env, f"the Zof API key of {settings.name}"))
+
+
+def fingerprint(key: Secret) -> str:
+    """Return the first 8 hex digits of the key's SHA-256: it identifies the key and does not reveal it."""
+    return hashlib.sha256(key.reveal().encode()).hexdigest()[:8]
 
 
 def connect_vault(settings: OrganizationSettings) -> VaultSession:

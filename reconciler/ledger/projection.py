@@ -105,6 +105,7 @@ class Projection(Struct, frozen=True, gc=False):
             "commit": self.run.commit,
             "run": self.run.url,
             "pull_request": self.run.pull_request,
+            "key_fingerprint": self.run.key_fingerprint,
         }
         metadata = {key: text for key, text in values.items() if text and _fits_metadata(text)}
         listable = all(_fits_metadata(i) and "," not in i for i in self.previous_ids)
@@ -142,7 +143,7 @@ class Projection(Struct, frozen=True, gc=False):
                 deletion_policy=POLICIES[values["deletion_policy"]],
                 owner=get("owner"),
                 manifest=get("manifest"),
-                run=Run(get("actor"), get("commit"), get("run"), get("pull_request")),
+                run=Run(get("actor"), get("commit"), get("run"), get("pull_request"), get("key_fingerprint")),
             )
         except (ValueError, KeyError, TypeError):
             return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from reconciler.model import DeletionPolicy, Organization
 from reconciler.plan.guards import Facts
@@ -60,7 +60,7 @@ def compare(
     due: list[tuple[str, Decision]] = []
     abandoning: list[str] = []
     protected: list[str] = []
-    owned = missing = 0
+    ownership = _Ownership()
     wanted = {webhook.name: webhook for webhook in desired}
     # One pass for everything: at 100,000 webhooks, most of the time is spent on fetching them from memory.
     # Manifests and most listings are sorted already; a set of their names would not be.
@@ -72,8 +72,7 @@ def compare(
         if entry is None:
             continue
         if _is_owned(entry):
-            owned += 1
-            missing += _is_missing(entry, live)
+            ownership.add(entry, live)
         if webhook is None and _is_protected(entry):
             protected.append(name)
         if entry.projection and entry.projection.abandoned:
@@ -93,7 +92,7 @@ def compare(
         organization=organization.name,
         changes=changes,
         unchanged=len(wanted) - sum(change.name in wanted for change in changes),
-        owned=owned,
+        owned=ownership.owned,
         unmanaged=unmanaged,
         released=frozenset(e.id for e in unmanaged if live.is_recorded(e.id)),
         commit=run.commit,
@@ -101,7 +100,10 @@ def compare(
     )
     facts = Facts(
         manifests=len(wanted),
-        missing=missing,
+        missing=ownership.missing,
+        listed=ownership.listed,
+        recorded_keys=frozenset(ownership.keys),
+        key=run.key_fingerprint,
         resumed_deletes=sum(
             change.action is Action.RESUME and change.after is None and _may_delete(metadata[change.name])
             for change in changes
@@ -134,6 +136,30 @@ def _unmanaged(
     return tuple(endpoint for endpoint in unowned if endpoint.id not in maybe_ours)
 
 
+class _Ownership(Struct):
+    """Counts the owned webhooks, by whether the listing shows their endpoints."""
+
+    owned: int = 0
+    listed: int = 0
+    missing: int = 0
+    """Without those of interrupted changes, which may explain it."""
+    keys: set[str] = field(default_factory=set)
+    """The recorded fingerprints of the keys of those that are not listed."""
+
+    def add(self, metadata: Metadata, live: LiveIndex) -> None:
+        """Count one owned webhook."""
+        self.owned += 1
+        projection = metadata.projection
+        if projection is None or projection.endpoint_id is None:
+            return
+        if live.get(projection.endpoint_id) is not None:
+            self.listed += 1
+            return
+        self.missing += metadata.is_settled
+        if projection.run.key_fingerprint is not None:
+            self.keys.add(projection.run.key_fingerprint)
+
+
 def _is_owned(metadata: Metadata) -> bool:
     """Whether it has an endpoint of ours, or may have one: its metadata may be outdated."""
     projection = metadata.projection
@@ -142,14 +168,6 @@ def _is_owned(metadata: Metadata) -> bool:
         return is_live
     may_have_one = projection.endpoint_id is not None or (is_live and not metadata.is_settled)
     return may_have_one and projection.state not in {"released", "deleted"}
-
-
-def _is_missing(metadata: Metadata, live: LiveIndex) -> bool:
-    """Whether its endpoint is missing from the listing. An interrupted change may explain that."""
-    projection = metadata.projection
-    if projection is None or projection.endpoint_id is None or not metadata.is_settled:
-        return False
-    return live.get(projection.endpoint_id) is None
 
 
 def _is_protected(metadata: Metadata) -> bool:

@@ -34,6 +34,12 @@ class Facts(Struct, frozen=True):
     manifests: int
     missing: int
     """Owned endpoints that the listing does not show, those of interrupted changes left out."""
+    listed: int = 0
+    """Owned endpoints that the listing shows."""
+    recorded_keys: frozenset[str] = frozenset()
+    """The fingerprints of the API keys that applied the webhooks whose endpoints are missing."""
+    key: str | None = None
+    """The fingerprint of this run's API key, where it is known."""
     resumed_deletes: int = 0
     """Interrupted changes without a manifest whose end may be a deletion that nobody has planned yet."""
     protected: tuple[str, ...] = ()
@@ -79,6 +85,8 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:
                 "check whose API key this is; approve the plan if they are really gone",
             )
         )
+    if foreign := _foreign_key(plan, facts):
+        refusals.append(foreign)
     if plan.digest in limits.approve:
         refusals = []
     refusals += [
@@ -91,3 +99,35 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:
         for name in facts.protected
     ]
     return tuple(refusals)
+
+
+def _foreign_key(plan: Plan, facts: Facts) -> Refusal | None:
+    """Return the refusal of a key that sees none of the owned endpoints and is not known to belong to them.
+
+    Another organization's key looks like that: a creation would go to that organization, and its 404 for a
+    deletion would count as success. If the metadata has no fingerprint (an earlier version wrote it), nothing
+    shows that the key is right. Then it is refused, too: approving takes one command, and a secret that was
+    replaced by another organization's does not come back.
+    """
+    if facts.listed or facts.key in facts.recorded_keys:
+        return None
+    if facts.recorded_keys:
+        recorded = ", ".join(sorted(facts.recorded_keys))
+        why = (
+            f"this API key (fingerprint {facts.key or 'unknown'}) is not the one that created them (recorded "
+            f"fingerprint {recorded}): it probably belongs to another organization"
+        )
+    elif facts.missing:
+        why = (
+            "no key fingerprint is recorded that would show that this API key"
+            f"{f' (fingerprint {facts.key})' if facts.key else ''} belongs to their organization"
+        )
+    else:
+        return None
+    number = f"all {plan.owned} owned endpoints are" if plan.owned > 1 else "the only owned endpoint is"
+    return Refusal(
+        "key",
+        f"{number} missing from the API's listing, and {why}",
+        f"set ZOF_API_KEY (or what `keyEnv` names) to a key of {plan.organization} and run `reconciler plan` "
+        "again; if the key was renewed and the endpoints are really gone, approve the plan",
+    )

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from reconciler.session import Session
     from reconciler.usecases.plan import Planned
 
-
+_DOUBTS = {"key"}
+"""The guards whose refusals mean that the drift that was found may not be drift."""
 _AT_ONCE = 0.1
 """Seconds that Vault may take before the API is asked, too. It takes longer for thousands of documents."""
 
@@ -55,10 +56,14 @@ def preview(session: Session) -> Planned:
 
 
 def drift(session: Session) -> Planned:
-    """Return the plan restricted to what changed without a manifest having changed."""
+    """Return the plan restricted to what changed without a manifest having changed.
+
+    Of the guards' refusals, those stay that doubt what was read; the others are about an apply.
+    """
     planned = preview(session)
     changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
-    return replace(planned, plan=planned.plan.restricted_to(changes), refusals=())
+    refusals = tuple(each for each in planned.refusals if each.guard in _DOUBTS)
+    return replace(planned, plan=planned.plan.restricted_to(changes), refusals=refusals)
 
 
 def _look(session: Session) -> tuple[Seen, bool]:

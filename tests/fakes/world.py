@@ -107,7 +107,7 @@ class Org:
         """The endpoints that a document has named as its own, for tests that watch the store."""
         self.session = Session(
             organization=Organization(organization, API_URL),
-            run=Run("ada", "c0ffee"),
+            run=Run("ada", "c0ffee", key_fingerprint="0a1b2c3d"),
             api=self.api,
             store=self.store,
             clock=self.clock,

@@ -122,6 +122,26 @@ def test_another_organizations_documents_are_not_touched(command: CommandLine) -
     _assert_one_sentence(result, 3, command.environment["ZOF_ORGANIZATION"])
 
 
+def test_another_organizations_key_changes_nothing(command: CommandLine) -> None:
+    """With a single webhook, a key of another organization is refused: exit 4, nothing created or deleted."""
+    command.write("ci")
+    assert command("apply", "--yes").exit_code == 0, command.outputs
+    live, document = command.live, command.document("ci")
+    other = command.zof.add_key("globex").reveal()
+    command.write("ci", ["run.failed"])
+    for args in EVERYTHING[:3]:
+        result = command(*args, ZOF_API_KEY=other)
+        assert result.exit_code == 4, result.output
+        assert "refused[key]" in result.stdout
+        assert "another organization" in result.stdout
+    assert (command.live, command.document("ci")) == (live, document)
+    (command.folder / "manifests/ci.yaml").unlink()
+    command.write("new")
+    assert command("apply", "--yes", ZOF_API_KEY=other).exit_code == 4
+    assert (command.live, command.document("ci")) == (live, document)
+    assert other not in "".join(command.outputs)
+
+
 def test_apply_without_a_terminal_needs_yes(command: CommandLine) -> None:
     """Where nobody can be asked, and nobody said yes: exit 64 before anything is read or sent."""
     command.write("ci")

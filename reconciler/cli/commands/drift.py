@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def command(options: Options) -> ExitCode:
     """Show what was changed outside of reconciler: in the API, in Vault, or both. Changes nothing.
 
-    Pending changes of manifests are not drift. Exit codes: 0 no drift, 2 drift.
+    Pending changes of manifests are not drift. Exit codes: 0 no drift, 2 drift, 4 the API key seems to be
+    another organization's.
 
     \b
     Examples:
@@ -45,6 +46,8 @@ def command(options: Options) -> ExitCode:
             found = drift(session)
         text = rendered_plan(found, options, title=DRIFT, share=len(scope.organizations))
         results.add(found.plan.to_json(), text)
+        if found.refusals:
+            return ExitCode.REFUSED
         notify_drift(scope, found)
         return ExitCode.PENDING if found.plan.pending else ExitCode.OK
 

@@ -116,7 +116,13 @@ def test_the_json_has_the_same_facts() -> None:
         "unmanaged": False,
         "events": ["run.completed"],
         "reason": None,
-        "last_run": {"actor": "ada", "commit": "c0ffee", "url": None, "pull_request": None},
+        "last_run": {
+            "actor": "ada",
+            "commit": "c0ffee",
+            "url": None,
+            "pull_request": None,
+            "key_fingerprint": None,
+        },
         "retiring": ["wh_0"],
     }
     unverified = value["webhooks"][1]

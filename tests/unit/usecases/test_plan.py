@@ -18,7 +18,7 @@ from reconciler.usecases.apply import apply
 from reconciler.usecases.fleet import fleet, status
 from reconciler.usecases.plan import bounded_by
 from reconciler.usecases.preview import drift
-from tests.fakes.api import ApiBehavior
+from tests.fakes.api import ApiBehavior, FakeApi
 from tests.fakes.world import Org, webhook
 
 A, B = webhook("a"), webhook("b")
@@ -274,6 +274,102 @@ def test_no_manifests_or_a_strange_listing_are_refused() -> None:
     for endpoint_id in list(org.api.endpoints)[:2]:
         org.api.console_delete(endpoint_id)
     assert [v.guard for v in org.plan(*many, limits=GuardLimits()).refusals] == ["missing"]
+
+
+OTHER_KEY = "ffffffff"
+
+
+def _with_key(org: Org, fingerprint: str | None) -> Org:
+    """Return the organization as a run with another API key sees it: nothing of ours is listed."""
+    other = org.rival()
+    other.api = FakeApi(org.clock)
+    run = replace(org.session.run, key_fingerprint=fingerprint)
+    other.session = replace(other.session, api=other.api, run=run)
+    return other
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("change", ["nothing", "edited", "removed"])
+def test_another_organizations_key_is_refused(count: int, change: str) -> None:
+    """A key that was not recorded and sees none of the endpoints, even one of one, changes nothing."""
+    org, wanted = Org(), [webhook(f"w{number}") for number in range(count)]
+    org.apply(*wanted)
+    desired = {
+        "nothing": wanted,
+        "edited": [replace(each, events=("run.started",)) for each in wanted],
+        "removed": [],
+    }[change]
+    other = _with_key(org, OTHER_KEY)
+    planned = other.plan(*desired)
+    refusal = next(each for each in planned.refusals if each.guard == "key")
+    assert "0a1b2c3d" in refusal.message, "the recorded fingerprint"
+    assert OTHER_KEY in refusal.message
+    assert "another organization" in refusal.message
+    assert refusal.hint is not None
+    with pytest.raises(GuardRefused):
+        apply(planned)
+    assert [each.guard for each in drift(other.wanting(desired)).refusals] == ["key"]
+    assert set(other.api.requests) == {"list"}
+    assert len(org.api.endpoints) == count
+
+
+def test_a_digest_approves_a_new_key() -> None:
+    """If the key was renewed and the endpoints are really gone, a person approves exactly this plan."""
+    org = Org()
+    org.apply(webhook("a"))
+    other = _with_key(org, OTHER_KEY)
+    digest = other.plan(webhook("a")).plan.digest
+    other.apply(webhook("a"), limits=GuardLimits(approve=(digest,)))
+    other.check([webhook("a")])
+
+
+def test_a_renewed_key_that_sees_the_endpoints_is_accepted() -> None:
+    """A new key of the same organization needs no approval, and writes nothing by itself."""
+    org = Org()
+    org.apply(webhook("a"), webhook("b"))
+    org.api.console_delete(org.store.fields("a")["endpoint_id"])
+    org.session = replace(org.session, run=replace(org.session.run, key_fingerprint=OTHER_KEY))
+    writes = len(org.store.writes)
+    assert org.plan(webhook("a"), webhook("b")).refusals == ()
+    assert len(org.store.writes) == writes
+    org.apply(webhook("a"), webhook("b"))
+    # Now the new key is recorded: the next time, even all endpoints may be gone.
+    for endpoint_id in list(org.api.endpoints):
+        org.api.console_delete(endpoint_id)
+    assert [each.guard for each in org.plan(webhook("a"), webhook("b")).refusals] == ["missing"]
+
+
+def test_the_key_that_created_the_only_endpoint_may_replace_it() -> None:
+    """With the recorded key, one of one may be missing: somebody deleted it."""
+    org = Org()
+    org.apply(webhook("a"))
+    org.api.console_delete("we_0001")
+    assert org.plan(webhook("a")).refusals == ()
+    org.apply(webhook("a"))
+    org.check([webhook("a")])
+
+
+def test_without_a_recorded_key_nothing_shows_whose_it_is() -> None:
+    """Metadata of an earlier version: if the only endpoint is missing, the plan is refused."""
+    org = Org()
+    org.session = replace(org.session, run=replace(org.session.run, key_fingerprint=None))
+    org.apply(webhook("a"))
+    org.check([webhook("a")])
+    other = _with_key(org, OTHER_KEY)
+    (refusal,) = other.plan(webhook("a")).refusals
+    assert refusal.guard == "key"
+    assert "no key fingerprint is recorded" in refusal.message
+    assert "only owned endpoint" in refusal.message
+
+
+def test_an_interrupted_change_is_not_resumed_with_another_key() -> None:
+    """A replacement that was killed leaves the key's fingerprint in the metadata."""
+    org = Org()
+    org.apply(webhook("a"))
+    fields = org.store.fields("a")
+    org.store.put("a", fields)
+    assert org.plan(webhook("a")).refusals == ()
+    assert [each.guard for each in _with_key(org, OTHER_KEY).plan(webhook("a")).refusals] == ["key"]
 
 
 def test_another_organizations_documents_are_refused() -> None:
