@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from requests.adapters import BaseAdapter
+
     from reconciler.ports import Clock
     from reconciler.vault.auth import Login
     from reconciler.vault.responses import Answer, Parse
@@ -59,7 +61,14 @@ class VaultSession:
     """One login at one Vault, shared by threads, each with its own connection. A context manager."""
 
     def __init__(
-        self, address: str, *, login: Login, clock: Clock, namespace: str = "", ca_cert: str | None = None
+        self,
+        address: str,
+        *,
+        login: Login,
+        clock: Clock,
+        namespace: str = "",
+        ca_cert: str | None = None,
+        transport: BaseAdapter | None = None,
     ) -> None:
         """Set the address and the login; nothing is sent yet.
 
@@ -69,6 +78,7 @@ class VaultSession:
             clock: for pauses between retries.
             namespace: Vault's namespace, empty for the root.
             ca_cert: the path of a PEM file with the trusted authorities, None for the system's.
+            transport: what carries the requests; None: the network.
 
         Raises:
             InvalidInput: the address, the token or the namespace cannot be used.
@@ -83,6 +93,7 @@ class VaultSession:
         self._clock = clock
         self._namespace = namespace
         self._ca_cert = ca_cert
+        self._transport = transport
         self._token = _check_token(login.token) if isinstance(login, TokenLogin) else None
         self._mutex = threading.RLock()
         self._local = threading.local()
@@ -217,6 +228,8 @@ class VaultSession:
 
     def _new_client(self) -> hvac.Client:
         connections = requests.Session()
+        if self._transport is not None:
+            connections.mount(self.address, self._transport)
         # hvac prefers the session's setting to its own argument.
         connections.verify = self._ca_cert or True
         # Without an authentication here, requests takes one from ~/.netrc.
