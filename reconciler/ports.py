@@ -233,7 +233,7 @@ class DocumentStore(Protocol):
         """
 
     def write_projection(self, name: str, projection: Projection) -> None:
-        """Replace `custom_metadata`, require check-and-set on the path; nothing else is changed."""
+        """Write our keys of `custom_metadata` and require check-and-set; nothing else is changed."""
 
     def soft_delete(self, name: str, version: int) -> None:
         """Delete `version` so that it can be undeleted."""

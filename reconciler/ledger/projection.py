@@ -77,13 +77,22 @@ class Projection(Struct, frozen=True, gc=False):
         If the plan would be wrong without the value, `v` is left out, too: the change then counts as
         interrupted, and `apply` reads the ledger. The list of replaced endpoints is cut between two ids.
         """
+        values = self.all_values()
+        metadata = {key: text for key, text in values.items() if text and _fits_metadata(text)}
+        listable = all(_fits_metadata(i) and "," not in i for i in self.previous_ids)
+        if not listable or any(values[key] and key not in metadata for key in _DECISIVE):
+            metadata.pop("v", None)
+        return metadata
+
+    def all_values(self) -> dict[str, str | None]:
+        """Return all of it as texts, by key; None for what is absent."""
         previous = ""
         for endpoint_id in self.previous_ids:
             longer = f"{previous},{endpoint_id}" if previous else endpoint_id
             if len(longer.encode()) > _METADATA_VALUE_LIMIT:
                 break
             previous = longer
-        values = {
+        return {
             "v": str(self.version),
             "organization": self.organization,
             "api_url": self.api_url,
@@ -107,11 +116,6 @@ class Projection(Struct, frozen=True, gc=False):
             "pull_request": self.run.pull_request,
             "key_fingerprint": self.run.key_fingerprint,
         }
-        metadata = {key: text for key, text in values.items() if text and _fits_metadata(text)}
-        listable = all(_fits_metadata(i) and "," not in i for i in self.previous_ids)
-        if not listable or any(values[key] and key not in metadata for key in _DECISIVE):
-            metadata.pop("v", None)
-        return metadata
 
     @classmethod
     def from_metadata(cls, values: Mapping[str, str] | None) -> Self | None:
@@ -147,6 +151,17 @@ class Projection(Struct, frozen=True, gc=False):
             )
         except (ValueError, KeyError, TypeError):
             return None
+
+
+OUR_KEYS = frozenset(Projection(0, "", "", 0, "").all_values())
+"""The keys of `custom_metadata` that are ours: every other key belongs to somebody else, and is kept."""
+
+
+def other_keys(values: object) -> dict[str, str]:
+    """Return the part of `custom_metadata` that is not ours."""
+    if not isinstance(values, dict):
+        return {}
+    return {key: text for key, text in values.items() if key not in OUR_KEYS and isinstance(text, str)}
 
 
 def _fits_metadata(text: str) -> bool:

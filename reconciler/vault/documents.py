@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hvac.utils import format_url
 
 from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, StoreError
+from reconciler.ledger.projection import other_keys
 from reconciler.ports import Metadata, Stored, VersionState
 from reconciler.texts import is_text
 from reconciler.vault.checks import require_version_2
@@ -23,6 +24,7 @@ from reconciler.vault.metadata import (
     parse_written,
     undestroyed_before,
 )
+from reconciler.vault.other_keys import OtherKeys
 from reconciler.vault.responses import (
     Denied,
     NoAnswer,
@@ -68,6 +70,7 @@ class VaultDocuments:
         self._prefix = _check_path(prefix, "prefix")
         self._clock = clock
         self._mount_checked = False
+        self._other_keys = OtherKeys()
 
     def list_metadata(self) -> Mapping[str, Metadata]:
         """Return the metadata of every document, by name; no secret is read.
@@ -89,9 +92,15 @@ class VaultDocuments:
             raise unexpected_shape(purpose)
         self._mount_checked = True
         now = answer.at or self._clock.now()
-        return _parse(
+        found = _parse(
             lambda: {name: parse_entry(name, details[name], now) for name in _ours(details)}, purpose
         )
+        for metadata in found.values():
+            if metadata.version == 0:
+                # Whoever reads a path without versions is not shown its metadata.
+                self._other_keys.note(metadata.name, details[metadata.name])
+        self._other_keys.note_listing()
+        return found
 
     def read(self, name: str) -> Stored:
         """As the port says."""
@@ -99,6 +108,7 @@ class VaultDocuments:
         answer = self._read_newest(name, purpose)
         if answer is None:
             return Stored(name, 0, VersionState.ABSENT, None)
+        self._other_keys.note(name, answer.data.get("metadata"))
         now = answer.at or self._clock.now()
         try:
             return _parse(lambda: parse_stored(name, answer.data, now), purpose)
@@ -118,22 +128,19 @@ class VaultDocuments:
         )
 
     def write_projection(self, name: str, projection: Projection) -> None:
-        """Replace `custom_metadata`.
+        """Write our keys of `custom_metadata`, and keep those of others as they were when last read.
 
+        A patch by the server would need a capability that the policies of existing installations lack.
         Some servers accept only ASCII: if they reject values, those in ASCII are written.
         """
-        values = projection.to_metadata()
+        others, values = self._others_of(name), projection.to_metadata()
         try:
-            self._set_metadata(
-                name, {"custom_metadata": values, "cas_required": True}, "update", harmless=True
-            )
+            self._write_metadata(name, others | values)
         except Rejected:
             plain = {key: value for key, value in values.items() if value.isascii()}
             if plain == values:
                 raise
-            self._set_metadata(
-                name, {"custom_metadata": plain, "cas_required": True}, "update", harmless=True
-            )
+            self._write_metadata(name, others | plain)
 
     def soft_delete(self, name: str, version: int) -> None:
         """As the port says."""
@@ -165,6 +172,21 @@ class VaultDocuments:
         wanted = dict(fields or {})
         return self._check_and_set(LOCK, wanted, cas, lambda found: found == wanted)
 
+    def _others_of(self, name: str) -> dict[str, str]:
+        """Return the keys of `custom_metadata` that are not ours; they are read if nothing has shown them."""
+        known = self._other_keys.of(name)
+        if known is not None:
+            return known
+        purpose = self._purpose("read", "metadata", name, confidential=False)
+        try:
+            return other_keys(self._read_metadata(name, purpose).data.get("custom_metadata"))
+        except NotFound:
+            return {}
+
+    def _write_metadata(self, name: str, values: dict[str, str]) -> None:
+        settings = {"custom_metadata": values, "cas_required": True}
+        self._set_metadata(name, settings, "update", harmless=True)
+
     def _set_metadata(
         self, name: str, settings: dict[str, Any], capability: str, *, harmless: bool = False
     ) -> None:
@@ -184,13 +206,16 @@ class VaultDocuments:
         try:
             answer = self._session.call(lambda client: _send_listing(client, purpose.path), purpose)
         except NotFound:
+            self._other_keys.note_listing()
             return {}
         keys = answer.data.get("keys")
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise unexpected_shape(purpose)
         with ThreadPoolExecutor(_READERS, thread_name_prefix="vault") as pool:
             found = pool.map(self._metadata, _ours(keys))
-            return {metadata.name: metadata for metadata in found if metadata is not None}
+            listed = {metadata.name: metadata for metadata in found if metadata is not None}
+        self._other_keys.note_listing()
+        return listed
 
     def _metadata(self, name: str) -> Metadata | None:
         """Return one document's metadata; None if it was deleted after the listing."""
@@ -199,6 +224,7 @@ class VaultDocuments:
             answer = self._read_metadata(name, purpose)
         except NotFound:
             return None
+        self._other_keys.note(name, answer.data)
         return _parse(lambda: parse_metadata(name, answer.data, answer.at or self._clock.now()), purpose)
 
     def _read_metadata(self, name: str, purpose: Purpose) -> Answer:

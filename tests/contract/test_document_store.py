@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
@@ -48,6 +49,10 @@ class Bench(Protocol):
         """Set `custom_metadata` by hand."""
         ...
 
+    def metadata(self, name: str) -> dict[str, str] | None:
+        """Return `custom_metadata`."""
+        ...
+
     def fields(self, name: str) -> dict[str, Any]:
         """Return what a consumer reads."""
         ...
@@ -75,6 +80,11 @@ class VaultBench:
 
     def put_metadata(self, name: str, values: dict[str, str]) -> None:
         self._server.request("POST", self._path("metadata", name), {"custom_metadata": values})
+
+    def metadata(self, name: str) -> dict[str, str] | None:
+        data = self._server.request("GET", self._path("metadata", name))["data"]
+        custom: dict[str, str] | None = data["custom_metadata"]
+        return custom
 
     def fields(self, name: str) -> dict[str, Any]:
         fields: dict[str, Any] = self._server.request("GET", self._path("data", name))["data"]["data"]
@@ -316,6 +326,35 @@ class TestMetadata:
         bare = Projection(1, "acme", "https://api.zof.ai/v1", 3, "empty")
         store.write_projection("ci", bare)
         assert store.list_metadata()["ci"].projection == bare
+
+    @pytest.mark.parametrize("known_by", ["a read", "a listing", "nothing"])
+    def test_the_keys_of_others_are_kept(self, bench: Bench, known_by: str) -> None:
+        """A projection replaces our own keys only, however little the store has seen before."""
+        store = bench.store
+        bench.put_metadata("new", {"team": "payments"})
+        bench.put("old", {"a": "b"})
+        bench.put_metadata("old", {"cost-center": "7", "state": "active", "pull_request": "#1"})
+        if known_by == "a listing":
+            store.list_metadata()
+        for name in ("new", "old") if known_by == "a read" else ():
+            with contextlib.suppress(DocumentUnreadable):
+                store.read(name)
+        for name, others in (("new", {"team": "payments"}), ("old", {"cost-center": "7"})):
+            if name == "old" and known_by == "a listing":
+                with contextlib.suppress(DocumentUnreadable):
+                    store.read(name)
+            store.write_projection(name, projection(1))
+            assert bench.metadata(name) == {**others, **projection(1).to_metadata()}
+
+    def test_the_keys_of_others_survive_a_removal(self, bench: Bench) -> None:
+        """What somebody noted beside a document stays there when its webhook goes."""
+        bench.store.write("ci", document(), cas=0)
+        bench.put_metadata("ci", {"team": "payments"})
+        assert bench.store.read("ci").projection is None
+        bench.store.write_projection("ci", replace(projection(1), state="deleted"))
+        bench.store.soft_delete("ci", 1)
+        assert bench.store.read("ci").is_removed
+        assert (bench.metadata("ci") or {})["team"] == "payments"
 
     def test_a_projection_survives_the_deletion(self, store: Store) -> None:
         """The metadata of a soft-deleted document still tells what it was."""

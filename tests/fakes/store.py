@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.ledger.document import Document
-from reconciler.ledger.projection import Projection
+from reconciler.ledger.projection import Projection, other_keys
 from reconciler.ports import Metadata, Stored, VersionState
 
 if TYPE_CHECKING:
@@ -130,6 +130,10 @@ class FakeStore:
         """Set `custom_metadata` by hand."""
         self._path(name).custom_metadata = values
 
+    def metadata(self, name: str) -> dict[str, str] | None:
+        """Return `custom_metadata`."""
+        return self._paths[name].custom_metadata
+
     def forget(self, name: str) -> None:
         """Remove a path with all its versions and metadata."""
         self._paths.pop(name, None)
@@ -150,7 +154,7 @@ class FakeStore:
 
     def write_projection(self, name: str, projection: Projection) -> None:
         """As the port says."""
-        self._carry_out("write_projection", name, lambda: self.put_metadata(name, projection.to_metadata()))
+        self._carry_out("write_projection", name, lambda: self._merge(name, projection))
 
     def soft_delete(self, name: str, version: int) -> None:
         """As the port says."""
@@ -185,6 +189,10 @@ class FakeStore:
             self.calls.append((operation, name))
         self.after(operation, name)
         return result
+
+    def _merge(self, name: str, projection: Projection) -> None:
+        others = other_keys(self._path(name).custom_metadata)
+        self.put_metadata(name, others | projection.to_metadata())
 
     def _path(self, name: str) -> _Path:
         return self._paths.setdefault(name, _Path())

@@ -92,3 +92,26 @@ def test_metadata_that_vault_never_takes_is_reported_as_such(command: CommandLin
     assert command("apply", "--yes").exit_code == 0
     assert [each.id for each in command.zof.console.list()] == [live.id]
     assert command.document("ci")["endpoint_id"] == live.id
+
+
+def test_the_notes_of_others_survive_every_change(command: CommandLine) -> None:
+    """Keys that somebody put into `custom_metadata` are there after an edit, a rotation and a removal."""
+    path = f"secret/metadata/{command.prefix}/ci"
+
+    def custom() -> dict[str, str]:
+        found: dict[str, str] = command.vault.request("GET", path)["data"]["custom_metadata"]
+        return found
+
+    command.vault.request("POST", path, {"custom_metadata": {"team": "payments"}})
+    command.write("other")
+    command.write("ci")
+    assert command("apply", "--yes").exit_code == 0
+    assert custom()["team"] == "payments"
+    command.vault.request("POST", path, {"custom_metadata": {**custom(), "cost-center": "7"}})
+    command.write("ci", events=["run.failed"])
+    assert command("apply", "--yes").exit_code == 0
+    assert command("rotate", "ci", "--yes").exit_code == 0
+    (command.folder / "manifests" / "ci.yaml").unlink()
+    assert command("apply", "--yes").exit_code == 0
+    left = custom()
+    assert (left["state"], left["team"], left["cost-center"]) == ("deleted", "payments", "7")

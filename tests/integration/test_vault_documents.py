@@ -288,6 +288,33 @@ class TestMetadata:
         assert settings["cas_required"] is True
         assert settings["custom_metadata"] == PROJECTION.to_metadata()
 
+    @pytest.mark.parametrize("detailed", [True, False])
+    def test_keeping_the_keys_of_others_costs_no_request(
+        self,
+        behind_proxy: VaultDocuments,
+        proxy: Proxy,
+        openbao: OpenBaoServer,
+        vault_settings: VaultSettings,
+        documents: VaultDocuments,
+        detailed: bool,
+    ) -> None:
+        """What the listing and the read before a change show is enough, also for a path without versions."""
+        documents.write("old", document(), cas=0)
+        for name in ("old", "new"):
+            path = f"{vault_settings.mount}/metadata/{vault_settings.prefix}/{name}"
+            openbao.request("POST", path, {"custom_metadata": {"team": "payments"}})
+        if not detailed:
+            proxy.script = lambda r: UNSUPPORTED if "detailed-metadata" in r.path else Fate.FORWARD
+        behind_proxy.list_metadata()
+        for name in ("old", "new", "newest"):
+            behind_proxy.read(name)
+            before = len(proxy.requests)
+            behind_proxy.write_projection(name, PROJECTION)
+            assert len(proxy.requests) == before + 1
+        for name in ("old", "new"):
+            custom = metadata_settings(openbao, vault_settings, name)["custom_metadata"]
+            assert custom == {"team": "payments", **PROJECTION.to_metadata()}
+
     def test_a_new_path_requires_check_and_set_from_the_start(
         self,
         openbao: OpenBaoServer,
