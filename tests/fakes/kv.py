@@ -1,0 +1,197 @@
+"""Vault on the wire: KV version 2 in memory for the real adapter, with virtual time and troubles."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from msgspec import Struct, field
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPResponse
+
+from reconciler.model import Secret
+from reconciler.vault.auth import TokenLogin
+from reconciler.vault.documents import VaultDocuments
+from reconciler.vault.session import VaultSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.fakes.clock import FakeClock
+
+MOUNT, PREFIX = "secret", "webhooks/acme"
+Answer = tuple[int, Any]
+"""A status and a JSON value; a text is sent as it is, as a proxy does."""
+
+
+class _Path(Struct):
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    """The first is number 1."""
+    custom_metadata: dict[str, str] | None = None
+    cas_required: bool = False
+    delete_version_after: str = "0s"
+
+
+class FakeVault(BaseAdapter):
+    """Answers requests below one mount. `strike` and `lose` see each request first and last."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        """Begin empty."""
+        super().__init__()
+        self.clock = clock
+        self.paths: dict[str, _Path] = {}
+        self.requests: list[tuple[str, str]] = []
+        """Method and path of each, in order."""
+        self.strike: Callable[[str, str], Answer | None] = _nothing
+        """May answer, or raise, instead of Vault: the request has no effect."""
+        self.lose: Callable[[str, str], Answer | None] = _nothing
+        """May answer, or raise, after the request was carried out."""
+
+    def documents(self) -> VaultDocuments:
+        """Return the real adapter, with virtual time and this Vault."""
+        login = TokenLogin(Secret("hvs.test"))
+        session = VaultSession("https://vault.example.com", login=login, clock=self.clock, transport=self)
+        return VaultDocuments(session, mount=MOUNT, prefix=PREFIX, clock=self.clock)
+
+    def close(self) -> None:
+        """Keep everything."""
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: object = None,
+        verify: object = True,
+        cert: object = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> Response:
+        parts = urlsplit(str(request.url))
+        method, path = str(request.method), unquote(parts.path).removeprefix("/v1/")
+        if method == "GET" and parse_qs(parts.query).get("list") == ["true"]:
+            method = "LIST by GET"
+        self.requests.append((method, path))
+        body = json.loads(request.body) if request.body else {}
+        answer = self.strike(method, path)
+        if answer is None:
+            answer = self._answer(method.partition(" ")[0], path, body)
+            answer = self.lose(method, path) or answer
+        return self._response(request, *answer)
+
+    def _response(self, request: PreparedRequest, status: int, value: Any) -> Response:
+        content = value.encode() if isinstance(value, str) else json.dumps(value).encode()
+        response = Response()
+        response.status_code = status
+        response.headers["Date"] = f"{self.clock.now():%a, %d %b %Y %H:%M:%S} GMT"
+        response.raw = HTTPResponse(io.BytesIO(b"" if value is None else content), preload_content=False)
+        response.request, response.url = request, str(request.url)
+        return response
+
+    # --- KV version 2 -----------------------------------------------------------------------------------
+
+    def _answer(self, method: str, path: str, body: dict[str, Any]) -> Answer:
+        if path.startswith("sys/internal/ui/mounts/"):
+            return 200, {"data": {"type": "kv", "options": {"version": "2"}}}
+        mount, area, name = path.split("/", 2)
+        if mount != MOUNT or (method, area) == ("LIST", "detailed-metadata"):
+            return 404, {"errors": ["unsupported path"]}
+        operations: dict[tuple[str, str], Callable[[], Answer]] = {
+            ("LIST", "metadata"): lambda: self._list(name),
+            ("GET", "metadata"): lambda: self._read_metadata(name),
+            ("PATCH", "metadata"): lambda: self._write_metadata(name, body, merge=True),
+            ("POST", "metadata"): lambda: self._write_metadata(name, body, merge=False),
+            ("GET", "data"): lambda: self._read(name),
+            ("POST", "data"): lambda: self._write(name, body),
+            ("POST", "delete"): lambda: self._change(area, name, body["versions"]),
+            ("POST", "undelete"): lambda: self._change(area, name, body["versions"]),
+            ("POST", "destroy"): lambda: self._change(area, name, body["versions"]),
+        }
+        operation = operations.get((method.replace("PUT", "POST"), area))
+        return operation() if operation else (405, {"errors": ["unsupported operation"]})
+
+    def _list(self, folder: str) -> Answer:
+        keys = [each.removeprefix(f"{folder.rstrip('/')}/") for each in sorted(self.paths)]
+        return (200, {"data": {"keys": keys}}) if keys else (404, {"errors": []})
+
+    def _read_metadata(self, name: str) -> Answer:
+        found = self.paths.get(name)
+        if found is None:
+            return 404, {"errors": []}
+        return 200, {
+            "data": {
+                "current_version": len(found.versions),
+                "custom_metadata": found.custom_metadata,
+                "cas_required": found.cas_required,
+                "delete_version_after": found.delete_version_after,
+                "versions": {
+                    str(number): {key: value for key, value in version.items() if key != "data"}
+                    for number, version in enumerate(found.versions, 1)
+                },
+            }
+        }
+
+    def _write_metadata(self, name: str, body: dict[str, Any], *, merge: bool) -> Answer:
+        found = self.paths.setdefault(name, _Path())
+        if "custom_metadata" in body:
+            kept = (found.custom_metadata or {}) if merge else {}
+            changed = kept | (body["custom_metadata"] or {})
+            found.custom_metadata = {key: value for key, value in changed.items() if value is not None}
+        found.cas_required = body.get("cas_required", found.cas_required)
+        found.delete_version_after = body.get("delete_version_after", found.delete_version_after)
+        return 204, None
+
+    def _read(self, name: str) -> Answer:
+        found = self.paths.get(name)
+        if found is None or not found.versions:
+            return 404, {"errors": []}
+        version = found.versions[-1]
+        shown = {key: value for key, value in version.items() if key != "data"}
+        shown |= {"version": len(found.versions), "custom_metadata": found.custom_metadata}
+        is_gone = version["destroyed"] or self._is_past(version["deletion_time"])
+        status = 404 if is_gone else 200
+        return status, {"data": {"data": None if is_gone else version["data"], "metadata": shown}}
+
+    def _is_past(self, moment: str) -> bool:
+        return moment != "" and datetime.fromisoformat(moment) <= self.clock.now()
+
+    def _write(self, name: str, body: dict[str, Any]) -> Answer:
+        found = self.paths.setdefault(name, _Path())
+        cas = body.get("options", {}).get("cas")
+        if (cas is None and found.cas_required) or (cas is not None and cas != len(found.versions)):
+            return 400, {"errors": ["check-and-set parameter did not match the current version"]}
+        now, seconds = self.clock.now(), float(found.delete_version_after.rstrip("s"))
+        gone = (now + timedelta(seconds=seconds)).isoformat() if seconds else ""
+        version = {"created_time": now.isoformat(), "deletion_time": gone, "destroyed": False}
+        found.versions.append({**version, "data": body["data"]})
+        return 200, {"data": {**version, "version": len(found.versions)}}
+
+    def _change(self, area: str, name: str, numbers: list[int]) -> Answer:
+        found = self.paths.setdefault(name, _Path())
+        for number in numbers:
+            version = found.versions[number - 1]
+            match area:
+                case "delete":
+                    version["deletion_time"] = self.clock.now().isoformat()
+                case "undelete":
+                    version["deletion_time"] = ""
+                case _:
+                    version["destroyed"], version["data"] = True, None
+        return 204, None
+
+    # --- the oracle -------------------------------------------------------------------------------------
+
+    def fields(self, name: str) -> dict[str, Any]:
+        """Return the newest version's fields as consumers see them; none where they see nothing."""
+        status, answer = self._read(f"{PREFIX}/{name}")
+        return answer["data"]["data"] if status == 200 else {}
+
+    def path(self, name: str) -> _Path:
+        """Return everything that is stored for a document."""
+        return self.paths[f"{PREFIX}/{name}"]
+
+
+def _nothing(_method: str, _path: str) -> None:
+    """Let it pass."""
