@@ -5,15 +5,17 @@ httpx's exceptions contain the request and with it the token: none leaves this m
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 import httpx
 
 from reconciler import __version__
 from reconciler.errors import InvalidInput, ReconcilerError
+from reconciler.http_client import open_client
+from reconciler.network import Network
 from reconciler.retry import backoff, retry
-from reconciler.urls import is_loopback, service_url_problem
+from reconciler.urls import service_url_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,16 +69,7 @@ class GitHub:
         self._base = f"{url.rstrip('/')}/repos/{repository}/"
         self._clock = clock
         self._authorization = {"Authorization": f"Bearer {token.reveal()}"}
-        self._client = httpx.Client(
-            headers={
-                "Accept": "application/vnd.github+json",
-                "User-Agent": f"webhook-reconciler/{__version__}",
-                "X-GitHub-Api-Version": "2022-11-28",
-            },
-            timeout=_TIMEOUT,
-            follow_redirects=False,
-            trust_env=not is_loopback(urlsplit(url).hostname or ""),
-        )
+        self._client = _open_client(url)
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +130,8 @@ class GitHub:
             raise ReconcilerError(f"GitHub answered GET {path} without the URL of a file")
         content = bytearray()
         try:
-            with self._client.stream("GET", url) as file:
+            # Storage is another host, perhaps behind another proxy.
+            with _open_client(url) as client, client.stream("GET", url) as file:
                 if file.status_code not in _OK:
                     raise ReconcilerError(f"GitHub's storage refused a file: HTTP {file.status_code}")
                 for chunk in file.iter_bytes():
@@ -185,6 +179,20 @@ class GitHub:
 
     def _rate_limit(self, answer: httpx.Response | None) -> float | None:
         return None if answer is None else _rate_limit_wait(answer, self._clock.now().timestamp())
+
+
+def _open_client(url: str) -> httpx.Client:
+    """Return a client for the server at `url`.
+
+    Raises:
+        InvalidInput: the proxy or the certificate authorities that the environment names cannot be used.
+    """
+    headers = {
+        "Accept": "application/vnd.github+json",
+        "User-Agent": f"webhook-reconciler/{__version__}",
+        "X-GitHub-Api-Version": "2022-11-28",
+    }
+    return open_client(url, Network.of(os.environ), headers=headers, timeout=_TIMEOUT)
 
 
 def retry_delay(method: str, status: int | None, attempt: int, wait: float | None) -> float | None:

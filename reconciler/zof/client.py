@@ -23,7 +23,7 @@ from reconciler.zof.responses import (
     read_test,
     secrets_in,
 )
-from reconciler.zof.wire import Request, Response, Wire
+from reconciler.zof.wire import NoResponse, Request, Response, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -94,6 +94,8 @@ class ZofApi:
         self._key = key
         self._reporter = reporter
         self._wire = Wire(base_url, key, clock=clock, read_timeout=read_timeout, transport=transport)
+        if self._wire.warning:
+            reporter.warn(self._wire.warning)
         self._caller = Caller(
             self._wire,
             Gate(Pacer(requests_per_minute), clock, reporter),
@@ -240,6 +242,7 @@ class ZofApi:
             message, hint = _NO_ANSWER
         else:
             message, hint = _REASONS.get(settled.status, _OTHER_REASON)
+        hint = (isinstance(failure.last, NoResponse) and failure.last.hint) or hint
         return ApiError(f"{message}: {settled}", hint=hint, status=failure.status)
 
 

@@ -7,7 +7,7 @@ traceback of a later error can show the exception.
 
 from __future__ import annotations
 
-import ssl
+import os
 import threading
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from msgspec import Struct
 from reconciler import __version__
 from reconciler.credentials.redaction import mask_secrets
 from reconciler.errors import InvalidInput
+from reconciler.http_client import open_client
+from reconciler.network import Network
 from reconciler.urls import service_url_problem
 
 if TYPE_CHECKING:
@@ -59,8 +61,8 @@ _WORDS: dict[type[Exception], str] = {
     httpx.TooManyRedirects: "too many redirects",
     httpx.TransportError: "the connection failed",
 }
-# Their texts come from the operating system and TLS, not from the request.
-_QUOTABLE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError)
+# Their texts come from the operating system, TLS and the proxy, not from the request.
+_QUOTABLE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.ProxyError)
 
 
 class Request(Struct, frozen=True):
@@ -94,6 +96,8 @@ class NoResponse(Struct, frozen=True):
     request_id: str | None = None
     status: int | None = None
     """The status of a response that is unusable."""
+    hint: str | None = None
+    """What to check, if the environment may be the cause."""
 
 
 class Wire:
@@ -121,8 +125,25 @@ class Wire:
         self._read_timeout = read_timeout
         self._mutex = threading.Lock()
         self._sent = 0
-        self._client = _open_client(
-            key, read_timeout, transport, loopback=urlsplit(base_url).scheme == "http"
+        network = Network.of(os.environ)
+        self.warning = network.warning()
+        """What in the environment's NO_PROXY has no effect."""
+        self._proxy = network.proxy_for(base_url)
+        plain = urlsplit(base_url).scheme == "http"
+        self._authorities = None if plain else network.authorities()
+        self._client = open_client(
+            base_url,
+            network,
+            transport=transport,
+            # With an Auth of our own, neither `.netrc` nor a user in the URL replaces the key.
+            auth=_Bearer(key),
+            headers={
+                "User-Agent": f"webhook-reconciler/{__version__}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+            },
+            timeout=httpx.Timeout(read_timeout, connect=_CONNECT_TIMEOUT, pool=_CONNECT_TIMEOUT),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
 
     @property
@@ -153,13 +174,15 @@ class Wire:
             ) as response:
                 return self._read(response, deadline, hidden)
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
+            never_sent = isinstance(error, _NEVER_SENT) or progress.ended_before_sending
             words = self._describe(error, hidden)
-            if progress.ended_before_sending and not isinstance(error, _NEVER_SENT):
-                words = f"no connection through the proxy: {words}"
+            if self._proxy is not None and never_sent:
+                words = f"{words} (through the proxy of {self._proxy.variable})"
             return NoResponse(
                 words,
-                in_doubt=not (isinstance(error, _NEVER_SENT) or progress.ended_before_sending),
+                in_doubt=not never_sent,
                 final=isinstance(error, _FINAL),
+                hint=self._advise(error, never_sent=never_sent),
             )
 
     def _read(self, response: httpx.Response, deadline: float, hidden: list[Secret]) -> Response | NoResponse:
@@ -176,6 +199,16 @@ class Wire:
                 return NoResponse("the response took too long", request_id=request_id)
             chunks.append(chunk)
         return Response(response.status_code, response.headers, b"".join(chunks), request_id)
+
+    def _advise(self, error: Exception, *, never_sent: bool) -> str | None:
+        """Return what to check besides the network, if the environment may be the cause."""
+        if isinstance(error, httpx.ConnectError) and "CERTIFICATE_VERIFY_FAILED" in str(error):
+            if self._authorities is not None:
+                return f"check whether the file that {self._authorities.variable} names has the authority"
+            return "set SSL_CERT_FILE or REQUESTS_CA_BUNDLE to the file of the authority that signed it"
+        if self._proxy is not None and never_sent:
+            return f"check {self._proxy.variable}, or list the API's host in NO_PROXY"
+        return None
 
     def _describe(self, error: Exception, hidden: list[Secret]) -> str:
         words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), "the request failed")
@@ -201,40 +234,6 @@ class _Progress:
     def ended_before_sending(self) -> bool:
         """Whether no byte of the request was sent; False where nothing is known (another transport)."""
         return self._began and not self._sent
-
-
-def _open_client(
-    key: Secret, read_timeout: float, transport: httpx.BaseTransport | None, *, loopback: bool
-) -> httpx.Client:
-    try:
-        return httpx.Client(
-            # With an Auth of our own, neither `.netrc` nor a user in the URL replaces the key.
-            auth=_Bearer(key),
-            headers={
-                "User-Agent": f"webhook-reconciler/{__version__}",
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-            },
-            # One TLS context for every connection, proxies included: building one takes time.
-            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if loopback else httpx.create_ssl_context(),
-            # Proxies of the environment are used, but not for loopback: plain HTTP would show them the key.
-            trust_env=not loopback,
-            timeout=httpx.Timeout(read_timeout, connect=_CONNECT_TIMEOUT, pool=_CONNECT_TIMEOUT),
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            transport=transport,
-        )
-    except OSError:
-        raise InvalidInput(
-            "cannot read the certificates that the environment names",
-            hint="check SSL_CERT_FILE and SSL_CERT_DIR, or unset them",
-        ) from None
-    except (ValueError, ImportError, httpx.InvalidURL):
-        # The cause quotes the proxy's URL, which may contain a password.
-        raise InvalidInput(
-            "cannot use the proxy that the environment names",
-            hint="check HTTPS_PROXY and ALL_PROXY: each must be an http or https URL",
-        ) from None
 
 
 class _Bearer(httpx.Auth):
