@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.cli.output import wants_color, write_problems
 from reconciler.config.resolve import Overrides, load_config
 from reconciler.errors import InvalidInput
+from reconciler.manifest.exclusion import Exclusion
 from reconciler.manifest.load import load_manifests
 from reconciler.report.diagnostics.text import diagnostics_text
 
@@ -66,10 +67,11 @@ def load_desired(config: Config, options: Options) -> dict[str, tuple[Webhook, .
 def load_organization(config: Config, settings: OrganizationSettings, options: Options) -> Loaded:
     """Return the manifests of one organization and their problems."""
     return load_manifests(
-        settings.manifests,
+        settings.paths or settings.manifests,
         policy=config.policy,
         allow_unknown_events=options.allow_unknown_events,
         selection=config.rules,
+        exclusion=Exclusion(settings.exclude, settings.manifests) if settings.exclude else None,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.run_log import read_audit
 from reconciler.cli.attribution import page_context
 from reconciler.cli.output import write_result
-from reconciler.cli.plan_output import notify_drift
+from reconciler.cli.plan_output import drift_code, notify_drift, write_refusals
 from reconciler.cli.progress import shown
 from reconciler.cli.receivers import look_at_receivers
 from reconciler.cli.results import for_each
@@ -45,9 +45,11 @@ def write_page(options: Options, *, drift: bool, endpoints: bool = False) -> Exi
         history = merged(changes, last_changes(found.metadata))
         receivers = look_at_receivers(session.desired) if endpoints else None
         fleets.append(Fleet(settings.name, fleet(found), history, receivers))
-        if drift:
-            notify_drift(scope, found)
-        return ExitCode.PENDING if drift and found.plan.pending else ExitCode.OK
+        if not drift:
+            return ExitCode.OK
+        write_refusals(found)
+        notify_drift(scope, found)
+        return drift_code(found)
 
     code = for_each(scope.organizations, read)
     if fleets:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.cli.notifications import notify
-from reconciler.cli.output import write_problems
+from reconciler.cli.output import write_error, write_problems
+from reconciler.errors import ExitCode
 from reconciler.report.format.markdown import COMMENT_LIMIT
 from reconciler.report.format.style import count
 from reconciler.report.plan.summary import DRIFT, PLAN, View
@@ -49,6 +50,19 @@ def rendered_plan(planned: Planned, options: Options, *, title: Title = PLAN, sh
             return plan_github(plan, refusals)
         case _:
             return plan_text(plan, refusals, title=title, view=view)
+
+
+def drift_code(found: Planned) -> ExitCode:
+    """Return the exit code of a drift report."""
+    if found.refusals:
+        return ExitCode.REFUSED
+    return ExitCode.PENDING if found.plan.pending else ExitCode.OK
+
+
+def write_refusals(planned: Planned) -> None:
+    """Write the guards' refusals to stderr, for a format that does not show them."""
+    for refusal in planned.refusals:
+        write_error(f"{planned.plan.organization}: {refusal.message}", refusal.hint)
 
 
 def notify_drift(scope: Scope, found: Planned) -> None:

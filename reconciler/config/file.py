@@ -42,15 +42,25 @@ if TYPE_CHECKING:
 
 
 _DEFAULT_RULES = Selection()
+_MOST_GLOBS = 100
+"""The schema's limit: each costs time for each file."""
 _MOST_CODES = 100
 """The schema's limit: further codes are ignored, since suggestions for them would take seconds."""
+
+
+class SalvagedManifests(Struct, frozen=True):
+    """Where one organization of an invalid configuration has its manifests."""
+
+    paths: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    """Globs below `paths` of what is not read."""
 
 
 class Salvage(Struct, frozen=True):
     """The usable part of an invalid configuration: enough to check the manifests that it names."""
 
-    manifests: tuple[tuple[str, ...], ...] = ()
-    """The paths of each organization that names some, or has some in the default folder."""
+    manifests: tuple[SalvagedManifests, ...] = ()
+    """Those of each organization that names some, or has some in the default folder."""
     policy: Path | None = None
     rules: Selection = _DEFAULT_RULES
 
@@ -194,15 +204,19 @@ def _salvage(value: Any, folder: Path) -> Salvage:
     if not isinstance(value, dict):
         return Salvage()
     usual = [DEFAULT_MANIFESTS] if (folder / DEFAULT_MANIFESTS).is_dir() else []
-    named = (each.get("manifests", usual) for each in _list(value, "organizations") if isinstance(each, dict))
-    manifests = (
-        tuple(str(folder / path) for path in paths if isinstance(path, str))
-        for paths in named
-        if isinstance(paths, list)
-    )
+    manifests = []
+    for each in _list(value, "organizations"):
+        named = each.get("manifests", usual) if isinstance(each, dict) else None
+        if (
+            paths := [str(folder / path) for path in named if isinstance(path, str)]
+            if isinstance(named, list)
+            else []
+        ):
+            exclude = [glob for glob in _list(each, "exclude")[:_MOST_GLOBS] if isinstance(glob, str)]
+            manifests.append(SalvagedManifests(tuple(paths), tuple(exclude)))
     policy = value.get("policy")
     return Salvage(
-        tuple(filter(None, manifests)),
+        tuple(manifests),
         folder / policy if isinstance(policy, str) and policy else None,
         _selection(value),
     )

@@ -25,7 +25,7 @@ class Overrides(Struct, frozen=True):
     """Settings from the command line."""
 
     organizations: tuple[str, ...] = ()
-    manifests: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     vault_mount: str | None = None
     vault_prefix: str | None = None
 
@@ -61,8 +61,8 @@ def load_config(
         config = read_config(Path(path or _FILE))
     every = [_apply_environment(each, environ) for each in config.organizations]
     chosen = _choose(every, wanted)
-    if len(chosen) > 1 and (overrides.manifests or overrides.vault_prefix):
-        flag = "PATH" if overrides.manifests else "--vault-prefix"
+    if len(chosen) > 1 and (overrides.paths or overrides.vault_prefix):
+        flag = "PATH" if overrides.paths else "--vault-prefix"
         raise UsageError(f"{flag} needs one organization", hint="add --organization NAME")
     final = {each.name: _apply_flags(each, overrides) for each in chosen}
     # The organizations that were not chosen still occupy their places.
@@ -106,7 +106,7 @@ def _apply_flags(settings: OrganizationSettings, overrides: Overrides) -> Organi
     if overrides.vault_prefix is not None:
         _require_form("--vault-prefix", overrides.vault_prefix, "vaultPath")
         vault = replace(vault, prefix=overrides.vault_prefix)
-    return replace(settings, vault=vault, manifests=overrides.manifests or settings.manifests)
+    return replace(settings, vault=vault, paths=overrides.paths)
 
 
 def _choose(every: Sequence[OrganizationSettings], wanted: Sequence[str]) -> list[OrganizationSettings]:

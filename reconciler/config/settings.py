@@ -74,6 +74,10 @@ class OrganizationSettings(Struct, frozen=True, rename="camel"):
     vault: VaultSettings
     manifests: tuple[str, ...] = (DEFAULT_MANIFESTS,)
     """Paths that can be opened as they are: those from the file include its folder."""
+    exclude: tuple[str, ...] = ()
+    """Globs of files and folders below `manifests` that are not read."""
+    paths: tuple[str, ...] = ()
+    """The files and folders of the command line, which limit the scope; empty: it is not limited."""
     api: ApiSettings = ApiSettings()
     guards: GuardLimits = field(default_factory=GuardLimits)
 

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.credentials.detector import may_hold_secret
 from reconciler.diagnostics import Diagnostic, Severity
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Sequence
 
+    from reconciler.manifest.exclusion import Exclusion
     from reconciler.manifest.problems import Problem
     from reconciler.manifest.yaml.parsing import YamlDocument
     from reconciler.model import Webhook
@@ -50,6 +52,8 @@ class Loaded(Struct, frozen=True):
     """Sorted by location."""
     paths: tuple[str, ...] = ()
     """The files, including those that could not be read."""
+    excluded: frozenset[str] = frozenset()
+    """The real paths of the files and folders that the configuration excludes."""
 
     @property
     def ok(self) -> bool:
@@ -63,6 +67,7 @@ def load_manifests(
     policy: str | os.PathLike[str] | None = None,
     allow_unknown_events: bool = False,
     selection: Selection = _DEFAULT,
+    exclusion: Exclusion | None = None,
 ) -> Loaded:
     """Return the webhooks that the manifests of one organization declare.
 
@@ -74,13 +79,14 @@ def load_manifests(
         policy: a JSON file with a JSON Schema that every manifest must also satisfy.
         allow_unknown_events: whether event types that this version does not know are accepted.
         selection: which rules are checked.
+        exclusion: the files of other tools, which are not read; it records them.
     """
     loader = Loader(allow_unknown_events=allow_unknown_events, selection=selection)
     if policy is not None:
         loader.use_policy(policy)
-    for path, content in read_all(paths):
+    for path, content in read_all(paths, exclusion=exclusion):
         loader.add_file(display_path(path), content)
-    return loader.loaded()
+    return replace(loader.loaded(), excluded=frozenset(exclusion.paths if exclusion else ()))
 
 
 class Loader:

@@ -10,8 +10,10 @@ UNREADABLE = Rule(
     "WH001",
     "A path cannot be read",
     "A path on the command line or in the configuration is missing, cannot be opened, or is not a regular "
-    "file. Symbolic links and hidden files below a folder are passed over; a link that is named itself is "
-    "followed.",
+    "file. Below a folder, every file that ends in `.yaml` or `.yml` (in any case) must be readable, and a "
+    "symbolic link must lead to a place inside the folder. Otherwise a manifest would seem to be gone, and "
+    "its webhook would be deleted. Hidden names are skipped, `exclude` in `reconciler.yaml` excludes files "
+    "of other tools, and a link that is named itself is followed.",
 )
 ENCODING = Rule(
     "WH002",

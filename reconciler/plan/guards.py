@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 
+EMPTY = "empty"
+"""The guard against a run without any manifests."""
+
+
 class GuardLimits(Struct, frozen=True, rename="camel"):
     """How much one run may delete, and the digests of the plans that a review approved."""
 
@@ -62,7 +66,7 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:
     if facts.manifests == 0 and plan.owned:
         refusals.append(
             Refusal(
-                "empty",
+                EMPTY,
                 f"there are no manifests at all while {plan.owned} webhooks are owned",
                 "check the manifests' path; approve the plan if everything is really to go",
             )

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError
 from reconciler.ledger.ledger import CLOCK_TOLERANCE
+from reconciler.plan.guards import EMPTY
 from reconciler.plan.plan import Cause
 from reconciler.usecases.plan import (
     Seen,
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
     from reconciler.session import Session
     from reconciler.usecases.plan import Planned
 
-_DOUBTS = {"key"}
+_DOUBTS = {EMPTY, "key"}
 """The guards whose refusals mean that the drift that was found may not be drift."""
+_EMPTY_HINT = (
+    "check the manifests' path; `reconciler plan` shows what would be deleted, and how to approve it"
+)
 _AT_ONCE = 0.1
 """Seconds that Vault may take before the API is asked, too. It takes longer for thousands of documents."""
 
@@ -62,7 +66,11 @@ def drift(session: Session) -> Planned:
     """
     planned = preview(session)
     changes = tuple(c for c in planned.plan.changes if c.cause is not Cause.MANIFEST)
-    refusals = tuple(each for each in planned.refusals if each.guard in _DOUBTS)
+    refusals = tuple(
+        replace(each, hint=_EMPTY_HINT, approvable=False) if each.guard == EMPTY else each
+        for each in planned.refusals
+        if each.guard in _DOUBTS
+    )
     return replace(planned, plan=planned.plan.restricted_to(changes), refusals=refusals)
 
 

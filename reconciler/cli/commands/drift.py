@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.options import PLAN_FORMATS, Options, shared_options
-from reconciler.errors import ExitCode
 
 if TYPE_CHECKING:
     from reconciler.config.settings import OrganizationSettings
+    from reconciler.errors import ExitCode
 
 
 @click.command("drift")
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def command(options: Options) -> ExitCode:
     """Show what was changed outside of reconciler: in the API, in Vault, or both. Changes nothing.
 
-    Pending changes of manifests are not drift. Exit codes: 0 no drift, 2 drift, 4 the API key seems to be
-    another organization's.
+    Pending changes of manifests are not drift. Exit codes: 0 no drift, 2 drift, 4 there are no manifests at
+    all although webhooks are owned, or the API key seems to be another organization's.
 
     \b
     Examples:
@@ -29,7 +29,7 @@ def command(options: Options) -> ExitCode:
       reconciler drift --format html --output drift.html
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.fleet_page import write_page
-    from reconciler.cli.plan_output import notify_drift, rendered_plan
+    from reconciler.cli.plan_output import drift_code, notify_drift, rendered_plan, write_refusals
     from reconciler.cli.progress import shown
     from reconciler.cli.results import Results, for_each
     from reconciler.cli.session import load_scope, open_session
@@ -46,9 +46,9 @@ def command(options: Options) -> ExitCode:
             found = drift(session)
         text = rendered_plan(found, options, title=DRIFT, share=len(scope.organizations))
         results.add(found.plan.to_json(), text)
-        if found.refusals:
-            return ExitCode.REFUSED
+        if options.format == "json":
+            write_refusals(found)
         notify_drift(scope, found)
-        return ExitCode.PENDING if found.plan.pending else ExitCode.OK
+        return drift_code(found)
 
     return results.write_rest(for_each(scope.organizations, show))

@@ -53,7 +53,8 @@ def _validate(options: Options) -> ExitCode:
     """
     from reconciler.cli.configuration import load_organization, read_configuration
     from reconciler.cli.output import write_result
-    from reconciler.config.file import ConfigInvalid, Salvage
+    from reconciler.config.file import ConfigInvalid, Salvage, SalvagedManifests
+    from reconciler.manifest.exclusion import Exclusion
     from reconciler.manifest.load import load_manifests
 
     found: list[Diagnostic] = []
@@ -71,14 +72,18 @@ def _validate(options: Options) -> ExitCode:
         else:
             unusable = invalid
         # Manifests are checked anyway: one run reports everything.
+        named = SalvagedManifests(
+            options.paths, tuple({glob for each in salvage.manifests for glob in each.exclude})
+        )
         loaded = [
             load_manifests(
-                paths,
+                each.paths,
                 policy=salvage.policy,
                 allow_unknown_events=options.allow_unknown_events,
                 selection=salvage.rules,
+                exclusion=Exclusion(each.exclude, each.paths),
             )
-            for paths in ([options.paths] if options.paths else salvage.manifests)
+            for each in ([named] if options.paths else salvage.manifests)
         ]
     # Organizations may share manifests: each problem counts once.
     found = list(dict.fromkeys([*found, *(each for one in loaded for each in one.diagnostics)]))
@@ -145,6 +150,9 @@ def _no_problems(loaded: list[Loaded], options: Options) -> str:
     places = {webhook.location for each in loaded for webhook in each.webhooks}
     files = {path for each in loaded for path in each.paths}
     counts = f"{count(len(places), 'webhook')} in {count(len(files), 'file')}"
+    if options.verbose:
+        excluded = {path for each in loaded for path in each.excluded}
+        counts += f"; {count(len(excluded), 'file')} excluded"
     return f"{Style(options.color).paint('No problems.', Ink.BOLD, Ink.GREEN)} {counts}.\n"
 
 

@@ -47,7 +47,7 @@ def plan_markdown(
         limit: the plan is cut between two changes, and the number of omitted changes follows.
         on_cut: called if the plan is cut, to print the full plan to the run's log.
     """
-    blocks = [*_head(plan, title), *_refusal(refusals, plan.digest)]
+    blocks = [*_head(plan, title, refused=bool(refusals)), *_refusal(refusals, plan.digest)]
     others = list(_unmanaged(plan, view, limit // 4))
     room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
     blocks += [*_changes(plan.changes, view, page, room, on_cut), *others]
@@ -56,10 +56,11 @@ def plan_markdown(
     return "\n\n".join(blocks) + "\n"
 
 
-def _head(plan: Plan, title: Title) -> Iterator[str]:
+def _head(plan: Plan, title: Title, *, refused: bool) -> Iterator[str]:
     yield f"### {title.some} {code(plan.organization)}"
     if not plan.changes:
-        yield f"**{title.nothing}** {summary.matching(plan)}"
+        if not refused:
+            yield f"**{title.nothing}** {summary.matching(plan)}"
         return
     requests = f" {summary.cost(plan)}." if plan.cost.api_requests else ""
     yield f"**{summary.counts(plan)}**; {plan.unchanged:,} unchanged.{requests}"

@@ -47,19 +47,20 @@ def plan_text(
         view: the detail and the colours.
     """
     style = Style(view.color)
+    lines: list[str] = []
     if plan.changes:
         heading = f"{title.some} {visible(plan.organization)}: {count(len(plan.changes), 'change')}"
         lines = [style.paint(heading, Ink.BOLD), ""]
         for change in plan.changes:
             lines += [*_change(change, style, verbose=view.verbose), ""]
         lines += _totals(plan, title, style)
-    else:
+    elif not refusals:
         nothing = style.paint(title.nothing, Ink.BOLD, Ink.GREEN)
         lines = [f"{nothing} {summary.matching(plan, f' in {visible(plan.organization)}')}"]
     if plan.unmanaged:
         lines += _unmanaged(plan, style, view)
     if refusals:
-        lines += ["", *_refusal(refusals, plan.digest, style)]
+        lines += [*([""] if lines else []), *_refusal(refusals, plan.digest, style)]
     return "\n".join(lines) + "\n"
 
 

@@ -54,6 +54,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Confi
 SETTINGS: dict[str, Callable[[OrganizationSettings], object]] = {
     "organization": lambda each: each.name,
     "manifests": lambda each: each.manifests,
+    "paths": lambda each: each.paths,
     "api url": lambda each: each.api.url,
     "address": lambda each: each.vault.address,
     "namespace": lambda each: each.vault.namespace,
@@ -63,6 +64,7 @@ SETTINGS: dict[str, Callable[[OrganizationSettings], object]] = {
 DEFAULT: dict[str, object] = {
     "organization": "default",
     "manifests": ("manifests",),
+    "paths": (),
     "api url": "https://api.zof.ai/v1",
     "address": None,
     "namespace": "",
@@ -72,6 +74,7 @@ DEFAULT: dict[str, object] = {
 IN_FILE: dict[str, object] = {
     "organization": "from-file",
     "manifests": ("from/file",),
+    "paths": (),
     "api url": "https://file.example.com",
     "address": "https://file.example.com",
     "namespace": "file",
@@ -89,11 +92,11 @@ IN_ENVIRONMENT: dict[str, object] = {
     "namespace": "env",
 }
 FLAGS: dict[str, Any] = {
-    "manifests": ("from/flag", "b"),
+    "paths": ("from/flag", "b"),
     "vault_mount": "flag",
     "vault_prefix": "flag/prefix",
 }
-IN_FLAGS: dict[str, object] = {"manifests": ("from/flag", "b"), "mount": "flag", "prefix": "flag/prefix"}
+IN_FLAGS: dict[str, object] = {"paths": ("from/flag", "b"), "mount": "flag", "prefix": "flag/prefix"}
 UNDECLARED = {"organization": "from-env", "prefix": "webhooks/from-env"}
 
 
@@ -150,7 +153,7 @@ def test_what_neither_flag_nor_environment_can_say_comes_from_the_file(load: Cal
         ({"ZOF_ORGANIZATION": "two"}, {}, ["two"]),
         ({"ZOF_ORGANIZATION": "two"}, {"organizations": ("one",)}, ["one"]),
         ({}, {"organizations": ("two", "one", "two")}, ["one", "two"]),
-        ({}, {"organizations": ("two",), "vault_prefix": "mine", "manifests": ("m",)}, ["two"]),
+        ({}, {"organizations": ("two",), "vault_prefix": "mine", "paths": ("m",)}, ["two"]),
     ],
 )
 def test_the_organizations_that_were_asked_for_are_chosen(
@@ -215,7 +218,7 @@ def test_an_invalid_flag_or_variable_is_told_by_its_name(
     ("text", "flags"),
     [
         (None, {"organizations": ("one", "two")}),
-        (TWO, {"manifests": ("m",)}),
+        (TWO, {"paths": ("m",)}),
         (TWO, {"vault_prefix": "p"}),
         (TWO, {"organizations": ("one", "two"), "vault_prefix": "p"}),
     ],

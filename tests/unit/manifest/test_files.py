@@ -1,4 +1,4 @@
-"""Walking folders and reading files: what is found, what is passed over, and what cannot be read."""
+"""Walking folders and reading files: what is found, what is skipped, and what cannot be read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.diagnostics import Severity
+from reconciler.manifest.exclusion import Exclusion
 from reconciler.manifest.files import MAX_FILE_BYTES, Unreadable, display_path, read_all, read_file
 from reconciler.manifest.load import load_manifests
 
@@ -46,16 +48,156 @@ def test_a_folder_is_walked_in_the_order_of_names() -> None:
     assert dict(read_all(["m"]))["m/c/d/y.yml"] == b"m/c/d/y.yml"
 
 
-def test_what_is_hidden_linked_or_no_manifest_is_passed_over() -> None:
-    """Hidden files and folders, symbolic links of every kind, and other suffixes are not read."""
-    make("m/a.yaml", "m/.hidden.yaml", "m/.git/b.yaml", "m/notes.txt", "m/B.YAML", "m/yaml", "m/c.yaml.orig")
-    make("elsewhere/secret.yaml")
-    Path("m/file.yaml").symlink_to("a.yaml")
-    Path("m/outside.yaml").symlink_to(Path("elsewhere/secret.yaml").resolve())
-    Path("m/folder").symlink_to(Path("elsewhere").resolve())
-    Path("m/loop").symlink_to(".")
-    Path("m/dangling.yaml").symlink_to("nowhere")
+def test_what_is_hidden_or_has_another_name_is_skipped() -> None:
+    """Hidden files and folders, links with hidden names, and other suffixes are not read."""
+    make("m/a.yaml", "m/.hidden.yaml", "m/.git/b.yaml", "m/notes.txt", "m/yaml", "m/c.yaml.orig", "m/.yaml")
+    make("README.md")
+    Path("m/.link.yaml").symlink_to("nowhere")
+    Path("m/README.md").symlink_to("../README.md")
     assert found("m") == ["m/a.yaml"]
+
+
+def test_the_case_of_a_suffix_does_not_matter() -> None:
+    """A manifest that is renamed to another case is still read."""
+    make("m/a.YAML", "m/b.Yml", "m/c/d.yAmL")
+    assert found("m") == ["m/a.YAML", "m/b.Yml", "m/c/d.yAmL"]
+
+
+@pytest.mark.parametrize(
+    "target", ["z.yaml", "../m/z.yaml", "{here}/m/z.yaml", "c/../z.yaml", "other-link.yaml"]
+)
+def test_a_link_inside_its_folder_adds_nothing_to_a_file_that_is_read(target: str) -> None:
+    """A link and its target are one file, which comes under its own path although the link sorts first."""
+    make("m/z.yaml", "m/c/d.yaml")
+    Path("m/other-link.yaml").symlink_to("z.yaml")
+    Path("m/link.yaml").symlink_to(target.format(here=Path.cwd()))
+    assert dict(read_all(["m"])) == {"m/z.yaml": b"m/z.yaml", "m/c/d.yaml": b"m/c/d.yaml"}
+
+
+@pytest.mark.parametrize("target", ["notes.txt", ".hidden.yaml", ".hidden/x"])
+def test_a_link_to_a_file_that_is_not_read_itself_is_followed(target: str) -> None:
+    """A link with the name of a manifest is read, once, where its target has no place of its own."""
+    make("m/a.yaml", "m/notes.txt", "m/.hidden.yaml", "m/.hidden/x")
+    Path("m/b.yaml").symlink_to(target)
+    Path("m/c.YML").symlink_to("b.yaml")
+    assert dict(read_all(["m"])) == {"m/a.yaml": b"m/a.yaml", "m/b.yaml": f"m/{target}".encode()}
+
+
+def test_a_mounted_config_map_is_read_once() -> None:
+    """As Kubernetes mounts it: each file and folder links to a hidden link to a hidden folder."""
+    make("m/..2026_11_30/a.yaml", "m/..2026_11_30/team/b.yaml", "m/..2026_11_30/team/c/d.yml")
+    Path("m/..data").symlink_to("..2026_11_30")
+    Path("m/a.yaml").symlink_to("..data/a.yaml")
+    Path("m/team").symlink_to("..data/team")
+    expected = ["m/a.yaml", "m/team/b.yaml", "m/team/c/d.yml"]
+    assert found("m") == found("m", "m/a.yaml", "./m/team") == expected
+    assert dict(read_all(["m"]))["m/team/b.yaml"] == b"m/..2026_11_30/team/b.yaml"
+
+
+def test_a_folder_that_several_links_lead_to_is_read_once() -> None:
+    """Links to one folder, to a part of it and to a folder with a place of its own add no file twice."""
+    make("m/.store/a.yaml", "m/.store/part/b.yaml", "m/own/c.yaml")
+    for name, target in {
+        "1": ".store/part",
+        "2": ".store",
+        "3": ".store",
+        "4": "own",
+        "own/5": "../.store",
+    }.items():
+        Path("m", name).symlink_to(target)
+    assert found("m") == ["m/own/c.yaml", "m/1/b.yaml", "m/2/a.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "reason"),
+    [
+        ("x.yaml", "../elsewhere/secret.yaml", "which is outside of m"),
+        ("x.yaml", "{here}/elsewhere/secret.yaml", "which is outside of m"),
+        ("x.yaml", "../m-2/a.yaml", "which is outside of m"),
+        ("x.yaml", "../elsewhere/notes.txt", "which is outside of m"),
+        ("x", "../elsewhere/secret.yaml", "which is outside of m"),
+        ("x", "../elsewhere", "which is outside of m"),
+        ("x.yaml", "/dev/null", "which is outside of m"),
+        ("x.YAML", "nowhere", "which does not exist"),
+        ("x", "../unmounted", "which does not exist"),
+        ("x.yaml", "x.yaml", "which leads back to it"),
+        ("x.yaml", ".", "which contains the link"),
+        ("sub/x", "../sub", "which contains the link"),
+        ("x", "..", "which is outside of m"),
+    ],
+)
+def test_any_other_link_is_a_problem(name: str, target: str, reason: str) -> None:
+    """A link out of its folder, to nothing, or in a circle is an error with its path and the reason."""
+    make("m/a.yaml", "m/sub/b.yaml", "m-2/a.yaml", "elsewhere/secret.yaml", "elsewhere/notes.txt")
+    target = target.format(here=Path.cwd())
+    Path("m", name).symlink_to(target)
+    content = dict(read_all(["m"]))
+    why = content.pop(f"m/{name}")
+    assert isinstance(why, Unreadable)
+    assert why.message == f"it is a symbolic link to {target}, {reason}"
+    assert list(content) == ["m/a.yaml", "m/sub/b.yaml"]
+    (problem,) = [each for each in load_manifests(["m"]).diagnostics if f"m/{name}" in str(each)]
+    assert (problem.rule, problem.severity) == ("WH001", Severity.ERROR)
+
+
+def test_a_link_to_a_pipe_is_never_waited_for() -> None:
+    """A link is read as carefully as a file."""
+    Path("m").mkdir()
+    os.mkfifo("m/.pipe")
+    Path("m/a.yaml").symlink_to(".pipe")
+    assert dict(read_all(["m"])) == {"m/a.yaml": Unreadable("it is not a regular file")}
+
+
+@pytest.mark.parametrize(
+    ("patterns", "left"),
+    [
+        (["**/kustomization.yaml"], ["a.yaml", "t/b.yaml", "t/u/c.yml"]),
+        (["kustomization.yaml"], ["a.yaml", "t/b.yaml", "t/kustomization.yaml", "t/u/c.yml"]),
+        (["t"], ["a.yaml", "kustomization.yaml"]),
+        (["t/"], ["a.yaml", "kustomization.yaml"]),
+        (["t/**"], ["a.yaml", "kustomization.yaml"]),
+        (["**/u"], ["a.yaml", "kustomization.yaml", "t/b.yaml", "t/kustomization.yaml"]),
+        (["**/**/u/**/c.*"], ["a.yaml", "kustomization.yaml", "t/b.yaml", "t/kustomization.yaml"]),
+        (["*.yaml", "./t/*/c.yml"], ["t/b.yaml", "t/kustomization.yaml"]),
+        (["t/[!k]*.yaml"], ["a.yaml", "kustomization.yaml", "t/kustomization.yaml", "t/u/c.yml"]),
+        (["../m/a.yaml", "A.yaml", "a?yaml.x", "**/missing"], [
+            "a.yaml", "kustomization.yaml", "t/b.yaml", "t/kustomization.yaml", "t/u/c.yml",
+        ]),
+        (["**"], []),
+    ],
+)  # fmt: skip
+def test_files_of_other_tools_are_excluded(patterns: list[str], left: list[str]) -> None:
+    """Globs are matched below the folder: a star stays in its folder, two stars do not."""
+    make("m/a.yaml", "m/kustomization.yaml", "m/t/b.yaml", "m/t/kustomization.yaml", "m/t/u/c.yml")
+    exclusion = Exclusion(patterns, ["m"])
+    assert sorted(path for path, _ in read_all(["m"], exclusion=exclusion)) == [f"m/{each}" for each in left]
+    assert bool(exclusion.paths) == (len(left) < 5)
+
+
+@pytest.mark.parametrize("path", ["m/t", "./m/t/", "m/t/x.yaml", "link", "m"])
+def test_globs_begin_at_the_configured_folder_whatever_is_named(path: str) -> None:
+    """A path on the command line that is inside the configured folder keeps the meaning of its globs."""
+    make("m/t/x.yaml", "m/t/y.yaml")
+    Path("link").symlink_to("m/t")
+    exclusion = Exclusion(["t/x.yaml"], ["m"])
+    assert not any("x.yaml" in found for found, _ in read_all([path], exclusion=exclusion))
+    assert exclusion.paths == {str(Path("m/t/x.yaml").resolve())}
+
+
+def test_globs_hold_in_a_folder_that_is_not_configured() -> None:
+    """Elsewhere a glob is matched against the last part of a path."""
+    make("other/kustomization.yaml", "other/t/kustomization.yaml", "other/a.yaml")
+    exclusion = Exclusion(["**/kustomization.yaml"], ["m"])
+    assert [path for path, _ in read_all(["other"], exclusion=exclusion)] == ["other/a.yaml"]
+
+
+def test_an_excluded_link_is_not_followed() -> None:
+    """So links of other tools can be excluded, too; a link to an excluded file is read."""
+    make("m/sops.yaml")
+    Path("m/outside.yaml").symlink_to("../nowhere")
+    Path("m/b.yaml").symlink_to("sops.yaml")
+    exclusion = Exclusion(["outside.yaml", "sops.yaml"], ["m"])
+    assert dict(read_all(["m"], exclusion=exclusion)) == {"m/b.yaml": b"m/sops.yaml"}
 
 
 def test_what_is_named_itself_is_read_whatever_it_is_called() -> None:

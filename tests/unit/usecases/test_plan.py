@@ -308,7 +308,8 @@ def test_another_organizations_key_is_refused(count: int, change: str) -> None:
     assert refusal.hint is not None
     with pytest.raises(GuardRefused):
         apply(planned)
-    assert [each.guard for each in drift(other.wanting(desired)).refusals] == ["key"]
+    doubts = ["empty", "key"] if change == "removed" else ["key"]
+    assert [each.guard for each in drift(other.wanting(desired)).refusals] == doubts
     assert set(other.api.requests) == {"list"}
     assert len(org.api.endpoints) == count
 
@@ -443,3 +444,14 @@ def test_a_plan_knows_the_whole_fleet() -> None:
     assert live.projection is not None
     assert (live.endpoint.id, live.projection.run.actor, live.change) == (live.endpoint_id, "ada", None)
     assert (new.projection, new.endpoint, new.state) == (None, None, "pending create")
+
+
+def test_drift_without_manifests_is_refused_unless_the_plan_is_approved() -> None:
+    """A report on no webhooks would be green whatever happened; an approved removal of all is not drift."""
+    org = Org()
+    org.apply(A, B)
+    found = drift(org.wanting([]))
+    assert [(each.guard, each.approvable) for each in found.refusals] == [("empty", False)]
+    approved = GuardLimits(approve=(org.plan().plan.digest,))
+    assert drift(org.wanting([], approved)).refusals == ()
+    assert drift(org.wanting([A])).refusals == ()
