@@ -20,6 +20,7 @@ from reconciler.cli.results import for_each
 from reconciler.cli.session import open_session
 from reconciler.cli.signals import stop_on_signal
 from reconciler.cli.state import audit_path, journal_path, report_cut_off
+from reconciler.cli.token_check import check_token
 from reconciler.errors import ExitCode, ReconcilerError, UsageError
 from reconciler.report.format.escape import visible
 from reconciler.report.outcome import outcome_markdown, outcome_text, outcome_value
@@ -107,6 +108,7 @@ class _Application:
                 return ExitCode.REFUSED
             if not planned.plan.pending:
                 return ExitCode.OK
+            check_token(planned)
             if not options.yes and not click.confirm("\nApply this plan?", err=True):
                 raise _NotConfirmed("not confirmed: nothing was changed")
             outcome = self._apply(planned, journal)

@@ -12,6 +12,7 @@ from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.report.checks import Check
 from reconciler.report.format.style import count, duration
 from reconciler.vault.checks import capabilities, describe_token, require_version_2
+from reconciler.vault.responses import Denied
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,10 @@ _TO_APPLY = (
     ("destroy/{prefix}/x", ("update",)),
 )
 _ADVICE = "extend the token's policy in Vault: examples/vault/apply.hcl is enough to apply, plan.hcl to plan"
+
+
+class _NotAllowedToAsk(ReconcilerError):
+    """The token may not ask what it may do. That is no reason to fail: it may still do what a run needs."""
 
 
 def check_api(settings: OrganizationSettings, options: Options) -> list[Check]:
@@ -79,38 +84,50 @@ def check_clock(server: datetime | None, asked_at: datetime, answered_at: dateti
 
 
 def check_vault(settings: OrganizationSettings) -> list[Check]:
-    """Check the token, the mount and the token's capabilities; after a failure the rest is unknown."""
+    """Check token, mount, capabilities and a real listing; after a failure the rest is unknown."""
     names = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply", "Vault listing")
     checks: list[Check] = []
     place = settings.vault
     try:
         with connect_vault(settings) as session:
-            checks.append(_attempt(names[0], lambda: _describe(session)))
-            if checks[0].ok:
+            checks.append(_check_token(names[0], session))
+            if checks[0].ok is not False:
                 checks.append(_attempt(names[1], lambda: _mount(session, place.mount)))
                 checks.append(_attempt(names[2], lambda: _may(session, place, _TO_PLAN)))
                 checks.append(_attempt(names[3], lambda: _may(session, place, _TO_APPLY)))
-                if all(check.ok for check in checks[:3]):
+                if all(check.ok is not False for check in checks[:3]):
                     checks.append(_attempt(names[4], lambda: _list(session, settings)))
     except ReconcilerError as error:
         checks.append(_failed(names[len(checks)], error))
     return checks + [_unknown(name) for name in names[len(checks) :]]
 
 
+def _check_token(name: str, session: VaultSession) -> Check:
+    """Describe the token, and warn if it may do too much or expires soon."""
+    try:
+        token = describe_token(session)
+    except Denied:
+        detail = "not described: the token may not read auth/token/lookup-self"
+        return Check(name, ok=True, detail=detail, hint="the listing shows whether it is valid", warning=True)
+    except ReconcilerError as error:
+        return _failed(name, error)
+    life = f"valid for {duration(token.ttl)}" if token.ttl else "never expires"
+    detail = f"accepted by {session.address}, {life}, policies: {', '.join(token.policies)}"
+    hint = None
+    if "root" in token.policies:
+        hint = "a root token may do everything; use one with the policy examples/vault/apply.hcl"
+    elif token.ttl and token.ttl < _TTL_SHORT and not token.renewable and not session.can_log_in:
+        hint = "it cannot be renewed and expires soon: a long apply may take longer; use a renewable token"
+    return Check(name, ok=True, detail=detail, hint=hint, warning=hint is not None)
+
+
 def _attempt(name: str, check: Callable[[], str]) -> Check:
     try:
         return Check(name, ok=True, detail=check())
+    except _NotAllowedToAsk as error:
+        return Check(name, ok=True, detail=error.message, hint=error.hint, warning=True)
     except ReconcilerError as error:
         return _failed(name, error)
-
-
-def _describe(session: VaultSession) -> str:
-    token = describe_token(session)
-    if token.ttl and token.ttl < _TTL_SHORT and not token.renewable:
-        life = f"expires in {duration(token.ttl)}: a long apply may take longer"
-    else:
-        life = f"valid for {duration(token.ttl)}" if token.ttl else "never expires"
-    return f"accepted by {session.address}, {life}, policies: {', '.join(token.policies)}"
 
 
 def _mount(session: VaultSession, mount: str) -> str:
@@ -125,7 +142,13 @@ def _may(session: VaultSession, place: VaultSettings, needs: tuple[tuple[str, tu
         ReconcilerError: a capability is missing.
     """
     wanted = {f"{place.mount}/{path.format(prefix=place.prefix)}": words for path, words in needs}
-    allowed = capabilities(session, wanted)
+    try:
+        allowed = capabilities(session, wanted)
+    except Denied:
+        raise _NotAllowedToAsk(
+            "not checked: the token may not ask sys/capabilities-self",
+            hint="the listing shows whether it may plan; Vault's `default` policy allows the question",
+        ) from None
     missing = [
         f"{', '.join(lacking)} on {path}"
         for path, words in wanted.items()

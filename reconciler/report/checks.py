@@ -19,6 +19,7 @@ HTTPS = 443
 EXPIRES_SOON = timedelta(days=14)
 """A certificate that expires within this time is reported: somebody needs time to renew it."""
 _MARKS = {True: ("✓", Ink.GREEN), False: ("✗", Ink.RED), None: ("○", Ink.DIM)}
+_WARNING = ("!", Ink.YELLOW)
 
 
 class Check(Struct, frozen=True):
@@ -31,6 +32,8 @@ class Check(Struct, frozen=True):
     hint: str | None = None
     exit_code: ExitCode = ExitCode.OK
     """The exit code of a run that fails because of this."""
+    warning: bool = False
+    """Whether it passed, and somebody should still look at it."""
 
 
 class Certificate(Struct, frozen=True):
@@ -82,7 +85,7 @@ def checks_text(organization: str, checks: Sequence[Check], *, color: bool = Fal
     column = max(width(visible(check.name)) for check in checks)
     lines = [style.paint(visible(organization), Ink.BOLD)]
     for check in checks:
-        symbol, ink = _MARKS[check.ok]
+        symbol, ink = _WARNING if check.warning else _MARKS[check.ok]
         text = f"{pad(visible(check.name), column)}  {visible(check.detail)}"
         lines += item(style.paint(symbol, ink), text, hint=check.hint)
     return "\n".join(lines) + "\n"
@@ -94,7 +97,13 @@ def checks_value(organization: str, checks: Sequence[Check]) -> dict[str, Any]:
         "organization": organization,
         "ok": all(check.ok for check in checks),
         "checks": [
-            {"name": check.name, "ok": check.ok, "detail": check.detail, "hint": check.hint}
+            {
+                "name": check.name,
+                "ok": check.ok,
+                "warning": check.warning,
+                "detail": check.detail,
+                "hint": check.hint,
+            }
             for check in checks
         ],
     }

@@ -72,6 +72,10 @@ class VaultDocuments:
         self._mount_checked = False
         self._other_keys = OtherKeys()
 
+    def seconds_left(self, needed: float) -> float | None:
+        """Return for how many seconds the token is valid, if that is less than `needed` (`VaultSession`)."""
+        return self._session.seconds_left(needed)
+
     def list_metadata(self) -> Mapping[str, Metadata]:
         """Return the metadata of every document, by name; no secret is read.
 

@@ -3,6 +3,7 @@
     StoreError
     ├── CasConflict   another writer was there first
     ├── Denied        401, 403
+    ├── TokenRefused  the token is invalid or expired
     ├── NotFound      404: no such document, or no such operation
     ├── Unsupported   405
     ├── Rejected      any other 4xx
@@ -62,6 +63,31 @@ _NOT_VAULT = (
 
 class Denied(StoreError):
     """Vault refused the token, or the token's policies do not allow this."""
+
+    def __init__(self, message: str, *, hint: str | None = None, words: str = "") -> None:
+        """`words`: Vault's own, which may say more."""
+        super().__init__(message, hint=hint)
+        self.invalid_token = "invalid token" in words or "bad token" in words
+        """Whether Vault says that it does not know the token."""
+        self.by_policy = "error occurred" in words and not self.invalid_token
+        """Whether policies forbid it, as far as the words show: OpenBao has others for an unknown token."""
+
+
+class TokenRefused(StoreUnavailable):
+    """The token is not valid, and there is no way to get another: further requests will be refused, too."""
+
+
+def refused_token(purpose: Purpose, *, accepted_before: bool) -> TokenRefused:
+    """Return the error for a token that is not valid, or not valid any more."""
+    if accepted_before:
+        return TokenRefused(
+            f"the Vault token expired or was revoked during this run: {purpose.path} was refused",
+            hint="get a new token, then run the same command again: it continues from what is stored",
+        )
+    return TokenRefused(
+        f"Vault refused the token at {purpose.path}: it is invalid or expired",
+        hint=f"get another token, which needs `{purpose.capability}` on `{purpose.path}`",
+    )
 
 
 class NotFound(StoreError):
@@ -167,6 +193,7 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
             return Denied(
                 f"permission denied on {path}",
                 hint=f"the token's policy needs `{purpose.capability}` on `{path}`",
+                words=words,
             )
         case HTTPStatus.NOT_FOUND:
             return NotFound(

@@ -10,19 +10,19 @@ import contextlib
 import re
 import threading
 from typing import TYPE_CHECKING, Self, TypeVar
-from urllib.parse import urlsplit
 
-import hvac
 import requests
-from hvac.adapters import RawAdapter
 from hvac.exceptions import VaultError
+from msgspec.structs import replace
 from urllib3.exceptions import HTTPError
 
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
 from reconciler.retry import retry
-from reconciler.urls import is_loopback, service_url_problem
+from reconciler.urls import service_url_problem
 from reconciler.vault.auth import TokenLogin
+from reconciler.vault.connection import new_client
+from reconciler.vault.lifetime import from_login, from_lookup
 from reconciler.vault.responses import (
     Denied,
     NoAnswer,
@@ -33,6 +33,7 @@ from reconciler.vault.responses import (
     interpret,
     json_object,
     read_body,
+    refused_token,
     retry_delay,
 )
 from reconciler.vault.transport import translate
@@ -41,20 +42,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    import hvac
     from requests.adapters import BaseAdapter
 
     from reconciler.ports import Clock
     from reconciler.vault.auth import Login
+    from reconciler.vault.lifetime import Lifetime
     from reconciler.vault.responses import Answer, Parse
 
     Send = Callable[[hvac.Client], requests.Response]
 
 _T = TypeVar("_T")
-_TIMEOUTS = (5.0, 30.0)
-"""Seconds to connect, and between two pieces of a response."""
 _HEADER_TEXT = re.compile(r"[!-~]+")
 _LOG_IN = Purpose("update", "auth/.../login")
 _LOOK_UP = Purpose("read", "auth/token/lookup-self", harmless=True)
+_RENEW = Purpose("update", "auth/token/renew-self")
 
 
 class VaultSession:
@@ -85,7 +87,6 @@ class VaultSession:
         """
         if problem := service_url_problem(address):
             raise InvalidInput(f"the Vault address {problem}", hint="use one like https://vault.example.com")
-        self._on_loopback = is_loopback(urlsplit(address).hostname or "")
         if namespace and not _HEADER_TEXT.fullmatch(namespace):
             raise InvalidInput("the Vault namespace contains invalid characters")
         self.address = address.rstrip("/")
@@ -95,6 +96,10 @@ class VaultSession:
         self._ca_cert = ca_cert
         self._transport = transport
         self._token = _check_token(login.token) if isinstance(login, TokenLogin) else None
+        self._lifetime: Lifetime | None = None
+        """The token's, as far as it is known."""
+        self._accepted = False
+        """Whether Vault has accepted the token before."""
         self._mutex = threading.RLock()
         self._local = threading.local()
         self._clients: list[hvac.Client] = []
@@ -120,6 +125,42 @@ class VaultSession:
                 client.adapter.close()
             self._clients.clear()
             self._local = threading.local()
+
+    @property
+    def can_log_in(self) -> bool:
+        """Whether the session can get another token by itself."""
+        return self._method is not None
+
+    def seconds_left(self, needed: float) -> float | None:
+        """Return for how many seconds the token is valid, if that is less than `needed`.
+
+        A token that can be renewed, or replaced by another login, lasts as long as needed. None is also
+        returned where the token may not describe itself.
+
+        Raises:
+            StoreError: Vault refused the token, or did not answer.
+        """
+        if self.can_log_in:
+            return None
+        with self._mutex:
+            if self._lifetime is None:
+                try:
+                    answer = self.call(lambda client: client.auth.token.lookup_self(), _LOOK_UP)
+                except (Denied, NotFound, Rejected):
+                    return None
+                self._lifetime = from_lookup(answer.data, answer.at, self._clock.monotonic())
+            lifetime = self._lifetime
+            left = lifetime.left(self._clock.monotonic())
+            if left is not None and left < needed and lifetime.renewable and self._token is not None:
+                lifetime = self._renew(self._token, lifetime)
+                left = lifetime.left(self._clock.monotonic())
+        if left is None or left >= needed:
+            return None
+        if not lifetime.renewable:
+            return left
+        ends_at = lifetime.ends_at
+        end = None if ends_at is None else ends_at - self._clock.monotonic()
+        return end if end is not None and end < needed else None
 
     def call(self, send: Send, purpose: Purpose, parse: Parse = json_object) -> Answer:
         """Send a request and return its answer.
@@ -147,42 +188,59 @@ class VaultSession:
     def _send_logged_in(self, send: Send, purpose: Purpose, parse: Parse) -> Answer:
         token = self._current_token()
         try:
-            return self._send_once(send, purpose, token, parse)
-        except Denied:
-            if not self._replace_token(token, purpose):
+            answer = self._send_once(send, purpose, token, parse)
+        except Denied as denied:
+            if not self._replace_token(token, purpose, denied):
                 raise
-        return self._send_once(send, purpose, self._current_token(), parse)
+            answer = self._send_once(send, purpose, self._current_token(), parse)
+        self._accepted = True
+        return answer
 
     def _current_token(self) -> Secret:
         with self._mutex:
             if self._token is None:
                 self._token = self._log_in()
+            elif self._lifetime is not None and self._lifetime.is_due(self._clock.monotonic()):
+                self._renew(self._token, self._lifetime)
             return self._token
 
-    def _replace_token(self, refused: Secret, purpose: Purpose) -> bool:
-        """Log in again if `refused` is invalid. False: it is valid, so policies forbid the request.
+    def _renew(self, token: Secret, lifetime: Lifetime) -> Lifetime:
+        """Renew the token, and return its lifetime; if that fails, it is used until it expires."""
+        try:
+            answer = self._send_once(lambda client: client.auth.token.renew_self(), _RENEW, token)
+        except NoAnswer:
+            # The next request tries again.
+            return lifetime
+        except StoreError:
+            self._lifetime = replace(lifetime, renewable=False)
+        else:
+            self._lifetime = lifetime.renewed(answer.auth, self._clock.monotonic())
+        return self._lifetime
+
+    def _replace_token(self, refused: Secret, purpose: Purpose, denied: Denied) -> bool:
+        """Log in again if `refused` may be invalid. False: it is valid, so policies forbid the request.
 
         Raises:
-            Denied: the token is invalid, and there is no way to get another.
+            TokenRefused: the token is invalid, and there is no way to get another.
         """
         with self._mutex:
             if self._token is not refused:
                 return True
-            if self._is_valid(refused):
+            valid = False if denied.invalid_token else self._is_valid(refused)
+            if valid or (valid is None and self._method is None):
                 return False
             if self._method is None:
-                raise Denied(
-                    f"Vault refused the token at {purpose.path}: it is invalid, expired or lacks a policy",
-                    hint=f"get another token, which needs `{purpose.capability}` on `{purpose.path}`",
-                ) from None
+                raise refused_token(purpose, accepted_before=self._accepted) from None
             self._token = self._log_in()
             return True
 
-    def _is_valid(self, token: Secret) -> bool:
+    def _is_valid(self, token: Secret) -> bool | None:
+        """Whether Vault knows the token; None: Vault does not say."""
         try:
             self._send_once(lambda client: client.auth.token.lookup_self(), _LOOK_UP, token)
-        except Denied:
-            return False
+        except Denied as denied:
+            # A valid token may lack the permission to describe itself.
+            return None if denied.by_policy else False
         return True
 
     def _log_in(self) -> Secret:
@@ -202,6 +260,7 @@ class VaultSession:
                 f"the {method} returned no token",
                 hint="use a login without a second factor",
             )
+        self._lifetime = from_login(answer.auth, self._clock.monotonic())
         return Secret(token)
 
     def _send_once(
@@ -221,37 +280,12 @@ class VaultSession:
         """Return this thread's client: neither hvac nor requests is thread-safe."""
         client: hvac.Client | None = getattr(self._local, "client", None)
         if client is None:
-            client = self._local.client = self._new_client()
+            client = self._local.client = new_client(
+                self.address, namespace=self._namespace, ca_cert=self._ca_cert, transport=self._transport
+            )
             with self._mutex:
                 self._clients.append(client)
         return client
-
-    def _new_client(self) -> hvac.Client:
-        connections = requests.Session()
-        if self._transport is not None:
-            connections.mount(self.address, self._transport)
-        # hvac prefers the session's setting to its own argument.
-        connections.verify = self._ca_cert or True
-        # Without an authentication here, requests takes one from ~/.netrc.
-        connections.auth = _add_nothing
-        # Proxies of the environment are used, but not for loopback: plain HTTP would show them the token.
-        connections.trust_env = not self._on_loopback
-        # We read the body ourselves: a large fleet's metadata must not be kept both as bytes and as text.
-        connections.stream = True
-        return hvac.Client(
-            url=self.address,
-            # With None, hvac would read the environment and ~/.vault-token.
-            token="",
-            namespace=self._namespace or None,
-            session=connections,
-            verify=self._ca_cert or True,
-            timeout=_TIMEOUTS,
-            # A redirect would take the token, and the body with the secret, to another host.
-            allow_redirects=False,
-            # Raw responses: we check status, headers and shape ourselves.
-            adapter=RawAdapter,
-            ignore_exceptions=True,
-        )
 
 
 def until_answered(
@@ -272,10 +306,6 @@ def until_answered(
     if isinstance(outcome, NoAnswer):
         raise outcome
     return outcome
-
-
-def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _revoke(client: hvac.Client) -> requests.Response:

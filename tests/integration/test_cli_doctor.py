@@ -83,7 +83,10 @@ def test_all_is_well(command: CommandLine) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     organization, *lines = result.stdout.splitlines()
     assert organization == command.environment["ZOF_ORGANIZATION"]
-    assert [line[:3] for line in lines] == ["  ✓"] * 8
+    # The tests' token is root's, which is a warning.
+    hint = lines.pop(4)
+    assert hint.startswith("      hint: a root token")
+    assert [line[:3] for line in lines] == ["  ✓"] * 3 + ["  !"] + ["  ✓"] * 4
     for name, line in zip(API + VAULT, lines, strict=True):
         assert line[4:].startswith(name)
     assert f"accepted by {command.zof.url}, 1,000,000 requests per window" in lines[0]
@@ -99,8 +102,10 @@ def test_the_report_is_an_object(command: CommandLine) -> None:
     assert report["ok"] is True
     assert [check["name"] for check in report["checks"]] == [*API, *VAULT]
     for check in report["checks"]:
-        assert check.keys() == {"name", "ok", "detail", "hint"}
-        assert (check["ok"], check["hint"]) == (True, None)
+        assert check.keys() == {"name", "ok", "warning", "detail", "hint"}
+        assert check["ok"] is True
+        assert check["warning"] is (check["name"] == "Vault token")
+        assert (check["hint"] is not None) is check["warning"]
 
 
 def test_the_report_goes_to_a_file_where_asked(command: CommandLine) -> None:
@@ -302,18 +307,44 @@ def test_each_missing_capability_is_named(command: CommandLine, path: str, word:
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "warned"),
     [
-        ({"ttl": "1h"}, "valid for "),
-        ({"ttl": "5m"}, "valid for "),
-        ({"ttl": "5m", "renewable": False}, "a long apply may take longer"),
+        ({"ttl": "1h"}, False),
+        ({"ttl": "5m"}, False),
+        ({"ttl": "1h", "renewable": False}, False),
+        ({"ttl": "5m", "renewable": False}, True),
     ],
 )
-def test_a_tokens_life_is_told(command: CommandLine, options: dict[str, Any], words: str) -> None:
-    """How long the token lives is told; that it may be too short is a remark, no failure."""
+def test_a_tokens_life_is_told(command: CommandLine, options: dict[str, Any], warned: bool) -> None:
+    """How long the token lives is reported; a short life that cannot be extended is a warning, no failure."""
     checks = _doctor(command, VAULT_TOKEN=_token(command, TO_APPLY, **options))
     assert _not_well(checks) == []
-    assert words in checks["Vault token"]["detail"]
+    token = checks["Vault token"]
+    assert "valid for " in token["detail"]
+    assert token["warning"] is warned
+    assert ("cannot be renewed and expires soon" in (token["hint"] or "")) is warned
+
+
+def test_a_root_token_is_a_warning(command: CommandLine) -> None:
+    """It works, and may do far more than a run needs: the hint names the policy that is enough."""
+    result = command("doctor")
+    assert result.exit_code == 0
+    assert "! Vault token" in result.stdout
+    assert "examples/vault/apply.hcl" in result.stdout
+
+
+def test_a_token_that_may_not_describe_itself_is_checked_by_what_it_does(command: CommandLine) -> None:
+    """Without Vault's `default` policy it can be neither described nor asked; the listing still counts."""
+    checks = _doctor(command, VAULT_TOKEN=_token(command, TO_APPLY, no_default_policy=True))
+    assert _not_well(checks) == _unknown(checks) == []
+    warned = [name for name, check in checks.items() if check["warning"]]
+    assert warned == ["Vault token", "Vault policy: plan", "Vault policy: apply"]
+    assert "lookup-self" in checks["Vault token"]["detail"]
+    assert "0 documents listed" in checks["Vault listing"]["detail"]
+    checks = _doctor(
+        command, VAULT_TOKEN=_token(command, {"data/{prefix}/*": {"read"}}, no_default_policy=True)
+    )
+    assert _not_well(checks) == ["Vault listing"]
 
 
 # --- the environment and the configuration --------------------------------------------------------------

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.errors import ReconcilerError
+from tests.fixtures.openbao import create_token
 from tests.fixtures.proxy import Fate, Proxy, Reply
 
 if TYPE_CHECKING:
@@ -115,3 +119,70 @@ def test_the_notes_of_others_survive_every_change(command: CommandLine) -> None:
     assert command("apply", "--yes").exit_code == 0
     left = custom()
     assert (left["state"], left["team"], left["cost-center"]) == ("deleted", "payments", "7")
+
+
+CONFIGURATION = """
+apiVersion: webhooks.zof.ai/v1
+kind: Config
+organizations:
+  - name: {name}
+    manifests: [manifests]
+    api: {{requestsPerMinute: 1}}
+"""
+
+
+def test_a_plan_that_outlives_the_token_is_refused(command: CommandLine) -> None:
+    """Three requests at one a minute take longer than the token lives: nothing is changed."""
+    name = command.environment["ZOF_ORGANIZATION"]
+    (command.folder / "reconciler.yaml").write_text(CONFIGURATION.format(name=name), encoding="utf-8")
+    command.write("ci")
+    token = create_token(command.vault, "root", ttl="90s", renewable=False).reveal()
+    result = command("apply", "--yes", VAULT_TOKEN=token)
+    assert result.exit_code == 4, result.output
+    assert re.search(
+        r"error: the Vault token expires in 1 min \S+ s, and this plan takes 2 min", result.stderr
+    )
+    assert "a renewable one" in result.stderr
+    assert command.live == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        ({"ttl": "30s", "renewable": False}, True),
+        ({"ttl": "30s", "explicit_max_ttl": "40s"}, True),
+        ({"ttl": "30s"}, False),
+        ({"ttl": "1h", "renewable": False}, False),
+    ],
+)
+def test_a_token_that_may_not_live_long_enough_is_a_warning(
+    command: CommandLine, options: dict[str, Any], warned: bool
+) -> None:
+    """A short life is reported before the run, unless renewals extend it; the run begins all the same."""
+    command.write("ci")
+    token = create_token(command.vault, "root", **options).reveal()
+    result = command("apply", "--yes", VAULT_TOKEN=token)
+    assert result.exit_code == 0, result.output
+    assert ("warning: the Vault token expires in " in result.stderr) is warned
+
+
+def test_a_token_that_expires_during_an_apply(command: CommandLine, vault: Proxy) -> None:
+    """The report names what happened, and a run with a new token continues with the same endpoint."""
+    command.write("ci")
+    token = create_token(command.vault, "root", ttl="1h").reveal()
+
+    def revoke(request: Request) -> Fate | Reply:
+        is_second = request.method == "POST" and b"cas" in request.body and b'"cas": 1' in request.body
+        if is_second and "/data/" in request.path and not request.path.endswith("_lock"):
+            with contextlib.suppress(ReconcilerError):
+                command.vault.request("POST", "auth/token/revoke", {"token": token})
+        return Fate.FORWARD
+
+    vault.script = revoke
+    result = command("apply", "--yes", VAULT_TOKEN=token)
+    assert result.exit_code == 5, result.output
+    (live,) = command.zof.console.list()
+    assert f"endpoint {live.id} was created, and its secret is not stored yet" in result.stdout
+    assert "the Vault token expired or was revoked during this run" in result.stdout
+    vault.script = lambda _request: Fate.FORWARD
+    assert command("apply", "--yes", "--lock-timeout", "0").exit_code in {0, 6}

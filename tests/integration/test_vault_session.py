@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,7 +13,7 @@ from reconciler.model import Secret
 from reconciler.sandbox.openbao import OpenBaoServer
 from reconciler.vault.auth import AppRoleLogin, JwtLogin, KubernetesLogin, Login, TokenLogin
 from reconciler.vault.checks import TokenDescription, capabilities, describe_token, mount_version
-from reconciler.vault.responses import Denied, NoAnswer
+from reconciler.vault.responses import Denied, NoAnswer, TokenRefused
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
 from tests.fixtures.openbao import create_role, create_token, enable_approle, write_policy
@@ -229,6 +229,124 @@ class TestOtherLogins:
         assert CANARY not in repr(TokenLogin(Secret(CANARY)))
 
 
+class TestLifetime:
+    """Renewing a token while a run needs it, by a clock that the test moves."""
+
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+    @pytest.fixture
+    def begin(
+        self, openbao: OpenBaoServer, proxy: Proxy, clock: FakeClock
+    ) -> Iterator[Callable[..., VaultSession]]:
+        """Give a function that opens a session with a new token."""
+        sessions: list[VaultSession] = []
+
+        def open_session(*policies: str, **options: Any) -> VaultSession:
+            token = create_token(openbao, *(policies or ("root",)), **options)
+            sessions.append(VaultSession(proxy.address, login=TokenLogin(token), clock=clock))
+            return sessions[-1]
+
+        yield open_session
+        for session in sessions:
+            session.close()
+
+    def test_it_is_renewed_in_the_middle_of_its_lease(
+        self, begin: Callable[..., VaultSession], proxy: Proxy, clock: FakeClock
+    ) -> None:
+        """One renewal for each half of the lease, before the request that comes then."""
+        session = begin(ttl="1h")
+        assert session.seconds_left(60) is None
+        for minutes, renewals in ((29, 0), (2, 1), (20, 1), (11, 2)):
+            clock.advance(minutes=minutes)
+            mount_version(session, "secret")
+            assert renewed(proxy) == renewals
+
+    def test_one_that_cannot_be_renewed_is_left_alone(
+        self, begin: Callable[..., VaultSession], proxy: Proxy, clock: FakeClock
+    ) -> None:
+        """Its remaining lifetime is known, and nothing is asked for in vain."""
+        session = begin(ttl="1h", renewable=False)
+        assert session.seconds_left(3000) is None
+        left = session.seconds_left(7200)
+        assert left is not None
+        assert 3500 < left <= 3600
+        clock.advance(minutes=50)
+        assert session.seconds_left(3000) == pytest.approx(left - 3000)
+        mount_version(session, "secret")
+        assert renewed(proxy) == 0
+
+    def test_a_renewable_one_lasts_until_its_longest_lifetime(
+        self, begin: Callable[..., VaultSession], proxy: Proxy
+    ) -> None:
+        """What renewals can add counts, and no more."""
+        session = begin(ttl="1h", explicit_max_ttl="2h")
+        assert session.seconds_left(7000) is None
+        left = session.seconds_left(9000)
+        assert left is not None
+        assert 7100 < left <= 7200
+        assert renewed(proxy) == 2
+
+    def test_a_lost_renewal_is_tried_again(
+        self, begin: Callable[..., VaultSession], proxy: Proxy, clock: FakeClock
+    ) -> None:
+        """A renewal without an answer does not stop the request."""
+        session = begin(ttl="1h")
+        assert session.seconds_left(60) is None
+        clock.advance(minutes=31)
+        proxy.script = lambda r: Fate.DROP if r.path.endswith("renew-self") else Fate.FORWARD
+        assert mount_version(session, "secret") == 2
+        proxy.script = lambda _request: Fate.FORWARD
+        assert mount_version(session, "secret") == 2
+        assert mount_version(session, "secret") == 2
+        assert renewed(proxy) == 2
+
+    def test_a_login_is_renewed_too(self, openbao: OpenBaoServer, proxy: Proxy, clock: FakeClock) -> None:
+        """The answer to a login says how long its token is valid: nothing else is asked."""
+        enable_approle(openbao, "approle-lifetime")
+        role_id, secret_id = create_role(openbao, "r", "default", mount="approle-lifetime", token_ttl="1h")
+        login = AppRoleLogin(Secret(role_id), secret_id, "approle-lifetime")
+        with VaultSession(proxy.address, login=login, clock=clock) as session:
+            assert session.seconds_left(9e9) is None
+            assert proxy.requests == []
+            describe_token(session)
+            clock.advance(minutes=31)
+            describe_token(session)
+        assert renewed(proxy) == 1
+
+    def test_roots_never_expires(self, connect: Callable[..., VaultSession]) -> None:
+        """A token without an end lasts as long as needed."""
+        assert connect().seconds_left(9e9) is None
+
+    def test_one_that_may_not_describe_itself_is_taken_as_it_is(
+        self, begin: Callable[..., VaultSession], openbao: OpenBaoServer
+    ) -> None:
+        """Without `lookup-self` the lifetime is unknown; a refusal elsewhere is then the policy's."""
+        write_policy(openbao, "silent", 'path "secret/metadata/silent/*" { capabilities = ["list"] }')
+        session = begin("silent", no_default_policy=True, ttl="1m")
+        assert session.seconds_left(9e9) is None
+        assert mount_version(session, "secret") == 2
+        with pytest.raises(Denied):
+            capabilities(session, ["secret/data/x"])
+
+    def test_one_that_expires_in_mid_run_is_reported_as_such(
+        self, begin: Callable[..., VaultSession], openbao: OpenBaoServer, proxy: Proxy
+    ) -> None:
+        """After it was accepted, it is not "invalid": it expired, and the next run continues."""
+        session = begin()
+        mount_version(session, "secret")
+        openbao.request("POST", "auth/token/revoke", {"token": used_tokens(proxy)[-1]})
+        with pytest.raises(TokenRefused, match="expired or was revoked during this run") as refused:
+            mount_version(session, "secret")
+        assert "run the same command again" in str(refused.value.hint)
+
+
+def renewed(proxy: Proxy) -> int:
+    """Return how often a token was to be renewed."""
+    return sum(request.path.endswith("renew-self") for request in proxy.requests)
+
+
 class TestGivenToken:
     """A token that somebody gave us."""
 
@@ -242,7 +360,7 @@ class TestGivenToken:
         self, connect: Callable[..., VaultSession]
     ) -> None:
         """A token that Vault does not know leads to another advice than one that may not do something."""
-        with pytest.raises(Denied, match="is invalid, expired") as refused:
+        with pytest.raises(TokenRefused, match="is invalid or expired") as refused:
             describe_token(connect(TokenLogin(Secret(CANARY))))
         assert CANARY not in f"{refused.value.message}{refused.value.hint}"
 
@@ -329,7 +447,7 @@ class TestTheWay:
         netrc.chmod(0o600)
         monkeypatch.setenv("NETRC", str(netrc))
         # On loopback the whole environment is ignored.
-        monkeypatch.setattr("reconciler.vault.session.is_loopback", lambda _host: False)
+        monkeypatch.setattr("reconciler.vault.connection.is_loopback", lambda _host: False)
         describe_token(connect(address=proxy.address))
         assert "Authorization" not in proxy.requests[0].headers
 

@@ -37,4 +37,14 @@ def test_a_checklist_is_an_object(checks: tuple[Check, ...], ok: bool) -> None:
     value = checks_value("acme", checks)
     assert (value["organization"], value["ok"]) == ("acme", ok)
     assert [each["ok"] for each in value["checks"]] == [check.ok for check in checks]
-    assert value["checks"][0] == {"name": "API key", "ok": True, "detail": "accepted", "hint": None}
+    first = {"name": "API key", "ok": True, "warning": False, "detail": "accepted", "hint": None}
+    assert value["checks"][0] == first
+
+
+def test_a_warning_passes_and_stands_out() -> None:
+    """A check that passed with a warning has a mark and a hint of its own, and is well."""
+    checks = (Check("Vault token", ok=True, detail="accepted", hint="use another", warning=True),)
+    assert "  ! Vault token  accepted\n      hint: use another\n" in checks_text("acme", checks)
+    value = checks_value("acme", checks)
+    assert value["ok"] is True
+    assert value["checks"][0]["warning"] is True
