@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -10,7 +11,7 @@ from msgspec import Struct
 from reconciler.retry import backoff, retry
 from reconciler.zof.api_clock import ApiClock
 from reconciler.zof.pacing import LONGEST_WAIT, Gate, read_signals
-from reconciler.zof.responses import UnreadableResponse, check_refusal
+from reconciler.zof.responses import UnreadableResponse, check_refusal, is_rate_limit
 from reconciler.zof.wire import NoResponse, Response, clean
 
 if TYPE_CHECKING:
@@ -56,16 +57,23 @@ class CallFailure(Struct, frozen=True):
     """Of the attempts, the last included, that may have been executed."""
     retry_after: float | None = None
     """Seconds that the last response asks to wait."""
+    wait_until: datetime | None = None
+    """Until when the API asks to wait, by our clock, if its rate limit is the reason."""
 
     @property
     def status(self) -> int | None:
-        """The last response's status; None if there was no usable one."""
-        return self.last.status if isinstance(self.last, Response) else None
+        """The last response's status, 429 for each rate limit; None if there was no usable one."""
+        return _meaning(self.last) if isinstance(self.last, Response) else None
 
     @property
     def is_lasting(self) -> bool:
         """Whether the last response is definitive: a retry would not change it."""
-        return isinstance(self.last, Response) and not may_pass(self.last.status)
+        return isinstance(self.last, Response) and not may_pass(self.status)
+
+    @property
+    def is_rate_limit(self) -> bool:
+        """Whether the API asks to wait, in its last response or since an earlier one."""
+        return self.wait_until is not None or self.status == _TOO_MANY_REQUESTS
 
 
 class Caller:
@@ -105,11 +113,13 @@ class Caller:
             blocked = self._gate.enter()
             quota += self._clock.monotonic() - began
             if blocked:
-                reason = f"the API asks to wait {blocked:.0f} s before the next request"
-                return CallFailure(NoResponse(reason, in_doubt=False, final=True), self._windows(doubtful))
+                until = self._in(blocked)
+                reason = f"the API asks to wait until {moment(until)} before the next request"
+                unsent = NoResponse(reason, in_doubt=False, final=True)
+                return CallFailure(unsent, self._windows(doubtful), wait_until=until)
             sent_at = self._clock.now()
             last, retry_after = self._send(request, max(1.0, left))
-            if isinstance(last, Response) and not may_pass(last.status):
+            if isinstance(last, Response) and not may_pass(_meaning(last)):
                 try:
                     if last.status in _SUCCESS:
                         value = read(last)
@@ -122,7 +132,9 @@ class Caller:
                 self._api_clock.learn(last.headers)
             if _leaves_doubt(last):
                 doubtful.append((sent_at, self._clock.now()))
-            return CallFailure(last, self._windows(doubtful), retry_after)
+            limited = isinstance(last, Response) and is_rate_limit(last)
+            wait_until = self._in(retry_after) if limited and retry_after else None
+            return CallFailure(last, self._windows(doubtful), retry_after, wait_until)
 
         def decide_next(number: int, result: Success[_T] | CallFailure, elapsed: float) -> float | None:
             if isinstance(result, Success) or (isinstance(result.last, NoResponse) and result.last.final):
@@ -131,6 +143,9 @@ class Caller:
             return decide(request.method, result.status, number, spent, result.retry_after, jitter)
 
         return retry(attempt, decide_next, clock=self._clock, wait=self._wait)
+
+    def _in(self, seconds: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=seconds)
 
     def _windows(self, doubtful: list[tuple[datetime, datetime]]) -> tuple[SendingWindow, ...]:
         return tuple(self._api_clock.window(began, ended) for began, ended in doubtful)
@@ -147,7 +162,7 @@ class Caller:
         if not isinstance(last, Response) or signals is None:
             return last, None
         self._warn_of_sunset(last)
-        if last.status == _TOO_MANY_REQUESTS and signals.retry_after is not None:
+        if is_rate_limit(last) and signals.retry_after is not None:
             # The pause is for every thread, whether or not this request is retried.
             self._gate.hold(signals.retry_after)
         return last, signals.retry_after
@@ -183,6 +198,17 @@ def _unreadable(response: Response, why: UnreadableResponse, *, repeat: bool) ->
         request_id=response.request_id,
         status=response.status,
     )
+
+
+def _meaning(response: Response) -> int:
+    """Return the status that a response means: a 403 about a rate limit is a 429."""
+    return _TOO_MANY_REQUESTS if is_rate_limit(response) else response.status
+
+
+def moment(at: datetime) -> str:
+    """Return a time to the second, rounded up: whoever waits for it is never too early."""
+    whole = at if not at.microsecond else at.replace(microsecond=0) + timedelta(seconds=1)
+    return f"{whole:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _leaves_doubt(last: Response | NoResponse) -> bool:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
 from reconciler.ports import Deleted, Delivered, NotDelivered, Refused, Unanswered
-from reconciler.zof.caller import Caller, CallFailure
+from reconciler.zof.caller import Caller, CallFailure, moment
 from reconciler.zof.pacing import Gate, Pacer, read_date, read_signals
 from reconciler.zof.responses import (
     Events,
@@ -229,12 +229,16 @@ class ZofApi:
         if failure.is_lasting:
             return refused
         reason = f"HTTP {last.status} {refused.code}: {refused.message}"
+        if failure.wait_until is not None:
+            reason += f"; the API asks to wait until {moment(failure.wait_until)}"
         return Unanswered(reason, stored_error=last.status >= _SERVER_ERROR, request_id=last.request_id)
 
     def _explain(self, failure: CallFailure) -> ApiError:
         """Return the error for a listing that failed, with a hint of what to check."""
         settled, status = self._settle(failure), failure.last.status
-        if status in _REDIRECT:
+        if failure.is_rate_limit:
+            message, hint = "the rate limit of the Zof API is used up", _wait_hint(failure.wait_until)
+        elif status in _REDIRECT:
             message, hint = _REDIRECTED
         elif status == _NOT_FOUND:
             message, hint = _NO_API
@@ -263,6 +267,11 @@ _NO_ANSWER = (
 )
 _REDIRECTED = ("the Zof API's URL redirects to another", "set ZOF_API_URL to the API's own URL")
 _OTHER_REASON = ("the Zof API refused to list the endpoints", "the API's message above says why")
+
+
+def _wait_hint(until: datetime | None) -> str:
+    when = "in a few minutes" if until is None else f"after {moment(until)}"
+    return f"run again {when}; every program that uses this API key takes part of its quota"
 
 
 def _incomplete(why: str, request_id: str | None) -> ApiError:

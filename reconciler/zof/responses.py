@@ -32,7 +32,9 @@ _CURSOR_LIMIT = 4096
 _MILLISECONDS = 1e11
 _MASK = re.compile(r"\*{3}|\.{3}|…|•|\A\W*(?:redacted|hidden|masked|secret)\W*\Z", re.IGNORECASE)
 _DISABLED = frozenset({"disabled", "inactive", "paused", "suspended"})
-_CLIENT_ERROR = 400
+_RATE_LIMIT = re.compile(rb"rate[ _-]?limit|too many requests|throttl", re.IGNORECASE)
+_WORDS_WITHIN = 5_000
+_CLIENT_ERROR, _FORBIDDEN, _TOO_MANY_REQUESTS = 400, 403, 429
 _NO_SUCH_OPERATION = frozenset({405, 501})
 _REDIRECT = range(300, 400)
 _NOT_FOLLOWED = (
@@ -244,6 +246,13 @@ def read_refusal(response: Response, secrets: Sequence[Secret]) -> Refused:
         clean(error.get("param"), secrets, limit=64) or None,
         request_id,
     )
+
+
+def is_rate_limit(response: Response) -> bool:
+    """Whether the API asks to wait: a 429, or a 403 with words that say so ("secondary rate limit")."""
+    if response.status == _FORBIDDEN:
+        return _RATE_LIMIT.search(response.body, 0, _WORDS_WITHIN) is not None
+    return response.status == _TOO_MANY_REQUESTS
 
 
 def secrets_in(body: Secret) -> list[Secret]:

@@ -398,6 +398,22 @@ def test_a_creation_survives_one_bad_answer(zof: ZofServer, api: ZofApi, fault: 
     assert answer.secret == zof.signing_secrets()[answer.endpoint.id]
 
 
+@pytest.mark.parametrize("status", [429, 403])
+def test_a_rate_limit_of_an_hour(zof: ZofServer, status: int) -> None:
+    """The message says until when the API asks to wait, whichever status it uses for that."""
+    words = json.dumps({"error": {"code": "slow_down", "message": "secondary rate limit"}})
+    fault = Fault(FaultKind.STATUS, status=status, body=words, headers={"Retry-After": "3600"})
+    zof.fail("*", "/v1/webhooks", fault, times=None)
+    clock = FakeClock()
+    with ZofApi(zof.url, zof.key, clock=clock, reporter=SilentReporter()) as api:
+        with pytest.raises(ApiError, match="rate limit of the Zof API is used up") as refused:
+            list(api.list_pages())
+        answer = api.create("key-1", body())
+    assert "after 2026-11-01 13:00:00 UTC" in (refused.value.hint or "")
+    assert isinstance(answer, Unanswered)
+    assert "wait until 2026-11-01 13:00:00 UTC" in answer.reason
+
+
 def test_a_creation_that_certainly_failed(zof: ZofServer) -> None:
     """After nothing but 429 a creation has no window, since it cannot have made an endpoint."""
     zof.fail("POST", "/v1/webhooks", Fault(FaultKind.STATUS, status=429), times=9)

@@ -660,19 +660,73 @@ def test_retry_after_as_a_date() -> None:
     assert server.times == [0, 30]
 
 
-def test_a_wait_that_nobody_wants() -> None:
-    """Told to wait an hour, the request gives up, and nothing else is sent while the hour lasts."""
-    server = Server(error(429, retry_after="3000"), ok(MADE))
-    assert isinstance(server.api.create("key-1", BODY), Unanswered)
+HOUR = {
+    "seconds": {"retry_after": "3600"},
+    "date": {"retry_after": "Sun, 01 Nov 2026 13:00:00 GMT", "date": "Sun, 01 Nov 2026 12:00:00 GMT"},
+}
+LIMITED = {
+    429: error(429, "rate_limit_exceeded"),
+    403: ok({"error": {"code": "forbidden", "message": "You have exceeded a secondary rate limit."}}, 403),
+}
+
+
+@pytest.mark.parametrize("status", LIMITED)
+@pytest.mark.parametrize("form", HOUR)
+def test_a_wait_that_nobody_wants(status: int, form: str) -> None:
+    """Asked to wait an hour, the request gives up, says until when, and nothing is sent until then."""
+    answer = LIMITED[status](httpx.Request("GET", URL))
+    server = Server(ok(answer.content, status, **HOUR[form]), ok(MADE))
+    lost = server.api.create("key-1", BODY)
+    assert isinstance(lost, Unanswered)
+    assert f"HTTP {status}" in lost.reason
+    assert "wait until 2026-11-01 13:00:00 UTC" in lost.reason
+    assert lost.windows == ()
     blocked = server.api.delete("we_1")
     assert isinstance(blocked, Unanswered)
-    assert "wait 3000 s" in blocked.reason
+    assert "wait until 2026-11-01 13:00:00 UTC" in blocked.reason
     assert not blocked.stored_error
-    with pytest.raises(ApiError, match="wait 3000 s"):
+    with pytest.raises(
+        ApiError, match=r"rate limit of the Zof API is used up.*until 2026-11-01 13:00:00"
+    ) as no:
         server.api.probe()
+    assert "after 2026-11-01 13:00:00 UTC" in (no.value.hint or "")
     assert server.times == [0]
-    server.clock.sleep(3000)
+    server.clock.sleep(3600)
     assert isinstance(server.api.create("key-1", BODY), Created)
+
+
+@pytest.mark.parametrize("status", LIMITED)
+@pytest.mark.parametrize("form", HOUR)
+def test_a_listing_that_must_wait(status: int, form: str) -> None:
+    """It is the rate limit, and until when to wait is said; neither network nor key is blamed."""
+    answer = LIMITED[status](httpx.Request("GET", URL))
+    server = Server(ok(answer.content, status, **HOUR[form]))
+    with pytest.raises(ApiError, match="rate limit") as refused:
+        list(server.api.list_pages())
+    assert "2026-11-01 13:00:00 UTC" in refused.value.message
+    assert "after 2026-11-01 13:00:00 UTC" in (refused.value.hint or "")
+    assert "permission" not in refused.value.message
+    assert "network" not in (refused.value.hint or "")
+    assert refused.value.status == 429
+
+
+@pytest.mark.parametrize("body", [{"message": "secondary rate limit"}, {"error": {"code": "rate_limited"}}])
+def test_a_403_about_the_rate_limit(body: Any) -> None:
+    """It is waited for and repeated like a 429, under the same key."""
+    server = Server(ok(body, 403, retry_after="60"), ok(MADE))
+    made = server.api.create("key-1", BODY)
+    assert isinstance(made, Created)
+    assert made.windows == ()
+    assert server.times == [0, 60]
+    for operation in OPERATIONS.values():
+        assert isinstance(operation(Server(ok(body, 403)).api), Unanswered)
+
+
+def test_a_403_about_something_else() -> None:
+    """A missing permission and a cap on endpoints are refusals."""
+    for words in ("the key lacks a permission", "the maximum of endpoints is reached"):
+        answer = Server(ok({"error": {"code": "forbidden", "message": words}}, 403)).api.create("key-1", BODY)
+        assert isinstance(answer, Refused)
 
 
 def test_an_empty_quota_is_waited_for() -> None:
