@@ -106,11 +106,11 @@ class _Application:
             if planned.refusals:
                 self._notify(f"Apply to {name} was refused", plan_text(planned.plan, planned.refusals))
                 return ExitCode.REFUSED
-            if not planned.plan.pending:
+            if not planned.plan.changes:
                 return ExitCode.OK
-            check_token(planned)
-            if not options.yes and not click.confirm("\nApply this plan?", err=True):
-                raise _NotConfirmed("not confirmed: nothing was changed")
+            if planned.plan.pending:
+                check_token(planned)
+                self._confirm()
             outcome = self._apply(planned, journal)
         report["outcome"] = outcome_value(name, planned.plan.digest, outcome)
         if self._format == "text":
@@ -124,6 +124,15 @@ class _Application:
             return ExitCode.OK
         self._notify(f"Apply to {name} is not finished", outcome_text(outcome))
         return ExitCode.PARTIAL
+
+    def _confirm(self) -> None:
+        """Ask for confirmation, unless it was given.
+
+        Raises:
+            _NotConfirmed: the answer is no.
+        """
+        if not self._options.yes and not click.confirm("\nApply this plan?", err=True):
+            raise _NotConfirmed("not confirmed: nothing was changed")
 
     def _show(self, planned: Planned) -> dict[str, Any]:
         """Show the plan to the person who confirms it; begin the report."""

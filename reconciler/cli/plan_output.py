@@ -56,7 +56,7 @@ def drift_code(found: Planned) -> ExitCode:
     """Return the exit code of a drift report."""
     if found.refusals:
         return ExitCode.REFUSED
-    return ExitCode.PENDING if found.plan.pending else ExitCode.OK
+    return ExitCode.PENDING if found.plan.changes else ExitCode.OK
 
 
 def write_refusals(planned: Planned) -> None:
@@ -67,7 +67,7 @@ def write_refusals(planned: Planned) -> None:
 
 def notify_drift(scope: Scope, found: Planned) -> None:
     """Notify people of drift, if there is any and it is configured."""
-    if found.plan.pending:
+    if found.plan.changes:
         name = found.session.organization.name
         title = f"Drift in {name}: {count(len(found.plan.changes), 'webhook')}"
         view = View(now=found.listing_began)

@@ -48,6 +48,7 @@ _RESUME_REQUESTS = 2
 _FRESH = Fresh(nonce="", key_suffix="", secret=Secret("simulated"))
 _NEW_ID = "(new)"
 _MOST = 60
+_LEFT_ALONE = "`reconciler apply` does not change this"
 
 
 class Describer(Struct, frozen=True):
@@ -79,7 +80,9 @@ class Describer(Struct, frozen=True):
             owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
             version=metadata.version if metadata else 0,
         )
-        change = replace(change, drift=drift_of(change, metadata))
+        change = replace(change, drift=drift_of(change, metadata, self.live))
+        if change.action is Action.NONE:
+            return replace(change, after=change.before, warnings=(_LEFT_ALONE,))
         if metadata is not None and metadata.is_interrupted:
             maybe_ours = in_question(webhook, projection, self.live)
             warnings = tuple(
@@ -117,7 +120,7 @@ def in_question(
     return tuple(endpoint for endpoint in found if not live.is_recorded(endpoint.id))
 
 
-def drift_of(change: Change, metadata: Metadata | None) -> Drift | None:
+def drift_of(change: Change, metadata: Metadata | None, live: LiveIndex) -> Drift | None:
     """Return the drift that makes `change` due; None if only the manifest does."""
     if metadata is None:
         return None
@@ -126,7 +129,7 @@ def drift_of(change: Change, metadata: Metadata | None) -> Drift | None:
         case Cause.MANIFEST:
             return None
         case Cause.DRIFT:
-            return _drifted(change, metadata)
+            return _drifted(change, metadata, live)
         case Cause.ROTATION if change.action is Action.RESUME:
             return Drift((DriftKind.OVERLAP_DUE,), projection.next_due if projection else None)
         case Cause.ROTATION:
@@ -137,10 +140,13 @@ def drift_of(change: Change, metadata: Metadata | None) -> Drift | None:
             return Drift((kind,), metadata.changed_at)
 
 
-def _drifted(change: Change, metadata: Metadata) -> Drift:
+def _drifted(change: Change, metadata: Metadata, live: LiveIndex) -> Drift:
     kinds: list[DriftKind] = []
     if change.before is None:
         kinds.append(DriftKind.ENDPOINT_RECREATED if change.problem else DriftKind.ENDPOINT_REMOVED)
+    elif change.action in {Action.NONE, Action.UPDATE} and _is_disabled(change.endpoint_id, live):
+        # If it is replaced for another reason, its successor is enabled.
+        kinds.append(DriftKind.ENDPOINT_DISABLED)
     elif _is_changed(change.before, metadata.projection):
         kinds.append(DriftKind.ENDPOINT_CHANGED)
     since = None
@@ -151,7 +157,14 @@ def _drifted(change: Change, metadata: Metadata) -> Drift:
         kinds.append(DriftKind.SECRET_DESTROYED)
     elif not kinds:
         kinds.append(DriftKind.SECRET_MISSING)
-    return Drift(tuple(kinds), since)
+    found = Drift(tuple(kinds), since)
+    # Its remedy is a command for this webhook alone.
+    return replace(found, webhook=change.name) if DriftKind.ENDPOINT_DISABLED in kinds else found
+
+
+def _is_disabled(endpoint_id: str | None, live: LiveIndex) -> bool:
+    endpoint = live.get(endpoint_id) if endpoint_id is not None else None
+    return endpoint is not None and not endpoint.enabled
 
 
 def _is_changed(live: Shape, projection: Projection | None) -> bool:

@@ -20,6 +20,8 @@ class DriftKind(StrEnum):
     """Somebody deleted it."""
     ENDPOINT_RECREATED = "endpoint-recreated"
     """It is gone, and an unmanaged endpoint has its URL."""
+    ENDPOINT_DISABLED = "endpoint-disabled"
+    """A person disabled it, or the API did after failing deliveries."""
     ENDPOINT_CHANGED = "endpoint-changed"
     """Somebody gave it another URL or other events."""
     SECRET_DELETED = "secret-deleted"
@@ -49,12 +51,15 @@ class Side(StrEnum):
 _LIVE = {
     DriftKind.ENDPOINT_REMOVED,
     DriftKind.ENDPOINT_RECREATED,
+    DriftKind.ENDPOINT_DISABLED,
     DriftKind.ENDPOINT_CHANGED,
     DriftKind.UNVERIFIED,
 }
 _REMEDIES = {
     DriftKind.ENDPOINT_REMOVED: "`reconciler apply` creates a new one",
     DriftKind.ENDPOINT_RECREATED: "adopt the endpoint or remove it, then `reconciler apply`",
+    DriftKind.ENDPOINT_DISABLED: "enable it in Admin Center > Developer > Webhooks, or replace it with "
+    "`reconciler rotate NAME`; the API may have disabled it because deliveries failed: check the receiver",
     DriftKind.ENDPOINT_CHANGED: "`reconciler apply` replaces it; "
     "to keep the change, edit the manifest instead",
     DriftKind.SECRET_DELETED: "`reconciler apply` undeletes it",
@@ -75,6 +80,8 @@ class Drift(Struct, frozen=True):
     """The most telling first; at least one."""
     since: datetime | None = None
     """Since when, where it is known (aware, UTC)."""
+    webhook: str = "NAME"
+    """The webhook's name, for the commands of the remedy."""
 
     @property
     def side(self) -> Side:
@@ -85,7 +92,7 @@ class Drift(Struct, frozen=True):
     @property
     def remedy(self) -> str:
         """How to fix it."""
-        return _REMEDIES[self.kinds[0]]
+        return _REMEDIES[self.kinds[0]].replace("NAME", self.webhook)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of the plan format."""

@@ -23,6 +23,8 @@ class Result(StrEnum):
     """Done, but Vault did not take the record that plans read: the next apply writes it."""
     FAILED = "failed"
     NOT_ATTEMPTED = "not attempted"
+    LEFT_ALONE = "left alone"
+    """Only a person can resolve it: nothing was to be done."""
 
 
 class ChangeOutcome(Struct, frozen=True):
@@ -78,6 +80,7 @@ class Outcome(Struct, frozen=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every change is done, or waits for a time that has not come."""
-        done = all(outcome.result in {Result.DONE, Result.WAITING} for outcome in self.changes)
+        """Whether every change is done, waits for a time that has not come, or is a person's to resolve."""
+        settled = {Result.DONE, Result.WAITING, Result.LEFT_ALONE}
+        done = all(outcome.result in settled for outcome in self.changes)
         return done and not self.interrupted and self.sweep_failure is None

@@ -36,6 +36,8 @@ class Action(StrEnum):
     """The endpoint stays live and is no longer managed."""
     UPDATE = "update"
     """The ledger only: no API request."""
+    NONE = "none"
+    """Nothing: only a person can resolve it."""
 
 
 class Cause(StrEnum):
@@ -171,8 +173,8 @@ class Plan(Struct, frozen=True):
 
     @property
     def pending(self) -> bool:
-        """Whether there is anything to do."""
-        return bool(self.changes)
+        """Whether there is anything that an apply would do."""
+        return any(change.action is not Action.NONE for change in self.changes)
 
     @property
     def problems(self) -> tuple[Change, ...]:
@@ -186,9 +188,9 @@ class Plan(Struct, frozen=True):
 
     @property
     def summary(self) -> dict[str, int]:
-        """How many changes of each action; blocked ones count, too."""
+        """How many changes of each action but `none`; blocked ones count, too."""
         counts = Counter(change.action for change in self.changes)
-        summary = {action.value: counts[action] for action in Action}
+        summary = {action.value: counts[action] for action in Action if action is not Action.NONE}
         summary["unchanged"] = self.unchanged
         return summary
 

@@ -23,6 +23,7 @@ _DONE = {
     Action.RESUME: "resumed",
     Action.RELEASE: "released",
     Action.UPDATE: "updated",
+    Action.NONE: "left alone",
 }
 _MARKS = {
     Result.DONE: ("✓", Ink.GREEN),
@@ -31,12 +32,14 @@ _MARKS = {
     Result.UNRECORDED: ("!", Ink.YELLOW),
     Result.FAILED: ("✗", Ink.RED),
     Result.NOT_ATTEMPTED: ("○", Ink.DIM),
+    Result.LEFT_ALONE: ("!", Ink.YELLOW),
 }
 _BY_URGENCY = (
     Result.FAILED,
     Result.UNVERIFIED,
     Result.UNRECORDED,
     Result.NOT_ATTEMPTED,
+    Result.LEFT_ALONE,
     Result.WAITING,
     Result.DONE,
 )
@@ -149,7 +152,13 @@ def _counts(outcome: Outcome) -> Iterator[str]:
     waiting = len(outcome.of(Result.WAITING))
     if done := len(outcome.of(Result.DONE)) + waiting:
         yield f"{done:,} done" + (f" ({waiting:,} with an open overlap)" if waiting else "")
-    for result in (Result.UNVERIFIED, Result.UNRECORDED, Result.FAILED, Result.NOT_ATTEMPTED):
+    for result in (
+        Result.UNVERIFIED,
+        Result.UNRECORDED,
+        Result.FAILED,
+        Result.NOT_ATTEMPTED,
+        Result.LEFT_ALONE,
+    ):
         if found := outcome.of(result):
             yield f"{len(found):,} {result.value}"
 
@@ -164,5 +173,7 @@ def _words(each: ChangeOutcome) -> str:
             return f"{done}, not verified"
         case Result.UNRECORDED:
             return f"{done}, not recorded"
+        case Result.LEFT_ALONE:
+            return each.result.value
         case Result.FAILED | Result.NOT_ATTEMPTED:
             return f"{each.change.action.value} {each.result.value}"

@@ -24,6 +24,7 @@ _INKS = {
     "released": Ink.DIM,
     "unmanaged": Ink.DIM,
     "drifted": Ink.RED,
+    "disabled": Ink.RED,
     "interrupted": Ink.YELLOW,
     "unverified": Ink.YELLOW,
 }

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from reconciler.apply.run_log import Reporters
 from reconciler.apply.runner import Runner
 from reconciler.errors import GuardRefused
-from reconciler.plan.outcome import Outcome
+from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
+from reconciler.plan.plan import Action
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.plan import Planned, bounded_by, has_moved_on, only, plan
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.lock import Lock
     from reconciler.apply.run_log import RunLog
+    from reconciler.plan.plan import Plan
 
 _STALE_SECONDS = 60.0
 """How old a plan may be when it is carried out: somebody may have thought about it for an hour."""
@@ -45,8 +47,8 @@ def apply(
     """
     _refuse(planned)
     session = planned.session
-    if not planned.plan.changes:
-        return Outcome((), session.api.requests_sent, 0.0)
+    if not planned.plan.pending:
+        return Outcome(left_alone(planned.plan), session.api.requests_sent, 0.0)
     with _held(lock) as waited, log or nullcontext():
         age = (session.clock.now() - planned.listing_began).total_seconds()
         # No check-and-set spans two documents: who owns an endpoint is looked up again under the lock.
@@ -76,8 +78,25 @@ def apply(
             {webhook.normalized_url: webhook.name for webhook in pending},
             planned.adoption,
         )
-        outcome = runner.run(planned.plan.changes, jobs, planned.comparison.abandoning)
-        return replace(outcome, planned=planned.plan.cost)
+        due = [change for change in planned.plan.changes if change.action is not Action.NONE]
+        outcome = runner.run(due, jobs, planned.comparison.abandoning)
+        changes = sorted((*outcome.changes, *left_alone(planned.plan)), key=lambda each: each.change.name)
+        return replace(outcome, changes=tuple(changes), planned=planned.plan.cost)
+
+
+def left_alone(plan: Plan) -> tuple[ChangeOutcome, ...]:
+    """Return the outcomes of what no run changes, with what a person can do."""
+    return tuple(
+        ChangeOutcome(
+            change,
+            Result.LEFT_ALONE,
+            change.endpoint_id,
+            change.reason,
+            change.drift.remedy if change.drift is not None else None,
+        )
+        for change in plan.changes
+        if change.action is Action.NONE
+    )
 
 
 def _plan_again(planned: Planned) -> Planned:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.manifest.export import Export, suggest_names
 from reconciler.model import DeletionPolicy
 from reconciler.plan.live import newest_first
-from reconciler.plan.plan import Cause
+from reconciler.plan.plan import Action, Cause
 from reconciler.plan.status import StatusRow
 from reconciler.usecases.plan import list_endpoints, read_metadata
 from reconciler.usecases.preview import preview
@@ -74,7 +74,7 @@ def _state(change: Change | None, projection: Projection | None) -> str:
         case Cause.MANIFEST:
             return f"pending {change.action}"
         case Cause.DRIFT:
-            return "drifted"
+            return "disabled" if change.action is Action.NONE else "drifted"
         case Cause.ROTATION:
             return "rotation due"
         case Cause.INTERRUPTED:

@@ -184,6 +184,8 @@ def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
     for change in planned.plan.changes:
         was = known.get(change.name)
         now = change.identity()
+        if change.action is Action.NONE:
+            continue
         if was is None and change.action is Action.RESUME and change.cause is Cause.ROTATION:
             continue
         if was is None:

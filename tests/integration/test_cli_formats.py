@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,38 @@ def test_a_pull_request_sees_plan_and_outcome_in_markdown(command: CommandLine, 
     assert drift.exit_code == 2
     assert "### Drift in `" in drift.stdout
     assert f"# drift: endpoint {endpoint_id} is gone" in drift.stdout
+
+
+def test_every_format_reports_a_disabled_endpoint(command: CommandLine) -> None:
+    """`drift` exits 2, `apply` leaves the endpoint alone and exits 0, and `rotate` replaces it."""
+    command.write("alpha")
+    assert command("apply", "--yes").exit_code == 0, command.outputs
+    live = command.live
+    ((endpoint_id, _),) = live.values()
+    command.zof.console.edit(endpoint_id, enabled=False)
+    for name, words in {
+        "text": "found: endpoint-disabled (live)",
+        "json": '"endpoint-disabled"',
+        "markdown": "found: endpoint-disabled (live)",
+        "github": "::error ",
+        "html": "endpoint-disabled",
+    }.items():
+        found = command("drift", "--format", name)
+        assert found.exit_code == 2, found.output
+        assert words in found.stdout
+        assert "reconciler rotate alpha" in found.stdout.replace("<code>", "").replace("</code>", "")
+        if name != "github":
+            assert "disabled" in command("status", "--format", name).stdout
+    assert command("plan", "--exit-code").exit_code == 0
+    applied = command("apply", "--yes")
+    assert applied.exit_code == 0, applied.output
+    assert "! alpha  left alone" in applied.stdout
+    assert "hint: enable it in Admin Center" in applied.stdout
+    assert command.live == live
+    assert json.loads(command("apply", "--yes", "--format", "json").stdout)["outcome"]["complete"] is True
+    assert command("rotate", "alpha", "--yes").exit_code == 0, command.outputs
+    assert command("drift").exit_code == 0
+    assert command.live != live
 
 
 def test_a_plan_annotates_the_manifests(command: CommandLine) -> None:

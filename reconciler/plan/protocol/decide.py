@@ -37,6 +37,8 @@ class Branch(Enum):
     """Send a test delivery."""
     KEEP = auto()
     """Record the manifest's policy, and clean up what is due."""
+    LEAVE = auto()
+    """The endpoint is disabled: a person must decide. Until then its predecessors stay."""
     RELEASE = auto()
     """Leave the endpoint live and stop managing it."""
     REMOVE = auto()
@@ -121,6 +123,8 @@ def decide(
     | yes | any | secret missing or destroyed | replace, drift | begin |
     | yes | any | secret older than `createdAfter` | rotate, rotation | begin |
     | yes | any | secret deleted | update, drift | keep |
+    | yes | another policy | disabled | update, manifest | leave |
+    | yes | any | disabled | none, drift | leave |
     | yes | any | not verified, and a test is wanted | resume, interrupted | verify |
     | yes | any | next step due | resume, rotation | keep |
     | yes | another policy | - | update, manifest | keep |
@@ -139,18 +143,30 @@ def decide(
         return _resume(Branch.REMOVE, "the removal must be finished first")
     if projection.state == "released":
         return _returned(webhook, projection, live, explained)
-    if needed := _needed(webhook, projection, state, live, now):
+    endpoint = live.get(projection.endpoint_id) if projection.endpoint_id is not None else None
+    if needed := _needed(webhook, projection, state, endpoint, now):
         return _begin(*needed, webhook, projection, live, explained)
+    return _as_asked(webhook, projection, state, endpoint, now)
+
+
+def _as_asked(
+    webhook: Webhook, projection: Projection, state: VersionState, endpoint: Endpoint | None, now: datetime
+) -> Decision:
+    """Decide for a webhook whose endpoint is as asked."""
+    is_disabled = endpoint is not None and not endpoint.enabled
     if state is VersionState.DELETED:
         reason = "the secret was deleted in Vault and will be undeleted"
         return Decision(Branch.KEEP, Action.UPDATE, reason, Cause.DRIFT)
-    if projection.verified_at is None and webhook.test:
+    if not is_disabled and projection.verified_at is None and webhook.test:
         return _resume(Branch.VERIFY, "no test delivery has been accepted yet")
-    if projection.next_due is not None and projection.next_due <= now:
+    if not is_disabled and projection.next_due is not None and projection.next_due <= now:
         return Decision(Branch.KEEP, Action.RESUME, _due(projection), Cause.ROTATION)
     if projection.deletion_policy is not webhook.deletion_policy:
         reason = f"deletionPolicy: {projection.deletion_policy} becomes {webhook.deletion_policy}"
-        return Decision(Branch.KEEP, Action.UPDATE, reason)
+        return Decision(Branch.LEAVE if is_disabled else Branch.KEEP, Action.UPDATE, reason)
+    if is_disabled:
+        reason = f"endpoint {projection.endpoint_id} is disabled: it receives no events"
+        return Decision(Branch.LEAVE, Action.NONE, reason, Cause.DRIFT)
     return _UNCHANGED
 
 
@@ -212,12 +228,11 @@ def _returned(
 
 
 def _needed(
-    webhook: Webhook, projection: Projection, state: VersionState, live: LiveIndex, now: datetime
+    webhook: Webhook, projection: Projection, state: VersionState, endpoint: Endpoint | None, now: datetime
 ) -> tuple[Action, str, Cause] | None:
     """Return why a new endpoint is needed; None: the current one is as asked, and has its secret."""
     if projection.endpoint_id is None:
         return Action.CREATE, "the manifest is new", Cause.MANIFEST
-    endpoint = live.get(projection.endpoint_id)
     if endpoint is None or not (endpoint.serves(webhook) or _is_as_made(endpoint, webhook, projection)):
         if webhook.digest != projection.digest:
             return Action.REPLACE, "the manifest was changed", Cause.MANIFEST

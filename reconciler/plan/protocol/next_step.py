@@ -154,10 +154,12 @@ def _carry_out(s: State, document: Document, decision: Decision) -> Step:
             if document.ledger.released:
                 document = replace(document, ledger=replace(document.ledger, current=None, released=False))
             return _retire_overdue(s, document, webhook) or begin(s, document, webhook)
-        case Branch.VERIFY | Branch.KEEP if webhook is not None:
+        case Branch.VERIFY | Branch.KEEP | Branch.LEAVE if webhook is not None:
             current = document.ledger.current
             if document.ledger.deletion_policy is not webhook.deletion_policy:
                 return _declare(s, document, webhook, "record the deletion policy")
+            if decision.branch is Branch.LEAVE:
+                return record(s, document) or _left(s, document)
             if decision.branch is Branch.VERIFY and current is not None:
                 return _verify(s, document, current)
             return retire(s, document) or _settle(s, document)
@@ -208,6 +210,18 @@ def _verify(s: State, document: Document, current: Current) -> Step:
     return Failed(
         f"the test delivery to endpoint {current.endpoint_id} failed: {words}{request}",
         hint="repair the receiver and run `reconciler apply` again, or set `test: false`",
+        failure=Failure.UNVERIFIED,
+    )
+
+
+def _left(s: State, document: Document) -> Step:
+    """End a change whose endpoint is disabled. It is a failure only if this run created the endpoint."""
+    current, made = document.ledger.current, s.progress.made
+    if current is None or made is None or made.endpoint.id != current.endpoint_id:
+        return Done()
+    return Failed(
+        f"the API created endpoint {current.endpoint_id} disabled: it receives no events",
+        hint="enable it in Admin Center > Developer > Webhooks, then run `reconciler apply` again",
         failure=Failure.UNVERIFIED,
     )
 

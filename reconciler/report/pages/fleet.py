@@ -30,6 +30,7 @@ class FleetState(StrEnum):
     """The state of a webhook, most urgent first. Every `pending …` of the status is one."""
 
     DRIFTED = "drifted"
+    DISABLED = "disabled"
     INTERRUPTED = "interrupted"
     UNVERIFIED = "unverified"
     ROTATION_DUE = "rotation due"
@@ -196,7 +197,7 @@ def drift_headline(drifted: int, total: int) -> str:
     if not drifted:
         return f"No drift: {count(total, 'webhook')} as applied."
     need = "needs" if drifted == 1 else "need"
-    return f"{drifted:,} of {count(total, 'webhook')} {need} an apply although no manifest changed."
+    return f"{drifted:,} of {count(total, 'webhook')} {need} attention although no manifest changed."
 
 
 def coverage_of(rows: Iterable[StatusRow], known_events: Sequence[str]) -> tuple[Coverage, ...]:

@@ -29,6 +29,7 @@ _MEANING = {
     Action.RELEASE: "The endpoint stays live and is no longer managed.",
     Action.RESUME: "An interrupted change continues from where it stopped.",
     Action.UPDATE: "Only the record in Vault changes: no API request.",
+    Action.NONE: "Only a person can resolve these: `reconciler apply` leaves them alone.",
     Action.CREATE: "A new endpoint; its signing secret is stored in Vault.",
 }
 

@@ -32,6 +32,10 @@ class RiskKind(Enum):
 
     CONFLICT = "Blocked by a conflict", "Resolve these by hand; `reconciler plan` shows how."
     DRIFTED = "Drifted", "Changed without a manifest change; `reconciler apply` restores the declared state."
+    DISABLED = (
+        "Disabled",
+        "Check the receiver, then enable it in Admin Center, or replace it with `reconciler rotate NAME`.",
+    )
     INTERRUPTED = "Interrupted", "A run ended before these were done; `reconciler apply` resumes them."
     UNREACHABLE = (
         "Cannot take deliveries",
@@ -68,7 +72,7 @@ class RiskKind(Enum):
 
 
 SHOWN_AS_DRIFT = frozenset(
-    {RiskKind.DRIFTED, RiskKind.INTERRUPTED, RiskKind.UNVERIFIED, RiskKind.ROTATION_DUE}
+    {RiskKind.DRIFTED, RiskKind.DISABLED, RiskKind.INTERRUPTED, RiskKind.UNVERIFIED, RiskKind.ROTATION_DUE}
 )
 """The kinds that the drift page shows as drift."""
 
@@ -120,6 +124,8 @@ def _change_risks(row: StatusRow) -> Iterator[Risk]:
     reason = change.reason if change else ""
     if row.state == "drifted":
         yield Risk(RiskKind.DRIFTED, reason)
+    elif row.state == "disabled":
+        yield Risk(RiskKind.DISABLED, reason)
     elif row.state == "interrupted":
         yield Risk(RiskKind.INTERRUPTED, reason)
     elif row.state == "unverified":

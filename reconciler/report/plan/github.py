@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.plan.drift import DriftKind
 from reconciler.report.format.github import command
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def _annotation(change: Change) -> str:
     level, message = "notice", f"{change.cause}: {change.reason}"
     if change.warnings:
         level, message = "warning", "\n".join([message, *change.warnings])
+    if change.drift is not None and DriftKind.ENDPOINT_DISABLED in change.drift.kinds:
+        level, message = "error", _with_hint(message, change.drift.remedy)
     if change.problem is not None:
         level, message = "error", _with_hint(change.problem, change.hint)
     return command(level, f"{change.action} {change.name}", message, change.source)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 BY_DANGER = (
     Action.DELETE,
+    Action.NONE,
     Action.REPLACE,
     Action.ROTATE,
     Action.RELEASE,
@@ -64,7 +65,9 @@ DEFAULT_VIEW = View()
 def counts(plan: Plan) -> str:
     """Return how many changes there are of each action: `1 to create, 2 to delete`."""
     summary = plan.summary
-    return ", ".join(f"{summary[action]:,} to {action}" for action in Action if summary.get(action))
+    parts = [f"{summary[action]:,} to {action}" for action in Action if summary.get(action)]
+    by_hand = sum(change.action is Action.NONE for change in plan.changes)
+    return ", ".join([*parts, f"{by_hand:,} to resolve by hand"] if by_hand else parts)
 
 
 def matching(plan: Plan, place: str = "") -> str:

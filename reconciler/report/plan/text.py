@@ -26,6 +26,7 @@ _SYMBOLS = {
     Action.RESUME: ("»", Ink.MAGENTA),
     Action.RELEASE: ("~", Ink.YELLOW),
     Action.UPDATE: ("~", Ink.YELLOW),
+    Action.NONE: ("!", Ink.RED),
 }
 _SIGNS = {"+": Ink.GREEN, "-": Ink.RED}
 _INDENT = "      "

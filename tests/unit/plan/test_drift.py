@@ -11,18 +11,23 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.ledger.projection import Projection
-from reconciler.model import Run, body_digest
+from reconciler.model import DeletionPolicy, Run, body_digest
 from reconciler.plan.changes import drift_of
 from reconciler.plan.drift import Drift, DriftKind, Side
+from reconciler.plan.live import LiveIndex
+from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.plan.protocol.state import Adoption
-from reconciler.ports import Metadata, VersionState
+from reconciler.ports import Created, Metadata, VersionState
+from reconciler.report.plan.github import plan_github
 from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.summary import DRIFT
 from reconciler.report.plan.text import plan_text
 from reconciler.schemas import schema_text
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.apply import apply
+from reconciler.usecases.fleet import status
+from reconciler.usecases.plan import plan_rotation
 from reconciler.usecases.preview import drift
 from tests.fakes.api import ApiBehavior
 from tests.fakes.world import Org, webhook
@@ -179,6 +184,119 @@ def test_reports_tell_what_heals(org: Org, render: Callable[..., str]) -> None:
     assert "fix: `reconciler apply` undeletes it\n" in report
 
 
+def _disable(org: Org, *, enabled: bool = False) -> None:
+    org.api.console_change(org.store.fields("a")["endpoint_id"], enabled=enabled)
+
+
+def test_a_disabled_endpoint_is_drift_that_apply_leaves_alone(org: Org) -> None:
+    """It has an action of its own, `none`; an apply changes nothing, says so and is complete."""
+    _disable(org)
+    change = drifted(org)
+    assert (change.action, change.cause) == (Action.NONE, Cause.DRIFT)
+    assert found(org) == (("endpoint-disabled",), "live")
+    assert change.drift is not None
+    assert "Admin Center > Developer > Webhooks" in change.drift.remedy
+    assert "`reconciler rotate a`" in change.drift.remedy
+    requests, writes = org.api.requests_sent, org.store.writes
+    outcome = org.apply(A)
+    assert outcome.complete
+    (left,) = outcome.changes
+    assert (left.result, left.endpoint_id, left.hint) == (Result.LEFT_ALONE, "we_0001", change.drift.remedy)
+    assert "is disabled" in str(left.detail)
+    assert (org.api.requests[requests:], org.store.writes) == (["list"], writes)
+    assert not org.plan(A).plan.pending
+    _disable(org, enabled=True)
+    org.check([A])
+
+
+def test_every_report_names_a_disabled_endpoint(org: Org) -> None:
+    """Text, Markdown, annotations and the status."""
+    _disable(org)
+    plan = drift(org.wanting([A])).plan
+    for text in (plan_text(plan, title=DRIFT), plan_markdown(plan, title=DRIFT)):
+        assert "found: endpoint-disabled (live)" in text
+        assert "1 to resolve by hand" in text
+        assert "rotate a" in text
+    assert plan_github(plan).startswith("::error ")
+    assert "rotate a" in plan_github(plan)
+    (row,) = status(org.wanting([A]))
+    assert row.state == "disabled"
+
+
+def test_other_changes_are_applied_beside_a_disabled_endpoint(org: Org) -> None:
+    """The outcome lists both, and is complete."""
+    _disable(org)
+    outcome = org.apply(A, webhook("b"))
+    assert [(each.change.name, each.result) for each in outcome.changes] == [
+        ("a", Result.LEFT_ALONE),
+        ("b", Result.DONE),
+    ]
+    assert outcome.complete
+
+
+def test_a_rotation_or_an_edit_replaces_a_disabled_endpoint(org: Org) -> None:
+    """Both lead to an endpoint that is enabled."""
+    _disable(org)
+    org.clock.advance(hours=1)
+    assert apply(plan_rotation(org.wanting([A]), ["a"], revoke=False)).complete
+    org.check([A])
+    _disable(org)
+    edited = replace(A, events=("run.started",))
+    assert org.apply(edited).complete
+    org.check([edited])
+
+
+def test_the_predecessor_of_a_disabled_endpoint_stays(org: Org) -> None:
+    """At the end of an overlap the old endpoint is the only one that receives events."""
+    edited = replace(A, events=("run.started",), overlap=timedelta(hours=1))
+    assert org.apply(edited).complete
+    _disable(org)
+    org.clock.advance(hours=2)
+    assert found(org, edited) == (("endpoint-disabled",), "live")
+    assert org.apply(edited).complete
+    assert len(org.api.endpoints) == 2
+    _disable(org, enabled=True)
+    assert org.apply(edited).complete
+    org.clock.advance(days=2)
+    assert org.apply(edited).complete
+    org.check([edited])
+
+
+def test_the_policy_of_a_disabled_endpoint_is_recorded(org: Org) -> None:
+    """A manifest that protects it now takes effect, and the endpoint is still reported."""
+    _disable(org)
+    protected = replace(A, deletion_policy=DeletionPolicy.PROTECT)
+    (outcome,) = org.apply(protected).changes
+    assert (outcome.change.action, outcome.result) == (Action.UPDATE, Result.DONE)
+    assert found(org, protected) == (("endpoint-disabled",), "live")
+
+
+def test_a_deleted_secret_of_a_disabled_endpoint(org: Org) -> None:
+    """Both are found; the apply undeletes the secret, and the endpoint is still reported."""
+    _disable(org)
+    org.store.soft_delete("a", max(org.store.states("a")))
+    assert found(org) == (("endpoint-disabled", "secret-deleted"), "live and Vault")
+    assert org.apply(A).complete
+    assert found(org) == (("endpoint-disabled",), "live")
+
+
+def test_an_endpoint_that_is_created_disabled_replaces_nothing(org: Org) -> None:
+    """The run says so, and the old endpoint stays until somebody enables the new one."""
+    org.api.after = lambda _, answer: (
+        replace(answer, endpoint=replace(answer.endpoint, enabled=False))
+        if isinstance(answer, Created)
+        else None
+    )
+    edited = replace(A, events=("run.started",))
+    (outcome,) = org.apply(edited).changes
+    assert outcome.result is Result.UNVERIFIED
+    assert "disabled" in str(outcome.detail)
+    assert len(org.api.endpoints) == 2
+    # The listing says that it is enabled now.
+    assert org.apply(edited).complete
+    org.check([edited])
+
+
 def test_a_manifests_change_is_no_finding(org: Org) -> None:
     """What a manifest asks for is nothing that was found."""
     (change,) = org.plan(replace(A, events=("run.started",))).plan.changes
@@ -195,19 +313,20 @@ def test_a_secret_that_is_lost_does_not_make_its_endpoint_changed() -> None:
     )  # fmt: skip
     metadata = Metadata("a", 1, VersionState.DESTROYED, projection)
     change = Change("a", Action.REPLACE, "lost", Cause.DRIFT, before=shape)
-    assert drift_of(change, metadata) == Drift((DriftKind.SECRET_DESTROYED,))
-    bare = drift_of(change, replace(metadata, projection=None))
+    assert drift_of(change, metadata, LiveIndex()) == Drift((DriftKind.SECRET_DESTROYED,))
+    bare = drift_of(change, replace(metadata, projection=None), LiveIndex())
     assert bare is not None
     assert bare.side is Side.BOTH
 
 
 def test_nothing_is_found_about_what_is_not_in_vault() -> None:
     """Without a document there is nothing to differ from."""
-    assert drift_of(Change("a", Action.CREATE, "new", Cause.DRIFT), None) is None
+    assert drift_of(Change("a", Action.CREATE, "new", Cause.DRIFT), None, LiveIndex()) is None
 
 
 @pytest.mark.parametrize("found", DriftKind)
 def test_everything_that_can_be_found_has_a_side_and_a_remedy(found: DriftKind) -> None:
     """No finding leaves a person without the next thing to do."""
     assert Drift((found,)).side in {Side.LIVE, Side.VAULT}
-    assert "reconciler apply" in Drift((found,)).remedy
+    command = "reconciler rotate a" if found is DriftKind.ENDPOINT_DISABLED else "reconciler apply"
+    assert command in Drift((found,), webhook="a").remedy

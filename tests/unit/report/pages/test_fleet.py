@@ -112,7 +112,7 @@ def test_the_first_sentence_about_drift() -> None:
     """It counts what changed without a manifest, and says when there is none."""
     assert drift_headline(0, 0) == "No webhook is managed here yet."
     assert drift_headline(0, 3) == "No drift: 3 webhooks as applied."
-    assert drift_headline(1, 1) == "1 of 1 webhook needs an apply although no manifest changed."
+    assert drift_headline(1, 1) == "1 of 1 webhook needs attention although no manifest changed."
 
 
 def test_every_word_of_the_status_has_a_posture() -> None:
@@ -350,7 +350,7 @@ def test_drift_comes_first() -> None:
         f"webhook={card.one('a').words}" for card in cards
     ]
     assert (
-        root.one("h2", id="summary").words == "5 of 11 webhooks need an apply although no manifest changed."
+        root.one("h2", id="summary").words == "5 of 11 webhooks need attention although no manifest changed."
     )
     assert "Drifted" not in [each.words for each in root.all("h3")]
 

@@ -185,8 +185,9 @@ def test_what_cannot_be_approved_offers_no_approval() -> None:
 def test_every_action_has_a_symbol_and_a_place_in_the_summary(action: Action) -> None:
     """Each action is named in its headline and counted in the summary line."""
     text = plan_text(Plan("acme", (Change("x", action, "why", Cause.DRIFT),), 0, 1))
-    assert re.search(rf"^ *(\+|-|~|\+/-|↻|») {action.value} x$", text, re.MULTILINE)
-    assert f"Plan: 1 to {action.value}; 0 unchanged." in text
+    assert re.search(rf"^ *(\+|-|~|\+/-|↻|»|!) {action.value} x$", text, re.MULTILINE)
+    counted = "resolve by hand" if action is Action.NONE else action.value
+    assert f"Plan: 1 to {counted}; 0 unchanged." in text
 
 
 HOSTILE = "a\x1b]0;pwned\x07\r\nb\u202ec\u200bd\u2028e\x7f\x9b31m\ud800"
