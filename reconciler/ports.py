@@ -51,7 +51,7 @@ class Created(Struct, frozen=True):
 
 
 class Deleted(Struct, frozen=True):
-    """The endpoint is gone; a 404 of the API's own says so too."""
+    """The endpoint is gone, also where the API itself answered 404."""
 
     request_id: str | None = None
 
@@ -63,7 +63,7 @@ class Delivered(Struct, frozen=True):
 
 
 class NotDelivered(Struct, frozen=True):
-    """The API sent the test, and the endpoint did not take it. `reason` is the API's words."""
+    """The API sent the test, and the endpoint did not accept it. `reason` is the API's text."""
 
     reason: str
     request_id: str | None = None
@@ -150,7 +150,7 @@ class VersionState(StrEnum):
     """What is left of a document's newest version."""
 
     ABSENT = "absent"
-    """There is no version: the path is free."""
+    """It has no version: the path is free."""
     LIVE = "live"
     DELETED = "deleted"
     """Soft-deleted: it can be undeleted."""
@@ -282,7 +282,7 @@ class Reporter(Protocol):
     """Receives the progress of a run. Thread-safe; never given a secret."""
 
     def listed(self, endpoints: int, pages: int) -> None:
-        """The listing has come so far."""
+        """So many endpoints are listed so far."""
 
     def planned(self, api_requests: int) -> None:
         """The run is going to need so many API requests; called before its first change."""

@@ -30,6 +30,14 @@ def from_timestamp(text: object) -> datetime | None:
     return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
+def known_timestamp(text: object) -> datetime | None:
+    """Read what `to_timestamp` wrote; None for anything else."""
+    try:
+        return from_timestamp(text)
+    except ValueError:
+        return None
+
+
 def is_text(value: object) -> TypeGuard[str]:
     """Whether `value` is a text that can be written: JSON can escape half a surrogate pair."""
     if not isinstance(value, str):

@@ -51,24 +51,19 @@ def _normalize(url: str) -> str:
 
 
 def _normalize_host(host: str) -> str:
-    """Lower-case `host`, drop its trailing dot, turn Unicode labels into A-labels, shorten IPv6 addresses."""
+    """Lower-case `host`, drop its trailing dot, turn Unicode into A-labels, shorten IPv6 (RFC 5952)."""
     host = host.lower().removesuffix(".")
     if ":" in host:
-        return _shortest(host)
+        try:
+            return ipaddress.IPv6Address(host).compressed
+        except ValueError:
+            return host
     if host.isascii():
         return host
     try:
         return idna.encode(host, uts46=True).decode("ascii")
     except idna.IDNAError:
         return host
-
-
-def _shortest(address: str) -> str:
-    """Return an IPv6 address in its one recommended form (RFC 5952); other texts stay as they are."""
-    try:
-        return ipaddress.IPv6Address(address).compressed
-    except ValueError:
-        return address
 
 
 def _normalize_escapes(text: str) -> str:

@@ -92,7 +92,9 @@ class StepExecutor:
                 created = api.create(key, body)
                 self._listen(created)
                 if isinstance(created, Created):
-                    self._add(created)
+                    with self._mutex:
+                        self.live.add(created.endpoint)
+                        self._made.add(created.endpoint.id)
                 self._report(
                     ongoing, "create", created.endpoint.id if isinstance(created, Created) else None, created
                 )
@@ -176,7 +178,9 @@ class StepExecutor:
         self._listen(answer)
         self._report(ongoing, "delete", endpoint_id, answer)
         if isinstance(answer, Deleted):
-            self._remove(endpoint_id)
+            with self._mutex:
+                self.live.remove(endpoint_id)
+                self._gone.add(endpoint_id)
             ongoing.progress = replace(ongoing.progress, deleted=ongoing.progress.deleted | {endpoint_id})
         else:
             undeleted = {**ongoing.progress.undeleted, endpoint_id: answer}
@@ -208,16 +212,6 @@ class StepExecutor:
         for entry in self.learn_owners():
             with contextlib.suppress(DocumentUnreadable):
                 self.learn(self._session.store.read(entry.name).document)
-
-    def _add(self, created: Created) -> None:
-        with self._mutex:
-            self.live.add(created.endpoint)
-            self._made.add(created.endpoint.id)
-
-    def _remove(self, endpoint_id: str) -> None:
-        with self._mutex:
-            self.live.remove(endpoint_id)
-            self._gone.add(endpoint_id)
 
     def list_again(self) -> None:
         """List the endpoints again.

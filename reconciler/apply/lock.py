@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from reconciler.errors import CasConflict, LockHeld, ReconcilerError
-from reconciler.texts import from_timestamp, to_timestamp
+from reconciler.texts import known_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -112,7 +112,7 @@ def lock_state(
         return LockState.FREE
     if fields.get("id") == holder.id:
         return LockState.OURS
-    expires = _moment(fields.get("expires"))
+    expires = known_timestamp(fields.get("expires"))
     if expires is None or expires <= now:
         return LockState.EXPIRED
     same_boot = holder.boot_id != "" and fields.get("boot_id") == holder.boot_id
@@ -126,13 +126,6 @@ def lock_state(
 def is_alive(pid: int, process_start: str) -> bool:
     """Whether process `pid` of this host is running and is the one that started at `process_start`."""
     return _process_start(pid, _PROC) == process_start
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return from_timestamp(text)
-    except ValueError:
-        return None
 
 
 def _boot_id(proc: Path) -> str:

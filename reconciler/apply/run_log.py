@@ -30,7 +30,7 @@ from msgspec import Struct, field
 
 from reconciler.errors import ReconcilerError
 from reconciler.plan.history import HistoryEntry
-from reconciler.texts import from_timestamp, to_timestamp
+from reconciler.texts import known_timestamp, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -236,7 +236,7 @@ def read_cut_off(path: Path) -> CutOff | None:
         return None
     began, last = events[0], events[-1]
     changes = began.get("changes")
-    at = _moment(last.get("at"))
+    at = known_timestamp(last.get("at"))
     if not isinstance(changes, dict) or at is None:
         return None
     ends = {str(e.get("name")): e.get("ok") is True for e in events if e.get("event") == "ended"}
@@ -274,7 +274,7 @@ def _entry(value: dict[str, Any]) -> HistoryEntry:
         name=text.get("name") or "-",
         action=text.get("event") or "-",
         is_request=text.get("event") in _REQUESTS,
-        at=_moment(value.get("at")),
+        at=known_timestamp(value.get("at")),
         actor=text.get("actor"),
         commit=text.get("commit"),
         url=text.get("run"),
@@ -299,10 +299,3 @@ def _read_objects(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _moment(value: object) -> datetime | None:
-    try:
-        return from_timestamp(value)
-    except ValueError:
-        return None

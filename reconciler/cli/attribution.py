@@ -32,11 +32,13 @@ def current_run(environ: Mapping[str, str], actor: str | None = None) -> Run:
     """
     named = actor or _first(environ, "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME")
     commit = _first(environ, "GITHUB_SHA", "CI_COMMIT_SHA") or _git_commit()
+    if not named and commit and _COMMIT.fullmatch(commit):
+        named = _git("show", "--no-patch", "--no-show-signature", "--format=%an", commit)
     return Run(
-        actor=named or (_git_author(commit) if commit else None),
+        actor=named,
         commit=commit,
-        url=_run_url(environ) or environ.get("CI_JOB_URL") or None,
-        pull_request=_pull_request(environ),
+        url=_page(environ, "actions/runs", environ.get("GITHUB_RUN_ID")) or environ.get("CI_JOB_URL") or None,
+        pull_request=_page(environ, "pull", _pull_request_number(environ.get("GITHUB_EVENT_PATH"))),
     )
 
 
@@ -51,17 +53,16 @@ def _first(environ: Mapping[str, str], *names: str) -> str | None:
     return next((value for name in names if (value := environ.get(name))), None)
 
 
-def _pull_request(environ: Mapping[str, str]) -> str | None:
-    """Return the page of the pull request that this GitHub Actions run merges or previews."""
-    server, repository, path = (
-        environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "EVENT_PATH")
-    )
-    number = _pull_request_number(path) if path else None
-    return f"{server}/{repository}/pull/{number}" if server and repository and number else None
+def _page(environ: Mapping[str, str], kind: str, name: str | None) -> str | None:
+    """Return the page of something in the repository that this GitHub Actions run is for."""
+    server, repository = environ.get("GITHUB_SERVER_URL"), environ.get("GITHUB_REPOSITORY")
+    return f"{server}/{repository}/{kind}/{name}" if server and repository and name else None
 
 
-def _pull_request_number(path: str) -> str | None:
+def _pull_request_number(path: str | None) -> str | None:
     """Return a pull request's number from the event's file, also from the title of a merge commit."""
+    if not path:
+        return None
     try:
         with Path(path).open(encoding="utf-8") as file:
             event = json.loads(file.read(_EVENT_SIZE))
@@ -74,34 +75,20 @@ def _pull_request_number(path: str) -> str | None:
     return (found["merge"] or found["squash"]) if found else None
 
 
-def _run_url(environ: Mapping[str, str]) -> str | None:
-    """Return the page of the GitHub Actions run, if there is one."""
-    parts = [environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
-    return "{}/{}/actions/runs/{}".format(*parts) if all(parts) else None
-
-
 def sources_url(environ: Mapping[str, str], folder: Path) -> str | None:
     """Return the web address of `folder` at this commit if it is in a checkout of GitHub Actions."""
-    server, repository, commit, workspace = (
-        environ.get(f"GITHUB_{part}") for part in ("SERVER_URL", "REPOSITORY", "SHA", "WORKSPACE")
-    )
-    if not (server and repository and commit and workspace and folder.is_relative_to(workspace)):
+    root = _page(environ, "blob", environ.get("GITHUB_SHA"))
+    workspace = environ.get("GITHUB_WORKSPACE")
+    if not (root and workspace and folder.is_relative_to(workspace)):
         return None
     below = quote(folder.relative_to(workspace).as_posix())
-    return f"{server}/{repository}/blob/{commit}" + (f"/{below}" if below != "." else "")
+    return root + (f"/{below}" if below != "." else "")
 
 
 def _git_commit() -> str | None:
     """Return the current commit; None outside a repository or without git."""
     answer = _git("rev-parse", "HEAD")
     return answer if answer and _COMMIT.fullmatch(answer) else None
-
-
-def _git_author(commit: str) -> str | None:
-    """Return a commit's author; None if the commit is not in this repository."""
-    if not _COMMIT.fullmatch(commit):
-        return None
-    return _git("show", "--no-patch", "--no-show-signature", "--format=%an", commit)
 
 
 def _git(*args: str) -> str | None:

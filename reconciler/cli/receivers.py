@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.manifest.lint.endpoint_url import is_public
 from reconciler.report.checks import HTTPS, Certificate, Check, ReceiverCheck, ReceiverProblem
-from reconciler.report.format.style import count
+from reconciler.report.format.style import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from reconciler.model import Webhook
 
@@ -53,7 +53,7 @@ def look_at_receivers(webhooks: Iterable[Webhook], look: Look | None = None) -> 
 
 def _check(receiver: ReceiverCheck, now: datetime) -> Check:
     title, seen = f"TLS {receiver.address}", receiver.result
-    used = f"(used by {_listed(receiver.names)})"
+    used = f"(used by {listed(receiver.names, _NAMED)})"
     if isinstance(seen, ReceiverProblem):
         detail, hint = f"{seen.message} {used}", seen.hint
     elif days := receiver.expires_in(now):
@@ -123,8 +123,3 @@ def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {PATIENCE:.0f} s"
     return getattr(error, "reason", None) or getattr(error, "strerror", None) or type(error).__name__
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {count(more, 'other')}" if more > 0 else "")

@@ -86,7 +86,8 @@ def run_servers(folder: Path | None = None) -> Iterator[Servers]:
             Behavior(deliver_to=receiver.url), path=folder and folder / "zof.sqlite", port=port, controls=True
         ) as zof,
     ):
-        _remember_port(folder, zof.url)
+        if folder is not None:
+            (folder / "port").write_text(zof.origin.rpartition(":")[2], encoding="ascii")
         yield Servers(zof, vault, receiver)
 
 
@@ -127,11 +128,6 @@ def _require_free(port: int, folder: Path) -> None:
                 f"port {port} of the sandbox in {folder} is in use",
                 hint="check whether that sandbox is already running",
             ) from error
-
-
-def _remember_port(folder: Path | None, url: str) -> None:
-    if folder is not None:
-        (folder / "port").write_text(url.rsplit(":", 1)[1].partition("/")[0], encoding="ascii")
 
 
 def secrets_for(vault: OpenBaoServer, url: str) -> list[Secret]:

@@ -9,22 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-
-@contextmanager
-def stop_on_signal(stop: threading.Event, note: str) -> Iterator[None]:
+def stop_on_signal(stop: threading.Event, note: str) -> AbstractContextManager[None]:
     """Let SIGINT and SIGTERM set `stop` and write `note` to stderr inside the context.
 
-    A second signal ends the process immediately; the next run resumes. Outside the main thread, where
-    Python handles no signals, nothing is changed.
+    A second signal ends the process immediately; the next run resumes.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def handle(number: int, _: FrameType | None) -> None:
         if stop.is_set():
@@ -33,22 +27,23 @@ def stop_on_signal(stop: threading.Event, note: str) -> Iterator[None]:
         # Not through sys.stderr: a signal may interrupt a write to it.
         os.write(2, f"\n{note}\n".encode())
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return _handled(handle, signal.SIGINT, signal.SIGTERM)
+
+
+def terminate_as_interrupt() -> AbstractContextManager[None]:
+    """Let SIGTERM end the program as Ctrl-C does inside the context, so that everything is cleaned up."""
+    return _handled(signal.default_int_handler, signal.SIGTERM)
 
 
 @contextmanager
-def terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the program as Ctrl-C does inside the context, so that everything is cleaned up."""
+def _handled(handler: Callable[[int, FrameType | None], object], *numbers: signal.Signals) -> Iterator[None]:
+    """Handle signals inside the context, if it is in the main thread: Python handles none in others."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, previous in before.items():
+            signal.signal(number, previous)

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.run_log import read_cut_off
 from reconciler.cli.output import write_note
-from reconciler.report.format.style import count
+from reconciler.report.format.style import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from reconciler.model import Organization
 
 _NAMED = 10
@@ -45,16 +43,9 @@ def report_cut_off(journal: Path) -> None:
         return
     by = f" by {left.actor}" if left.actor else ""
     write_note(f"The last run{by} was cut off at {left.at:%Y-%m-%d %H:%M:%S} UTC; nothing is lost.")
-    write_note(f"  done:          {_listed(left.done)}")
+    write_note(f"  done:          {listed(left.done, _NAMED)}")
     if left.failed:
-        write_note(f"  failed:        {_listed(left.failed)}")
+        write_note(f"  failed:        {listed(left.failed, _NAMED)}")
     in_progress = [f"{name} ({step})" for name, step in left.in_progress.items()]
-    write_note(f"  in progress:   {_listed(in_progress)}")
-    write_note(f"  not attempted: {_listed(left.not_attempted)}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return the names, or the first of many and the number of others."""
-    given = list(names)
-    more = f" and {count(len(given) - _NAMED, 'other')}" if len(given) > _NAMED else ""
-    return (", ".join(given[:_NAMED]) + more) or "-"
+    write_note(f"  in progress:   {listed(in_progress, _NAMED)}")
+    write_note(f"  not attempted: {listed(left.not_attempted, _NAMED)}")

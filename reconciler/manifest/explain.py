@@ -92,7 +92,7 @@ def _translate(error: Any) -> Iterator[Problem]:
     elif error.validator == "required":
         yield from _missing_keys(error, path)
     else:
-        rule, say = _SENTENCES.get(str(error.validator), (rules.WRONG_FORM, _other))
+        rule, say = _SENTENCES.get(str(error.validator), _OTHER)
         yield Problem(rule, say(error, path), path, _hint(error, rule))
 
 
@@ -163,7 +163,9 @@ def _scalar_kind(value: Any) -> str:
 def _one_of(error: Any, path: tuple[str | int, ...]) -> str:
     """Say which values are allowed."""
     texts = (value if isinstance(value, str) else json.dumps(value) for value in _allowed(error))
-    return f"{_name(path)} must be {' or '.join(f'`{text}`' for text in texts)}{_but(error.instance, path)}"
+    quoted = None if isinstance(error.instance, dict | list) else shown(error.instance, path)
+    but = f", not {quoted}" if quoted else ""
+    return f"{_name(path)} must be {' or '.join(f'`{text}`' for text in texts)}{but}"
 
 
 def _allowed(error: Any) -> list[Any]:
@@ -179,35 +181,14 @@ def _form(error: Any, path: tuple[str | int, ...]) -> str:
     )
 
 
-def _but(value: Any, path: tuple[str | int, ...]) -> str:
-    """Return the part of a sentence that quotes a scalar, if it may be quoted."""
-    quoted = None if isinstance(value, dict | list) else shown(value, path)
-    return f", not {quoted}" if quoted else ""
-
-
-def _limit(words: str, unit: str = "") -> _Sentence:
-    """Return a function that says that a limit is exceeded."""
+def _limit(words: str, noun: str = "", plural: str = "") -> _Sentence:
+    """Return a function that says which limit is exceeded."""
 
     def say(error: Any, path: tuple[str | int, ...]) -> str:
-        plural = "" if error.validator_value == 1 or not unit else "s"
-        return f"{_name(path)} must {words} {error.validator_value}{unit and f' {unit}'}{plural}"
+        limit = error.validator_value
+        return f"{_name(path)} must {words} {limit} {noun if limit == 1 else plural}".rstrip()
 
     return say
-
-
-def _entries(words: str) -> _Sentence:
-    """Return a function that says how many entries there must be."""
-
-    def say(error: Any, path: tuple[str | int, ...]) -> str:
-        noun = "entry" if error.validator_value == 1 else "entries"
-        return f"{_name(path)} must have {words} {error.validator_value} {noun}"
-
-    return say
-
-
-def _repeated(_error: Any, path: tuple[str | int, ...]) -> str:
-    """Say that a list repeats itself."""
-    return f"{_name(path)} has a duplicate entry"
 
 
 def _surplus(_error: Any, path: tuple[str | int, ...]) -> str:
@@ -215,29 +196,28 @@ def _surplus(_error: Any, path: tuple[str | int, ...]) -> str:
     return f"{_name(path)} is, or has, something that is not allowed"
 
 
-def _other(error: Any, path: tuple[str | int, ...]) -> str:
-    """Say which keyword of the schema is not satisfied."""
-    return f"{_name(path)} does not satisfy `{error.validator}` of the schema"
-
-
 _SENTENCES: dict[str, tuple[Rule, _Sentence]] = {
     "type": (rules.WRONG_TYPE, _type),
     "enum": (rules.WRONG_VALUE, _one_of),
     "const": (rules.WRONG_VALUE, _one_of),
     "pattern": (rules.WRONG_FORM, _form),
-    "minLength": (rules.WRONG_FORM, _limit("have at least", "character")),
-    "maxLength": (rules.WRONG_FORM, _limit("have at most", "character")),
+    "minLength": (rules.WRONG_FORM, _limit("have at least", "character", "characters")),
+    "maxLength": (rules.WRONG_FORM, _limit("have at most", "character", "characters")),
     "minimum": (rules.WRONG_FORM, _limit("be at least")),
     "maximum": (rules.WRONG_FORM, _limit("be at most")),
-    "minItems": (rules.WRONG_COUNT, _entries("at least")),
-    "maxItems": (rules.WRONG_COUNT, _entries("at most")),
-    "minProperties": (rules.WRONG_COUNT, _entries("at least")),
-    "maxProperties": (rules.WRONG_COUNT, _entries("at most")),
-    "uniqueItems": (rules.WRONG_COUNT, _repeated),
+    "minItems": (rules.WRONG_COUNT, _limit("have at least", "entry", "entries")),
+    "maxItems": (rules.WRONG_COUNT, _limit("have at most", "entry", "entries")),
+    "minProperties": (rules.WRONG_COUNT, _limit("have at least", "entry", "entries")),
+    "maxProperties": (rules.WRONG_COUNT, _limit("have at most", "entry", "entries")),
+    "uniqueItems": (rules.WRONG_COUNT, lambda _, path: f"{_name(path)} has a duplicate entry"),
     "unevaluatedProperties": (rules.UNKNOWN_KEY, _surplus),
     # The schema `false`.
     "None": (rules.WRONG_FORM, _surplus),
 }
+_OTHER: tuple[Rule, _Sentence] = (
+    rules.WRONG_FORM,
+    lambda error, path: f"{_name(path)} does not satisfy `{error.validator}` of the schema",
+)
 
 
 def _hint(error: Any, rule: Rule | None = None) -> str | None:

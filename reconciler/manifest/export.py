@@ -175,16 +175,13 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = None if text.isprintable() and _reads_back(text) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-def _reads_back(text: str) -> bool:
-    """Return whether a plain scalar with this text is a string in YAML 1.2 too; PyYAML checks 1.1."""
     try:
-        return isinstance(plain_value(text), str)
+        # Whether it is a string in YAML 1.2, too: PyYAML itself checks 1.1.
+        is_string = isinstance(plain_value(text), str)
     except NumberTooLong:
-        return False
+        is_string = False
+    style = None if is_string and text.isprintable() else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent)

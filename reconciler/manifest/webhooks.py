@@ -66,13 +66,14 @@ class Builder:
         metadata = manifest["metadata"]
         spec = manifest["spec"]
         secret = spec.get("secret", _NO_TEXTS)
+        labels = metadata.get("labels")
         return Webhook(
             metadata["name"],
             spec["url"],
             self._shared_events(spec["events"]),
             place,
             spec.get("description"),
-            self._shared_labels(metadata.get("labels")),
+            self._labels.setdefault(tuple(labels.items()), labels) if labels else _NO_TEXTS,
             metadata.get("annotations", _NO_TEXTS).get("runbook"),
             POLICIES[spec.get("deletionPolicy", DeletionPolicy.DELETE)],
             parse_time(secret["createdAfter"]) if "createdAfter" in secret else None,
@@ -89,10 +90,6 @@ class Builder:
             ordered = tuple(sorted(given))
             found = self._events[given] = self._events.setdefault(ordered, ordered)
         return found
-
-    def _shared_labels(self, labels: Mapping[str, str] | None) -> Mapping[str, str]:
-        """Return the labels, the same object for the same labels in the same order."""
-        return self._labels.setdefault(tuple(labels.items()), labels) if labels else _NO_TEXTS
 
 
 def unknown_events(events: Sequence[Any]) -> list[Problem]:

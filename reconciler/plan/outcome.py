@@ -54,7 +54,7 @@ class DeliveryOutcome(Struct, frozen=True):
     url: str | None
     result: DeliveryResult
     detail: str | None = None
-    """Why it failed, in the API's words."""
+    """Why it failed, in the API's text."""
     hint: str | None = None
     request_id: str | None = None
 

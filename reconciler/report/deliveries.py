@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
+
 from reconciler.plan.outcome import DeliveryResult
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, table
@@ -58,21 +60,7 @@ def deliveries_markdown(organization: str, deliveries: Sequence[DeliveryOutcome]
 
 def deliveries_value(organization: str, deliveries: Sequence[DeliveryOutcome]) -> dict[str, Any]:
     """Return the deliveries as a JSON object."""
-    return {
-        "organization": organization,
-        "deliveries": [
-            {
-                "name": each.name,
-                "endpoint_id": each.endpoint_id,
-                "url": each.url,
-                "result": each.result.value,
-                "detail": each.detail,
-                "hint": each.hint,
-                "request_id": each.request_id,
-            }
-            for each in deliveries
-        ],
-    }
+    return {"organization": organization, "deliveries": to_builtins(deliveries)}
 
 
 def _detail(each: DeliveryOutcome) -> str | None:

@@ -33,15 +33,13 @@ def history_text(organization: str, entries: Sequence[HistoryEntry], *, color: b
     return "\n".join(lines) + "\n"
 
 
-def history_markdown(
-    organization: str, entries: Sequence[HistoryEntry], *, limit: int = COMMENT_LIMIT
-) -> str:
-    """Return the history as GitHub's Markdown, cut between two entries at about `limit` characters."""
+def history_markdown(organization: str, entries: Sequence[HistoryEntry]) -> str:
+    """Return the history as GitHub's Markdown, cut between two entries if it is too long for a comment."""
     heading = f"### History of {code(organization)}\n\n"
     if not entries:
         return f"{heading}No recorded changes.\n"
     rows = [[cell(text) for text in _cells(entry)] for entry in entries]
-    return heading + table(_HEADER, rows, limit, ("older entry", "older entries")) + "\n"
+    return heading + table(_HEADER, rows, COMMENT_LIMIT, ("older entry", "older entries")) + "\n"
 
 
 def history_value(organization: str, entries: Sequence[HistoryEntry]) -> dict[str, Any]:

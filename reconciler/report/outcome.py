@@ -79,16 +79,14 @@ def outcome_markdown(
     organization: str,
     outcome: Outcome,
     *,
-    limit: int = COMMENT_LIMIT,
     on_cut: Callable[[], object] | None = None,
 ) -> str:
-    """Return the outcome as GitHub's Markdown, ending in a newline, of at most about `limit` characters.
+    """Return the outcome as GitHub's Markdown, ending in a newline, short enough for a comment.
 
     Args:
         organization: the name of the organization.
         outcome: what the run did.
-        limit: the table is cut between two changes, and the number of omitted changes follows.
-        on_cut: called if the table is cut, to print all changes to the run's log.
+        on_cut: called if the table is cut between two changes, to print all of them to the run's log.
     """
     parts = [f"### {'Applied' if outcome.complete else 'Partly applied'} to {code(organization)}"]
     parts.append(totals(outcome))
@@ -106,7 +104,7 @@ def outcome_markdown(
             for result in _BY_URGENCY
             for each in outcome.of(result)
         ]
-        room = limit - sum(map(len, parts))
+        room = COMMENT_LIMIT - sum(map(len, parts))
         parts.append(table(("Webhook", "Result", "Endpoint", ""), rows, room, ("change", "changes"), on_cut))
     return "\n\n".join(parts) + "\n"
 

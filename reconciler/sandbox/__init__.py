@@ -1,11 +1,13 @@
-"""The embedded servers: a Zof Webhooks API, OpenBao, and a demo receiver. All use only loopback addresses."""
+"""The embedded servers: a Zof Webhooks API, OpenBao, and a demo receiver. All listen on this machine only."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from reconciler.errors import UsageError
 from reconciler.urls import is_loopback
+
+LOOPBACK = "127.0.0.1"
+"""The address that every embedded server listens on."""
 
 
 def is_loopback_url(url: object) -> bool:
@@ -18,16 +20,3 @@ def is_loopback_url(url: object) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and is_loopback(parts.hostname or "")
-
-
-def require_loopback(host: str) -> None:
-    """Refuse a host that other machines can reach.
-
-    Raises:
-        UsageError: `host` is not a loopback address.
-    """
-    if not is_loopback(host):
-        raise UsageError(
-            f"the sandbox listens on this machine only, not on {host!r}",
-            hint="omit the host, or use 127.0.0.1",
-        )

@@ -22,8 +22,8 @@ from typing import Any, Self
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
+from reconciler.sandbox import LOOPBACK
 
-_HOST = "127.0.0.1"
 _TRIES = 5
 _START_PATIENCE = 30.0
 _STOP_PATIENCE = 5.0
@@ -99,7 +99,7 @@ class OpenBaoServer:
     @property
     def address(self) -> str:
         """The server's URL, for `VAULT_ADDR`."""
-        return f"http://{_HOST}:{self._port}"
+        return f"http://{LOOPBACK}:{self._port}"
 
     @property
     def root_token(self) -> Secret:
@@ -166,7 +166,7 @@ class OpenBaoServer:
         arguments = ["server", "-log-level=error"]
         if self._data_dir is None:
             # The second flag keeps the token out of the home's `.vault-token`.
-            arguments += ["-dev", "-dev-no-store-token", f"-dev-listen-address={_HOST}:{self._port}"]
+            arguments += ["-dev", "-dev-no-store-token", f"-dev-listen-address={LOOPBACK}:{self._port}"]
             environment["BAO_DEV_ROOT_TOKEN_ID"] = self._root_token.reveal()
         else:
             arguments.append(f"-config={self._write_configuration(self._data_dir)}")
@@ -225,14 +225,18 @@ class OpenBaoServer:
 
     def _write_configuration(self, data_dir: Path) -> Path:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        cluster = f"{_HOST}:{self._port + 1}"
+        cluster = f"{LOOPBACK}:{self._port + 1}"
         configuration = {
             "storage": {
                 # The default multiplier waits ten seconds for an election that the only node always wins.
                 "raft": {"path": str(data_dir), "node_id": "sandbox", "performance_multiplier": 1}
             },
             "listener": {
-                "tcp": {"address": f"{_HOST}:{self._port}", "cluster_address": cluster, "tls_disable": True}
+                "tcp": {
+                    "address": f"{LOOPBACK}:{self._port}",
+                    "cluster_address": cluster,
+                    "tls_disable": True,
+                }
             },
             "api_addr": self.address,
             "cluster_addr": f"http://{cluster}",
@@ -247,7 +251,9 @@ class OpenBaoServer:
         fresh = not self.request("GET", "sys/seal-status").get("initialized")
         if fresh:
             answer = self.request("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
-            _write_private(keys, {"key": answer["keys"][0], "root_token": answer["root_token"]})
+            # Only its owner can ever read it.
+            keys.touch(mode=0o600, exist_ok=False)
+            keys.write_text(json.dumps({"key": answer["keys"][0], "root_token": answer["root_token"]}))
         try:
             stored = json.loads(keys.read_text())
             self._root_token, key = Secret(stored["root_token"]), Secret(stored["key"])
@@ -272,7 +278,7 @@ class OpenBaoServer:
         Raises:
             ReconcilerError: the server refused it. The body, which may contain secrets, is not quoted.
         """
-        connection = http.client.HTTPConnection(_HOST, self._port, timeout=self._patience)
+        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=self._patience)
         try:
             headers = {"X-Vault-Token": self._root_token.reveal()}
             connection.request(method, f"/v1/{path}", json.dumps(body) if body is not None else None, headers)
@@ -313,15 +319,9 @@ def _free_port() -> int:
     """Return a free port whose successor is free too, because OpenBao uses that one for its cluster."""
     for _ in range(100):
         with socket.socket() as first, socket.socket() as second:
-            first.bind((_HOST, 0))
+            first.bind((LOOPBACK, 0))
             port = int(first.getsockname()[1])
             with contextlib.suppress(OSError, OverflowError):
-                second.bind((_HOST, port + 1))
+                second.bind((LOOPBACK, port + 1))
                 return port
     raise ReconcilerError("no two consecutive loopback ports are free")
-
-
-def _write_private(path: Path, content: dict[str, Any]) -> None:
-    """Write a new file that only its owner can ever read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(content, file)

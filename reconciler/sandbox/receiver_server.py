@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from collections import OrderedDict
@@ -12,12 +11,13 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
+import msgspec
 from msgspec import Struct
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
 from reconciler.receiver.signature import SIGNATURE_HEADER, verify
-from reconciler.sandbox import require_loopback
+from reconciler.sandbox import LOOPBACK
 from reconciler.sandbox.zof_api import ORIGINAL_URL_HEADER
 
 SecretsFor = Callable[[str], Sequence[Secret]]
@@ -61,35 +61,37 @@ class Received(Struct, frozen=True):
     event_type: str | None = None
 
 
+class _Event(Struct):
+    id: str
+    type: str
+
+
 class ReceiverServer:
     """A webhook receiver on a loopback port, in threads of this process."""
 
-    def __init__(self, secrets_for: SecretsFor, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, secrets_for: SecretsFor, *, port: int = 0) -> None:
         """Bind the port.
 
         Args:
             secrets_for: called for each delivery, from several threads; if it raises a `ReconcilerError`, the
                 answer is 503.
-            host: a loopback address.
             port: 0 for a free one.
 
         Raises:
-            UsageError: the host is not loopback.
             ReconcilerError: the port is in use.
         """
-        require_loopback(host)
         self._secrets_for = secrets_for
         self._received: list[Received] = []
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._changed = threading.Condition()
         try:
-            self._server = _Server((host, port), self)
+            self._server = _Server((LOOPBACK, port), self)
         except (OSError, OverflowError) as error:
             raise ReconcilerError(
-                f"the receiver cannot listen on {host}:{port}: {error}",
+                f"the receiver cannot listen on {LOOPBACK}:{port}: {error}",
                 hint="choose another port, or 0 for a free one",
             ) from error
-        self.url = f"http://{host}:{self._server.server_port}"
+        self.url = f"http://{LOOPBACK}:{self._server.server_port}"
         """Its base URL; it accepts deliveries on every path."""
         self._thread: threading.Thread | None = None
 
@@ -150,11 +152,11 @@ class ReceiverServer:
             return Received(DeliveryOutcome.UNAVAILABLE, url)
         if not verify(body, signature, secrets):
             return Received(DeliveryOutcome.REJECTED, url)
-        event = _parse(body)
-        event_id, event_type = event.get("id"), event.get("type")
-        if not isinstance(event_id, str) or not isinstance(event_type, str):
+        try:
+            event = msgspec.json.decode(body, type=_Event)
+        except (msgspec.DecodeError, RecursionError):
             return Received(DeliveryOutcome.UNREADABLE, url)
-        return Received(DeliveryOutcome.VERIFIED, url, event_id, event_type)
+        return Received(DeliveryOutcome.VERIFIED, url, event.id, event.type)
 
     def _is_known(self, received: Received) -> bool:
         """Whether this event was delivered to this endpoint before; remember it."""
@@ -164,14 +166,6 @@ class ReceiverServer:
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
         return known
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 class _Server(ThreadingHTTPServer):

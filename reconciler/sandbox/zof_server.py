@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
-from reconciler.sandbox import require_loopback
+from reconciler.sandbox import LOOPBACK
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultRule
 from reconciler.sandbox.zof_api import make_app
@@ -51,7 +51,6 @@ class ZofServer:
         *,
         path: Path | None = None,
         controls: bool = False,
-        host: str = "127.0.0.1",
         port: int = 0,
         organization: str = "acme",
         key: Secret | None = None,
@@ -63,21 +62,17 @@ class ZofServer:
             behavior: the settings; they can be changed at any time.
             path: the SQLite file; None: memory.
             controls: whether `/_sandbox` exists.
-            host: a loopback address.
             port: 0 for a free one.
             organization: the owner of `key`.
             key: an API key with permission to manage webhooks; None for a new one.
             clock: Unix time.
 
         Raises:
-            UsageError: the host is not loopback.
             ReconcilerError: the port is taken, or the file cannot be used.
         """
-        require_loopback(host)
         self.organization = organization
-        self._socket = _bind(host, port)
-        bound_host, bound_port, *_ = self._socket.getsockname()
-        self.origin = f"http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port}"
+        self._socket = _bind(port)
+        self.origin = f"http://{LOOPBACK}:{self._socket.getsockname()[1]}"
         """The server's URL without a path."""
         try:
             store = ZofStore(path)
@@ -268,24 +263,23 @@ class _GatewayServer(uvicorn.Server):
         await asyncio.sleep(0)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(port: int) -> socket.socket:
     """Return a listening socket; port 0 selects a free one.
 
     Raises:
-        ReconcilerError: the port is in use, or the address does not exist.
+        ReconcilerError: the port is in use.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the explicit protocol, asyncio disables Nagle's algorithm, which would delay each answer by 40 ms.
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
+        bound.bind((LOOPBACK, port))
         # Listen now, so that clients can connect before the server accepts.
         bound.listen(128)
     except (OSError, OverflowError) as error:
         bound.close()
         raise ReconcilerError(
-            f"the sandbox cannot listen on {host}:{port}: {error}",
+            f"the sandbox cannot listen on {LOOPBACK}:{port}: {error}",
             hint="choose another port, or 0 for a free one",
         ) from error
     return bound

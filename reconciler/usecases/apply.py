@@ -41,7 +41,7 @@ def apply(
     a long time to decide, the plan is made again.
 
     Raises:
-        GuardRefused: a refusal stands against the plan, or it is another one after the wait.
+        GuardRefused: a guard refuses the plan, or the plan has changed during the wait.
         LockHeld: another run kept the lock for too long.
         StoreError: Vault refused everything and nothing was changed.
     """

@@ -183,7 +183,7 @@ def move(
     """Write the documents of `planned`, under `lock`, until done or until `stop` is set.
 
     Raises:
-        GuardRefused: a refusal stands against the move, or the documents are other ones than in the preview.
+        GuardRefused: something forbids the move, or the documents have changed since the preview.
         LockHeld: another run kept the lock for too long.
         ReconcilerError: no document could be moved.
     """

@@ -1,8 +1,8 @@
-"""Plans for people to read: where Vault takes its time, the API is asked meanwhile.
+"""Plans for people to read: if Vault is slow, the API is asked at the same time.
 
 An apply asks Vault first: that an endpoint is absent from the listing counts only against documents that
-were written before the listing began. A preview does so where Vault answers at once. Where it does not, what
-looks wrong may be the work of a run that wrote to Vault since: then it looks again, as an apply does.
+were written before the listing began. A preview asks Vault first, too, if Vault answers quickly. If it does
+not, a difference may be the work of a run that wrote to Vault meanwhile: then it asks again, Vault first.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class _MetadataReader(threading.Thread):
         self._found: Mapping[str, Metadata] | Exception | None = None
 
     def run(self) -> None:
-        """Read; what comes of it waits for `result`."""
+        """Read; `result` returns the metadata or raises the error."""
         try:
             self._found = read_metadata(self._session)
         except Exception as error:  # noqa: BLE001 (raised again where it is waited for)

@@ -70,7 +70,7 @@ def test_the_whole_way_from_live_to_git(command: CommandLine, how: str) -> None:
         assert adopted.exit_code == 0, adopted.output
     planned = command("plan", "--exit-code")
     assert planned.exit_code == 0, planned.stdout
-    assert "No changes. 5 webhooks match" in planned.stdout
+    assert "No changes. 5 webhooks in" in planned.stdout
     assert sorted(command.live) == sorted(urls)
     stays = how == "--secret-stdin"
     assert ({endpoint_id for endpoint_id, _ in command.live.values()} == set(made)) is stays

@@ -22,47 +22,7 @@ if TYPE_CHECKING:
     from reconciler.model import Webhook
 
 _EXAMPLES = Path("examples/manifests")
-_BUILT_IN = {
-    "ci.yaml": """\
-apiVersion: webhooks.zof.ai/v1
-kind: Webhook
-metadata:
-  name: ci-run-results
-  labels: {team: platform}
-spec:
-  url: https://hooks.example.com/ci
-  events: [run.completed, run.failed]
----
-apiVersion: webhooks.zof.ai/v1
-kind: Webhook
-metadata:
-  name: release-gates
-  labels: {team: release}
-spec:
-  url: https://hooks.example.com/releases
-  events: [release.gate_blocked]
-""",
-    "operations.yaml": """\
-apiVersion: webhooks.zof.ai/v1
-kind: Webhook
-metadata:
-  name: agent-alerts
-  labels: {team: operations}
-spec:
-  url: https://alerts.example.com/zof
-  events: [agent.offline, integration.error]
-""",
-    "remediation.yaml": """\
-apiVersion: webhooks.zof.ai/v1
-kind: Webhook
-metadata:
-  name: remediation-approvals
-  labels: {team: operations}
-spec:
-  url: https://chat.example.com/zof/approvals
-  events: [remediation.plan_pending]
-""",
-}
+_BUILT_IN = Path(__file__).resolve().parents[2] / "_templates/demo"
 _UNMANAGED = "https://legacy.example.com/unmanaged"
 _NEW_EVENT = "remediation.approved"
 _EVENTS = re.compile(r"^(?P<head>\s*events:\s*\[)(?P<first>[^\]\n]*)\]", re.MULTILINE)
@@ -117,14 +77,13 @@ def _copy_manifests(source: str | None, target: Path) -> None:
     import shutil
 
     folder = Path(source) if source is not None else _EXAMPLES
-    if folder.is_dir() and any(folder.rglob("*.y*ml")):
-        shutil.copytree(folder, target)
-    elif source is not None:
-        raise InvalidInput(f"there are no manifests in {visible(source)}", hint="name a folder of YAML files")
-    else:
-        target.mkdir()
-        for name, text in _BUILT_IN.items():
-            (target / name).write_text(text, encoding="utf-8")
+    if not (folder.is_dir() and any(folder.rglob("*.y*ml"))):
+        if source is not None:
+            raise InvalidInput(
+                f"there are no manifests in {visible(source)}", hint="name a folder of YAML files"
+            )
+        folder = _BUILT_IN
+    shutil.copytree(folder, target)
 
 
 class Tour:
@@ -151,11 +110,21 @@ class Tour:
 
     @property
     def plain(self) -> list[Webhook]:
-        """The webhooks that are tested and have no overlap, those with a file of their own first."""
+        """The webhooks that are tested, have no overlap, and are deleted with their manifest.
+
+        Those with a file of their own come first.
+        """
         from collections import Counter
 
-        beside = Counter(webhook.location.path for webhook in self.webhooks)
-        found = [each for each in self.webhooks if _is_plain(each)]
+        from reconciler.model import DeletionPolicy
+
+        webhooks = self.webhooks
+        beside = Counter(webhook.location.path for webhook in webhooks)
+        found = [
+            each
+            for each in webhooks
+            if each.test and not each.overlap and each.deletion_policy is DeletionPolicy.DELETE
+        ]
         return sorted(found, key=lambda each: (beside[each.location.path], each.name))
 
     def run(self, stage: Callable[[Tour], None]) -> None:
@@ -211,13 +180,6 @@ class Tour:
             f"the receiver verified {deliveries} with secrets from Vault",
             f"{verified} of {len(received)}",
         )
-
-
-def _is_plain(webhook: Webhook) -> bool:
-    """Whether it is tested, replaced without overlap, and deleted with its manifest."""
-    from reconciler.model import DeletionPolicy
-
-    return webhook.test and not webhook.overlap and webhook.deletion_policy is DeletionPolicy.DELETE
 
 
 def _check(tour: Tour) -> None:

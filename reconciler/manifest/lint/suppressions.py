@@ -14,7 +14,7 @@ from reconciler.manifest.lint.selection import guarded_hint, unknown_code_hint
 from reconciler.manifest.yaml.errors import Span, YamlProblem, source_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from reconciler.diagnostics import Diagnostic
 
@@ -100,12 +100,7 @@ def _comments(data: bytes) -> Iterator[tuple[Span, str | None, str]]:
     for number, line in enumerate(source_lines(data), 1):
         for found in _COMMENT.finditer(line) if "reconciler:" in line else ():
             column = found.start() + 1
-            if not _is_within((number, column), texts):
+            before = bisect_right(texts, ((number, column), (number + 1, 0)))
+            if not before or (number, column) >= texts[before - 1][1]:
                 span = Span(number, column, column + len(found[0].rstrip()))
                 yield span, found[1], found[2].strip()
-
-
-def _is_within(place: tuple[int, int], texts: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> bool:
-    """Return whether a place is within one of the texts, which are sorted."""
-    index = bisect_right(texts, (place, (place[0] + 1, 0)))
-    return index > 0 and place < texts[index - 1][1]

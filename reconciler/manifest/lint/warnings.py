@@ -101,14 +101,10 @@ def _suspicion(host: str) -> str | None:
     labels = host.split(".")
     if not all(map(_scripts_go_together(), labels)):
         return "mixes letters of several scripts"
-    if any(not label.isascii() and _LATIN_LOOKALIKES.issuperset(_letters(label)) for label in labels):
+    letters = ({char for char in label if char.isalpha()} for label in labels if not label.isascii())
+    if any(each <= _LATIN_LOOKALIKES for each in letters):
         return "has only letters that look like Latin ones but are not"
     return None
-
-
-def _letters(label: str) -> str:
-    """Return the letters of a label."""
-    return "".join(filter(str.isalpha, label))
 
 
 def _unicode_label(label: str) -> str:

@@ -122,11 +122,6 @@ class CountingParser(_Parser):
         self._depth -= 1
 
 
-def _perhaps_unsupported(data: bytes) -> bool:
-    """Return whether `data` may have an anchor, alias or tag; plain searches spare most files the pattern."""
-    return (b"&" in data or b"*" in data or b"!" in data) and _INDICATOR.search(data) is not None
-
-
 def _is_bounded(data: bytes) -> bool:
     """Return whether `data` needs no counting: it is too short to have too many nodes, or to nest too deep.
 
@@ -256,7 +251,8 @@ def find_unsupported(data: bytes) -> Unsupported:
     `compose` does not count aliases, so they count here. libyaml's time grows with the square of the levels.
     """
     result = Unsupported()
-    if not _perhaps_unsupported(data):
+    # Plain searches spare most files the pattern.
+    if not ((b"&" in data or b"*" in data or b"!" in data) and _INDICATOR.search(data)):
         return result
     bounded = _is_bounded(data)
     number = -1

@@ -52,19 +52,12 @@ def diagnostics_sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rul
         "results": [_result(each, index[each.rule], twins) for each in chosen],
     }
     if left_out := len(diagnostics) - len(chosen):
-        run["invocations"] = [_cut_short(left_out)]
+        text = f"{left_out:,} more problems are left out; `reconciler validate` lists them all"
+        note = {"level": "warning", "message": {"text": text}}
+        run["invocations"] = [{"executionSuccessful": True, "toolExecutionNotifications": [note]}]
     log = {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
     # Compact: the log is for programs and can be large.
     return json.dumps(log, separators=(",", ":")) + "\n"
-
-
-def _cut_short(left_out: int) -> dict[str, Any]:
-    """Return the notification that results are left out."""
-    text = f"{left_out:,} more problems are left out; `reconciler validate` lists them all"
-    return {
-        "executionSuccessful": True,
-        "toolExecutionNotifications": [{"level": "warning", "message": {"text": text}}],
-    }
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

@@ -27,15 +27,10 @@ def command(
         where = {"file": place.path, "line": str(place.line), "col": str(place.column)}
         end = {} if end_column is None else {"endColumn": str(end_column)}
         properties = {**where, **end, **properties}
-    listed = ",".join(f"{name}={_property(value)}" for name, value in properties.items())
-    return f"::{level} {listed}::{_data(message)}\n"
-
-
-def _data(text: str) -> str:
-    """Escape a message: line breaks and `%` by GitHub's rules, other control characters by `visible`."""
-    return "%0A".join(visible(line).replace("%", "%25") for line in text.splitlines())
-
-
-def _property(text: str) -> str:
-    """Escape a property, which a colon or comma would end."""
-    return visible(text).replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
+    # A colon or comma would end a property.
+    listed = ",".join(
+        f"{name}={visible(value).replace('%', '%25').replace(':', '%3A').replace(',', '%2C')}"
+        for name, value in properties.items()
+    )
+    data = "%0A".join(visible(line).replace("%", "%25") for line in message.splitlines())
+    return f"::{level} {listed}::{data}\n"

@@ -46,6 +46,12 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first `most` names, and how many others there are; `-` for none."""
+    more = f" and {count(len(names) - most, 'other')}" if len(names) > most else ""
+    return (", ".join(names[:most]) + more) or "-"
+
+
 def duration(seconds: float) -> str:
     """Return a span in at most two units: `0.4 s`, `8 s`, `2 min 5 s`, `1 h 5 min`, `3 d`."""
     if 0 < seconds < 10:  # noqa: PLR2004 - tenths matter only below ten seconds

@@ -71,9 +71,13 @@ class RiskKind(Enum):
         return self.value[1]
 
 
-SHOWN_AS_DRIFT = frozenset(
-    {RiskKind.DRIFTED, RiskKind.DISABLED, RiskKind.INTERRUPTED, RiskKind.UNVERIFIED, RiskKind.ROTATION_DUE}
-)
+_BY_STATE = {
+    "drifted": RiskKind.DRIFTED,
+    "disabled": RiskKind.DISABLED,
+    "interrupted": RiskKind.INTERRUPTED,
+    "unverified": RiskKind.UNVERIFIED,
+}
+SHOWN_AS_DRIFT = frozenset({*_BY_STATE.values(), RiskKind.ROTATION_DUE})
 """The kinds that the drift page shows as drift."""
 
 
@@ -121,15 +125,8 @@ def _change_risks(row: StatusRow) -> Iterator[Risk]:
     change = row.change
     if change is not None and change.problem is not None:
         yield Risk(RiskKind.CONFLICT, change.problem)
-    reason = change.reason if change else ""
-    if row.state == "drifted":
-        yield Risk(RiskKind.DRIFTED, reason)
-    elif row.state == "disabled":
-        yield Risk(RiskKind.DISABLED, reason)
-    elif row.state == "interrupted":
-        yield Risk(RiskKind.INTERRUPTED, reason)
-    elif row.state == "unverified":
-        yield Risk(RiskKind.UNVERIFIED, reason)
+    if row.state in _BY_STATE:
+        yield Risk(_BY_STATE[row.state], change.reason if change else "")
 
 
 def _receiver_risks(receiver: ReceiverCheck | None, now: datetime) -> Iterator[Risk]:
@@ -149,7 +146,10 @@ def _secret_risks(row: StatusRow, now: datetime) -> Iterator[Risk]:
     elif created is not None and now - created >= OLD_SECRET:
         yield Risk(RiskKind.OLD_SECRET, f"{count((now - created).days, 'day')} old")
     if projection is not None and projection.previous_ids:
-        yield Risk(RiskKind.OVERLAP, ", ".join(projection.previous_ids) + _until(projection.next_due, now))
+        due, until = projection.next_due, ""
+        if due is not None:
+            until = f"{' until' if due > now else ', overdue since'} {due:%Y-%m-%d %H:%M} UTC"
+        yield Risk(RiskKind.OVERLAP, ", ".join(projection.previous_ids) + until)
 
 
 def _subscription_risks(row: StatusRow, known_events: Collection[str]) -> Iterator[Risk]:
@@ -171,10 +171,3 @@ def _ownership_risks(row: StatusRow) -> Iterator[Risk]:
 
 def _day(moment: datetime) -> str:
     return moment.date().isoformat()
-
-
-def _until(due: datetime | None, now: datetime) -> str:
-    """Return when an overlap ends, or since when its cleanup is overdue."""
-    if due is None:
-        return ""
-    return f" until {due:%Y-%m-%d %H:%M} UTC" if due > now else f", overdue since {due:%Y-%m-%d %H:%M} UTC"

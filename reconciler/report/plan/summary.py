@@ -87,10 +87,8 @@ def cost(plan: Plan) -> str:
 
 
 def blocked(plan: Plan) -> str:
-    """Return how many changes a conflict blocks; empty for none."""
+    """Return how many changes a conflict blocks, of a plan with at least one."""
     number = len(plan.problems)
-    if not number:
-        return ""
     are = "is blocked by a conflict" if number == 1 else "are blocked by conflicts"
     others = "; the other changes can be applied" if number < len(plan.changes) else ""
     return f"{count(number, 'change')} {are}{others}."

@@ -34,7 +34,7 @@ OUTCOME = MoveOutcome(
 
 
 def test_the_preview_as_text() -> None:
-    """What changes in every ledger, each document with its endpoints, and what stands against it."""
+    """What changes in every ledger, each document with its endpoints, and what forbids it."""
     assert (
         move_text(MOVE)
         == """\

@@ -32,7 +32,7 @@ PARTLY = Outcome(
 
 
 def test_an_outcome_lists_everything_and_the_next_command() -> None:
-    """Each change is told with its result, detail and hint; what is left has a next safe command."""
+    """Each change is shown with its result, detail and hint; what is left has a next safe command."""
     assert (
         outcome_text(PARTLY)
         == """\
@@ -64,7 +64,7 @@ def test_a_complete_outcome_asks_for_nothing() -> None:
     assert outcome_text(Outcome((), 1, 0.0)) == "Done: no changes; 1 API request in 0 s.\n"
 
 
-def test_what_it_took_stands_beside_what_was_planned() -> None:
+def test_what_it_took_is_beside_what_was_planned() -> None:
     """Requests beside requests; time beside the least that the quota allows, where it holds the plan."""
     short = Outcome((DONE,), api_requests=3, seconds=0.42, planned=Cost.of(3, 100))
     assert totals(short) == "Done: 1 done; 3 API requests in 0.4 s (planned: 3)."

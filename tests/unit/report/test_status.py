@@ -53,7 +53,7 @@ ROWS = (
 
 
 def test_the_fleet_is_a_table() -> None:
-    """Each webhook is a line of aligned columns; ages count to now; unmanaged endpoints are told apart."""
+    """Each webhook is a line of aligned columns; ages count to now; unmanaged endpoints are marked."""
     assert status_text("acme", ROWS, now=NOW) == (
         "NAME    STATE       SECRET AGE  VERIFIED   OWNER     ENDPOINT  URL\n"
         "ci      in sync     3 d         5 min ago  platform  wh_1      https://a.example.com/\n"
@@ -152,7 +152,7 @@ def test_the_json_has_the_same_facts() -> None:
     ],
 )
 def test_durations_take_two_units_at_most(seconds: float, text: str) -> None:
-    """A span is told in its largest unit and the next."""
+    """A span is shown in its largest unit and the next."""
     assert duration(seconds) == text
 
 

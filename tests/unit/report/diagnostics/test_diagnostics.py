@@ -81,14 +81,14 @@ def test_text_shows_both_places_with_their_lines() -> None:
         ("a: b", 4, 99, "   ^"),
     ],
 )
-def test_a_mark_stands_under_what_is_meant(source: str, column: int, end: int, mark: str) -> None:
+def test_a_mark_is_under_the_text_it_is_about(source: str, column: int, end: int, mark: str) -> None:
     """The mark is as wide as the text above it is on the screen, never narrower than one column."""
     extent = Extent(end, (column, end))
     diagnostic = Diagnostic(Severity.ERROR, "WH010", "m", Location("m", 1, column), None, source, (), extent)
     assert diagnostics_text([diagnostic]).splitlines()[2] == f"    | {mark}"
 
 
-def test_without_an_extent_one_caret_stands_under_the_column() -> None:
+def test_without_an_extent_one_caret_is_under_the_column() -> None:
     """Where nothing is known but the column, it has a caret; no problems at all are counted as such."""
     diagnostic = Diagnostic(Severity.ERROR, "WH010", "m", Location("m", 1, 2), None, "abc")
     assert diagnostics_text([diagnostic]).splitlines()[2] == "    |  ^"

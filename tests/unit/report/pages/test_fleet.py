@@ -102,7 +102,7 @@ def test_one_of_thousands_is_still_seen_in_the_bar() -> None:
         (["drifted", "interrupted", "drifted"], "3 of 3 webhooks are not in sync: 2 drifted, 1 interrupted."),
     ],
 )
-def test_the_first_sentence_says_how_it_stands(states: list[str], sentence: str) -> None:
+def test_the_first_sentence_sums_up_the_states(states: list[str], sentence: str) -> None:
     """What is ours is counted; released and unmanaged endpoints are not."""
     rows = [StatusRow("x", None, None, state) for state in states]
     assert headline(state_counts(rows)) == sentence
@@ -116,14 +116,14 @@ def test_the_first_sentence_about_drift() -> None:
 
 
 def test_every_word_of_the_status_has_a_posture() -> None:
-    """The words that `status` says are told apart; all that are pending are one."""
+    """Each state of `status` is kept, but every `pending …` is one."""
     for word in ("drifted", "interrupted", "unverified", "rotation due", "in sync", "released", "unmanaged"):
         assert state_of(StatusRow("x", None, None, word)).value == word
     for action in Action:
         assert state_of(StatusRow("x", None, None, f"pending {action}")) is FleetState.PENDING
 
 
-def _stranger(age: timedelta) -> StatusRow:
+def _unmanaged(age: timedelta) -> StatusRow:
     """Return an unmanaged endpoint of that age."""
     endpoint = Endpoint("wh_1", "https://x.example.com/", ("run.failed",), NOW - age)
     return StatusRow("wh_1", "wh_1", endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
@@ -161,12 +161,12 @@ def test_a_settled_webhook_has_no_risk() -> None:
         (row("x", ("run.failed",), "pending create",
              change=Change("x", Action.CREATE, "new", Cause.MANIFEST, problem="taken")),
          RiskKind.CONFLICT, "taken"),
-        (_stranger(timedelta(days=6, hours=23)), RiskKind.APPEARED, "created 6 d ago, https://x.example.com/"),
-        (_stranger(timedelta(hours=-1)), RiskKind.APPEARED, "created 0 s ago, https://x.example.com/"),
+        (_unmanaged(timedelta(days=6, hours=23)), RiskKind.APPEARED, "created 6 d ago, https://x.example.com/"),
+        (_unmanaged(timedelta(hours=-1)), RiskKind.APPEARED, "created 0 s ago, https://x.example.com/"),
     ],
 )  # fmt: skip
 def test_each_risk_is_found(line: StatusRow, kind: RiskKind, detail: str) -> None:
-    """One thing is wrong, and that one thing is told."""
+    """One thing is wrong, and only that is reported."""
     assert _risks(line) == {kind: detail}
 
 
@@ -180,7 +180,7 @@ def test_each_risk_is_found(line: StatusRow, kind: RiskKind, detail: str) -> Non
         StatusRow(
             "wh_1", "wh_1", None, "unmanaged", unmanaged=True, endpoint=Endpoint("wh_1", "", KNOWN_EVENTS)
         ),
-        _stranger(timedelta(days=7)),
+        _unmanaged(timedelta(days=7)),
         row("x", KNOWN_EVENTS, "released", team=None, days=500),
     ],
 )
@@ -357,16 +357,18 @@ def test_drift_comes_first() -> None:
 
 def test_what_was_found_is_told_with_what_heals_it() -> None:
     """A card, and the webhook's details, name the finding, its side, since when, and the remedy."""
-    told = "Found: interrupted (Vault) since 2026-11-24 10:00 UTC. Fix: reconciler apply continues from where"
+    found = (
+        "Found: interrupted (Vault) since 2026-11-24 10:00 UTC. Fix: reconciler apply continues from where"
+    )
     for drift in (True, False):
         root = read_page(page(small_fleet(), drift=drift))
-        assert told in root.one("tbody", id="webhook=warehouse").one("div", class_="due").words
+        assert found in root.one("tbody", id="webhook=warehouse").one("div", class_="due").words
     root = read_page(page(small_fleet(), drift=True))
-    assert told in root.all("article")[2].words
+    assert found in root.all("article")[2].words
 
 
 def test_thousands_of_drifted_webhooks_are_cut_and_say_so() -> None:
-    """Fifty cards, the gravest first; the rest is counted, and stands in the table all the same."""
+    """Fifty cards, the gravest first; the rest is counted, and is in the table anyway."""
     declared = Shape("https://x.example.com/", ("run.failed",))
     rows = [
         row(f"w{n:02}", ("run.failed",), "drifted", change=drifted("w", None, declared, "gone"))
@@ -400,7 +402,7 @@ def test_an_empty_organization_is_a_sentence() -> None:
 
 
 def test_several_organizations_share_a_page() -> None:
-    """Webhooks of one name are told apart by their organization; what could not be read is said."""
+    """Webhooks with the same name are distinguished by organization; what could not be read is named."""
     fleets = [
         Fleet("prod", [row("ci", ("run.failed",))]),
         Fleet("trial", [row("ci", ("run.failed",), team=None)]),

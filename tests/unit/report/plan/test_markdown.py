@@ -102,7 +102,7 @@ def test_a_refused_plan_shows_the_line_that_approves_it() -> None:
 
 
 def test_no_line_approves_what_nobody_may_approve() -> None:
-    """A refusal that a digest does not override, and that has no hint, is just told."""
+    """A refusal that a digest does not override, and that has no hint, is shown without them."""
     shown = plan_markdown(PLAN, (Refusal("protected", "x is protected", approvable=False),))
     assert "protected: x is protected\n```" in shown
     assert "approve" not in shown
@@ -119,11 +119,11 @@ def test_nothing_to_do_is_one_sentence() -> None:
 
 def test_more_is_told_when_asked_for() -> None:
     """The verbose view numbers the steps and lists unmanaged endpoints; the plain one counts them."""
-    stranger = Endpoint("wh_7", "https://legacy.example.com/", ("run.started",))
-    plan = replace(PLAN, unmanaged=(stranger,), cost=Cost(0, 0.0))
+    endpoint = Endpoint("wh_7", "https://legacy.example.com/", ("run.started",))
+    plan = replace(PLAN, unmanaged=(endpoint,), cost=Cost(0, 0.0))
     assert "1 live endpoint is unmanaged and is not changed." in plan_markdown(plan)
     assert "wh_7" not in plan_markdown(plan)
-    verbose = plan_markdown(replace(plan, unmanaged=(stranger,) * 23), view=View(verbose=True))
+    verbose = plan_markdown(replace(plan, unmanaged=(endpoint,) * 23), view=View(verbose=True))
     assert "# 1. write the intent\n# 2. create the endpoint" in verbose
     assert "23 live endpoints are unmanaged" in verbose
     assert verbose.count("wh_7  https://legacy.example.com/") == 20
@@ -134,15 +134,15 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     """A drift report lists those of the last week with their age, and all of them in the verbose view."""
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     ages = {"wh_1": timedelta(days=8), "wh_2": timedelta(minutes=5)}
-    strangers = tuple(Endpoint(i, "https://x.example.com/", ("x",), now - age) for i, age in ages.items())
-    plan = Plan("acme", (), 0, 0, unmanaged=strangers)
+    unmanaged = tuple(Endpoint(i, "https://x.example.com/", ("x",), now - age) for i, age in ages.items())
+    plan = Plan("acme", (), 0, 0, unmanaged=unmanaged)
     assert plan_markdown(plan, title=DRIFT, view=View(now=now)).endswith(
         "2 live endpoints are unmanaged and are not changed.\n\n1 of them appeared in the last 7 days.\n\n"
         "```text\nwh_2  https://x.example.com/  x  created 5 min ago\n```\n"
     )
     verbose = plan_markdown(plan, title=DRIFT, view=View(now=now, verbose=True))
     assert verbose.index("wh_2") < verbose.index("wh_1")
-    old = replace(plan, unmanaged=strangers[:1])
+    old = replace(plan, unmanaged=unmanaged[:1])
     assert plan_markdown(old, title=DRIFT, view=View(now=now)).endswith("is not changed.\n")
 
 

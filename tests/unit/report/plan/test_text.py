@@ -112,7 +112,7 @@ def test_steps_are_numbered_when_asked_for() -> None:
 
 
 def test_a_plan_within_the_quota_names_no_least_time() -> None:
-    """Where the quota allows all requests at once there is no least time to tell."""
+    """If the quota allows all requests without a wait, no least time is shown."""
     plan = replace(PLAN, cost=Cost(1, 0.0, requests_per_minute=60))
     assert "\nCost: 1 API request, within the quota of 60 requests a minute.\n" in plan_text(plan)
     assert "Cost:" not in plan_text(replace(PLAN, cost=Cost(0, 0.0)))
@@ -143,9 +143,9 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
         "wh_3": timedelta(hours=3),
         "wh_5": timedelta(0),
     }
-    strangers = [Endpoint(i, "https://x.example.com/", ("run.failed",), NOW - age) for i, age in made.items()]
+    unmanaged = [Endpoint(i, "https://x.example.com/", ("run.failed",), NOW - age) for i, age in made.items()]
     undated = Endpoint("wh_4", "https://y.example.com/", ())
-    plan = Plan("acme", (), 0, 0, unmanaged=(*strangers, undated), released=frozenset({"wh_5"}))
+    plan = Plan("acme", (), 0, 0, unmanaged=(*unmanaged, undated), released=frozenset({"wh_5"}))
     view = View(now=NOW)
     assert plan_text(plan, title=DRIFT, view=view).partition("\n")[2] == (
         "5 live endpoints are unmanaged and are not changed (-v lists them).\n"
@@ -156,15 +156,15 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     verbose = plan_text(plan, title=DRIFT, view=replace(view, verbose=True))
     assert [line.split()[0] for line in verbose.splitlines()[2:7]] == ["wh_5", "wh_3", "wh_2", "wh_1", "wh_4"]
     assert verbose.endswith("appeared in the last 7 days.\n")
-    calm = plan_text(replace(plan, unmanaged=tuple(strangers[:1])), title=DRIFT, view=view)
+    calm = plan_text(replace(plan, unmanaged=tuple(unmanaged[:1])), title=DRIFT, view=view)
     assert calm.endswith("(-v lists them).\n")
-    many = plan_text(replace(plan, unmanaged=(strangers[1],) * 23), title=DRIFT, view=view)
+    many = plan_text(replace(plan, unmanaged=(unmanaged[1],) * 23), title=DRIFT, view=view)
     assert many.count("created 6 d ago") == 20
     assert many.endswith("  and 3 more\n")
 
 
 def test_a_refusal_names_the_exact_line_that_approves_it() -> None:
-    """A refusing guard is told with its hint, and both ways to approve exactly this plan."""
+    """A guard's refusal is shown with its hint, and both ways to approve exactly this plan."""
     refusal = Refusal("deletes", "12 deletions, 10 are allowed", "look at the manifests", approvable=True)
     text = plan_text(PLAN, (refusal,))
     assert "refused[deletes]: 12 deletions, 10 are allowed\n  hint: look at the manifests\n" in text
