@@ -18,20 +18,21 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import ReconcilerError
+from tests.fakes.world import Org
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model import Webhook
     from reconciler.ports import CreateAnswer, DeleteAnswer, TestAnswer
-    from tests.fakes.world import Org
+    from tests.fakes.api import ApiBehavior
 
 CLOSE = timedelta(seconds=30)
 """So near to a request whose answer was lost, an endpoint that looks like its work may be its work."""
 KILLED = timedelta(minutes=10)
 """The same for a request whose sender was killed: nobody knows when it ended."""
-PAUSES = (timedelta(seconds=1), timedelta(minutes=6), timedelta(hours=30))
-"""Between the runs that follow."""
+PAUSES = (timedelta(minutes=6), timedelta(hours=30))
+"""Between the runs that follow the next one."""
 
 
 class Crash(BaseException):
@@ -150,15 +151,26 @@ class Watch:
         return endpoint_id in self.org.api.endpoints
 
 
+def begin(behavior: ApiBehavior, *before: Webhook) -> Watch:
+    """Return a watched organization with these webhooks applied, and one endpoint that nobody manages."""
+    org = Org(behavior)
+    watch = Watch(org)
+    org.unmanaged.add(watch.make("https://unmanaged.example.com/", ("run.failed",)))
+    if before:
+        org.apply(*before)
+    org.clock.advance(hours=1)
+    return watch
+
+
 def go(org: Org, *desired: Webhook) -> None:
     """Run once; a run may be killed, or give up."""
     with contextlib.suppress(Crash, ReconcilerError):
         org.apply(*desired)
 
 
-def run_until_calm(watch: Watch, *desired: Webhook) -> None:
-    """Run a few times: whatever a person made must survive them."""
-    for pause in PAUSES:
+def run_until_calm(watch: Watch, *desired: Webhook, soon: timedelta = timedelta(seconds=1)) -> None:
+    """Run a few times, first after `soon`: whatever a person made must survive them."""
+    for pause in (soon, *PAUSES):
         watch.org.clock.advance(seconds=pause.total_seconds())
         go(watch.org, *desired)
         watch.check()

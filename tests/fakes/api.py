@@ -59,6 +59,8 @@ class ApiBehavior(Struct, frozen=True):
     failing_tests: frozenset[str] = frozenset()
     """The endpoints that do not take a test delivery."""
     page_size: int = 100
+    id_prefix: str = "we_"
+    """How ids begin: two organizations never have the same."""
     listing_lag: float = 0.0
     """A listing omits endpoints younger than so many seconds."""
     test_lag: float = 0.0
@@ -260,7 +262,9 @@ class FakeApi:
     def console_create(self, url: str, events: Sequence[str]) -> Endpoint:
         """Create an endpoint as a person would in the console."""
         self._count += 1
-        endpoint = Endpoint(f"we_{self._count:04}", url, tuple(sorted(set(events))), self.clock.now())
+        endpoint = Endpoint(
+            f"{self.behavior.id_prefix}{self._count:04}", url, tuple(sorted(set(events))), self.clock.now()
+        )
         self.endpoints[endpoint.id] = endpoint
         beside = sum(each.normalized_url == endpoint.normalized_url for each in self.endpoints.values())
         self.most_at_one_url = max(self.most_at_one_url, beside)
