@@ -103,6 +103,19 @@ def _quote_request(request_id: str | None) -> str:
     return f" [request {request_id}]" if request_id else ""
 
 
+class Exchange(Struct, frozen=True):
+    """What a response of the API looked like, without the values of its body: for a probe."""
+
+    method: str
+    status: int
+    rate_limit_headers: tuple[str, ...] = ()
+    """The names of those that it had."""
+    date: datetime | None = None
+    """Its `Date` (aware)."""
+    fields: tuple[str, ...] = ()
+    """The names of the body's fields; of a listing: those of its endpoints."""
+
+
 CreateAnswer = Created | Refused | Unanswered
 TestAnswer = Delivered | NotDelivered | Refused | Unanswered
 DeleteAnswer = Deleted | Refused | Unanswered
@@ -313,6 +326,20 @@ class LockStore(Protocol):
 
     def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
         """Write the fields (None frees the lock) if the newest version is still `cas`.
+
+        Raises:
+            CasConflict: another run was there first.
+        """
+
+
+class ProbeStore(Protocol):
+    """The record of a probe (`<prefix>/_probe`), written by check-and-set only."""
+
+    def read_probe(self) -> tuple[int, Mapping[str, str] | None]:
+        """Return the newest version's number (0 where there is none) and its fields (None: no record)."""
+
+    def write_probe(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
+        """Write the fields (None: nothing is left) if the newest version is still `cas`.
 
         Raises:
             CasConflict: another run was there first.

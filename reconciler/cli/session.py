@@ -24,12 +24,12 @@ from reconciler.vault.session import VaultSession
 from reconciler.zof.client import ZofApi
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.cli.options import Options
     from reconciler.config.settings import NotificationSettings, OrganizationSettings
     from reconciler.model import Run, Webhook
-    from reconciler.ports import Reporter
+    from reconciler.ports import Exchange, Reporter
 
 
 class Scope(Struct, frozen=True):
@@ -63,8 +63,15 @@ def load_scope(options: Options, *, manifests: bool = True) -> Scope:
 
 
 @contextmanager
-def open_session(scope: Scope, settings: OrganizationSettings) -> Iterator[Session]:
+def open_session(
+    scope: Scope,
+    settings: OrganizationSettings,
+    *,
+    observe: Callable[[Exchange], object] | None = None,
+) -> Iterator[Session]:
     """Open the API and Vault of an organization; both are closed at the end.
+
+    `observe` gets the shape of each response of the API.
 
     Raises:
         InvalidInput: a key, an address or credentials are missing; nothing was sent.
@@ -78,7 +85,7 @@ def open_session(scope: Scope, settings: OrganizationSettings) -> Iterator[Sessi
         show_bar=not options.no_progress,
         color=wants_color(sys.stderr, os.environ, no_color=options.no_color),
     )
-    with connect_api(settings, reporter) as api, connect_vault(settings) as vault:
+    with connect_api(settings, reporter, observe) as api, connect_vault(settings) as vault:
         yield Session(
             organization=settings.organization,
             run=replace(scope.run, key_fingerprint=fingerprint(api_key(settings))),
@@ -93,7 +100,11 @@ def open_session(scope: Scope, settings: OrganizationSettings) -> Iterator[Sessi
         )
 
 
-def connect_api(settings: OrganizationSettings, reporter: Reporter) -> ZofApi:
+def connect_api(
+    settings: OrganizationSettings,
+    reporter: Reporter,
+    observe: Callable[[Exchange], object] | None = None,
+) -> ZofApi:
     """Return a client of the Zof API, which the caller closes; nothing is sent.
 
     Raises:
@@ -106,6 +117,7 @@ def connect_api(settings: OrganizationSettings, reporter: Reporter) -> ZofApi:
         reporter=reporter,
         # If it is not configured, the API's own headers set the pace.
         requests_per_minute=settings.api.requests_per_minute,
+        observe=observe,
     )
 
 

@@ -1,4 +1,4 @@
-"""The documents and the lock of one organization, in a KV version 2 mount."""
+"""The documents, the lock and the probe's record of one organization, in a KV version 2 mount."""
 
 from __future__ import annotations
 
@@ -51,13 +51,14 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 LOCK = "_lock"
+PROBE = "_probe"
 _READERS = 8
 _WRITE_ATTEMPTS = 3
 _UNSAFE = re.compile(r"[/\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class VaultDocuments:
-    """A `DocumentStore` and a `LockStore` below `<mount>/<prefix>/`. Thread-safe."""
+    """A `DocumentStore`, `LockStore` and `ProbeStore` below `<mount>/<prefix>/`. Thread-safe."""
 
     def __init__(self, session: VaultSession, *, mount: str, prefix: str, clock: Clock) -> None:
         """Set the place of the documents; nothing is sent yet.
@@ -166,15 +167,29 @@ class VaultDocuments:
 
     def read_lock(self) -> tuple[int, Mapping[str, str] | None]:
         """Return the lock's version and fields, without fields that are not strings: they are not ours."""
-        version, fields = self._newest(LOCK)
+        return self._read_texts(LOCK)
+
+    def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
+        """As the port says."""
+        return self._write_texts(LOCK, fields, cas)
+
+    def read_probe(self) -> tuple[int, Mapping[str, str] | None]:
+        """As the port says."""
+        return self._read_texts(PROBE)
+
+    def write_probe(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
+        """As the port says."""
+        return self._write_texts(PROBE, fields, cas)
+
+    def _read_texts(self, name: str) -> tuple[int, Mapping[str, str] | None]:
+        version, fields = self._newest(name)
         if not fields:
             return version, None
         return version, {key: value for key, value in fields.items() if is_text(value)}
 
-    def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
-        """As the port says."""
+    def _write_texts(self, name: str, fields: Mapping[str, str] | None, cas: int) -> int:
         wanted = dict(fields or {})
-        return self._check_and_set(LOCK, wanted, cas, lambda found: found == wanted)
+        return self._check_and_set(name, wanted, cas, lambda found: found == wanted)
 
     def _others_of(self, name: str) -> dict[str, str]:
         """Return the keys of `custom_metadata` that are not ours; they are read if nothing has shown them."""

@@ -80,14 +80,22 @@ class Caller:
     """Sends requests over a `Wire` at the pace that the API allows. Thread-safe."""
 
     def __init__(
-        self, wire: Wire, gate: Gate, *, clock: Clock, reporter: Reporter, jitter: Callable[[], float]
+        self,
+        wire: Wire,
+        gate: Gate,
+        *,
+        clock: Clock,
+        reporter: Reporter,
+        jitter: Callable[[], float],
+        observe: Callable[[Request, Response], object] | None = None,
     ) -> None:
-        """`jitter` returns random numbers from 0 to 1."""
+        """`jitter` returns random numbers from 0 to 1; `observe` is called with each response."""
         self._wire = wire
         self._gate = gate
         self._clock = clock
         self._reporter = reporter
         self._jitter = jitter
+        self._observe = observe
         self._api_clock = ApiClock(clock)
         self._mutex = threading.Lock()
         self._warned_of_sunset = False
@@ -162,6 +170,8 @@ class Caller:
         if not isinstance(last, Response) or signals is None:
             return last, None
         self._warn_of_sunset(last)
+        if self._observe is not None:
+            self._observe(request, last)
         if is_rate_limit(last) and signals.retry_after is not None:
             # The pause is for every thread, whether or not this request is retried.
             self._gate.hold(signals.retry_after)

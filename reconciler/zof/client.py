@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import httpx
 
     from reconciler.model import Endpoint, Secret
-    from reconciler.ports import Clock, CreateAnswer, DeleteAnswer, Reporter, TestAnswer
+    from reconciler.ports import Clock, CreateAnswer, DeleteAnswer, Exchange, Reporter, TestAnswer
     from reconciler.zof.caller import Success
 
 PAGE_SIZE = 100
@@ -73,6 +73,7 @@ class ZofApi:
         jitter: Callable[[], float] = random.random,
         transport: httpx.BaseTransport | None = None,
         read_timeout: float = 30.0,
+        observe: Callable[[Exchange], object] | None = None,
     ) -> None:
         """Open the connection pool; nothing is sent yet.
 
@@ -85,6 +86,7 @@ class ZofApi:
             jitter: returns random numbers from 0 to 1.
             transport: what carries the requests; None: the network.
             read_timeout: seconds that the server may be silent.
+            observe: gets the shape of each response, without its values.
 
         Raises:
             InvalidInput: the key must not be sent to the URL, or the key or the pace is invalid.
@@ -102,6 +104,7 @@ class ZofApi:
             clock=clock,
             reporter=reporter,
             jitter=jitter,
+            observe=None if observe is None else _describing(observe),
         )
 
     def __enter__(self) -> Self:
@@ -248,6 +251,12 @@ class ZofApi:
             message, hint = _REASONS.get(settled.status, _OTHER_REASON)
         hint = (isinstance(failure.last, NoResponse) and failure.last.hint) or hint
         return ApiError(f"{message}: {settled}", hint=hint, status=failure.status)
+
+
+def _describing(observe: Callable[[Exchange], object]) -> Callable[[Request, Response], object]:
+    from reconciler.zof.exchange import describe_exchange  # noqa: PLC0415 (only a probe observes)
+
+    return lambda request, response: observe(describe_exchange(request.method, response))
 
 
 _REASONS = {

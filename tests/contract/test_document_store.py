@@ -15,7 +15,7 @@ from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Abandoned, Current, Ledger, Manifest, Pending, Previous
 from reconciler.ledger.projection import Projection
 from reconciler.model import DeletionPolicy, Run, Secret, body_digest
-from reconciler.ports import DocumentStore, LockStore, VersionState
+from reconciler.ports import DocumentStore, LockStore, ProbeStore, VersionState
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession
@@ -32,7 +32,7 @@ URL = "https://hooks.example.com/ci"
 EVENTS = ("run.completed", "run.failed")
 
 
-class Store(DocumentStore, LockStore, Protocol):
+class Store(DocumentStore, LockStore, ProbeStore, Protocol):
     """Both ports: they lie at one place."""
 
 
@@ -421,3 +421,23 @@ class TestLock:
         with pytest.raises(CasConflict):
             store.write_lock({"holder": "grace"}, cas=0)
         assert store.read_lock() == (1, {"holder": "ada"})
+
+
+class TestProbe:
+    """The record of a probe."""
+
+    def test_a_record_is_written_and_cleared(self, store: Store) -> None:
+        """Without one there are no fields; fields come back as written, and writing none clears them."""
+        assert store.read_probe() == (0, None)
+        assert store.write_probe({"requests": "[]"}, cas=0) == 1
+        assert store.read_probe() == (1, {"requests": "[]"})
+        with pytest.raises(CasConflict):
+            store.write_probe(None, cas=0)
+        assert store.write_probe(None, cas=1) == 2
+        assert store.read_probe() == (2, None)
+
+    def test_a_record_is_no_document(self, store: Store) -> None:
+        """A plan does not see it, and it is not the lock."""
+        store.write_probe({"requests": "[]"}, cas=0)
+        assert store.list_metadata() == {}
+        assert store.read_lock() == (0, None)

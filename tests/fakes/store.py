@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 LOCK = "_lock"
+PROBE = "_probe"
 _MAX_VERSIONS = 10
 
 
@@ -98,13 +99,13 @@ class FakeStore:
     @property
     def writes(self) -> list[tuple[str, str]]:
         """The operations that changed a document or its metadata, in order; the lock's are left out."""
-        reading = {"read", "list_metadata", "read_lock", "write_lock"}
+        reading = {"read", "list_metadata", "read_lock", "write_lock", "read_probe", "write_probe"}
         return [call for call in self.calls if call[0] not in reading]
 
     @property
     def names(self) -> list[str]:
-        """Every path that exists, the lock's left out."""
-        return sorted(self._paths.keys() - {LOCK})
+        """Every path that exists, the lock's and the probe's left out."""
+        return sorted(self._paths.keys() - {LOCK, PROBE})
 
     def fields(self, name: str) -> dict[str, Any]:
         """Return the newest version's fields as consumers see them; none where they see nothing."""
@@ -179,6 +180,20 @@ class FakeStore:
     def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
         """As the port says."""
         return self._carry_out("write_lock", LOCK, lambda: self._append(LOCK, json.dumps(fields or {}), cas))
+
+    # --- ProbeStore ---------------------------------------------------------------------------------
+
+    def read_probe(self) -> tuple[int, Mapping[str, str] | None]:
+        """As the port says."""
+        return self._carry_out(
+            "read_probe", PROBE, lambda: (self._paths.get(PROBE, _Path()).newest, self.fields(PROBE) or None)
+        )
+
+    def write_probe(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
+        """As the port says."""
+        return self._carry_out(
+            "write_probe", PROBE, lambda: self._append(PROBE, json.dumps(fields or {}), cas)
+        )
 
     # --- how it is done -----------------------------------------------------------------------------
 

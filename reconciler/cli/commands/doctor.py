@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.cli.options import Options, shared_options
+from reconciler.errors import ExitCode, ReconcilerError, UsageError
 
 if TYPE_CHECKING:
+    from reconciler.cli.results import Results
+    from reconciler.cli.session import Scope
     from reconciler.config.settings import OrganizationSettings
-    from reconciler.errors import ExitCode
 
 
 @click.command("doctor")
 @click.option("--endpoints", is_flag=True, help="Connect to each manifest's receiver and check its TLS, too.")
+@click.option(
+    "--probe",
+    "probe_url",
+    metavar="URL",
+    help="Create, test and delete an endpoint at this URL, and report how the API behaves.",
+)
 @shared_options(paths=False)
-def command(options: Options, *, endpoints: bool) -> ExitCode:
+def command(options: Options, *, endpoints: bool, probe_url: str | None) -> ExitCode:
     """Check the API key and its permission, the Vault token, its capabilities, the mount and the clock.
 
-    Nothing is changed, and no secret is read. Exit codes: 0 every check passed, 1 a check failed,
-    3 a setting is missing or invalid.
+    Nothing is changed, and no secret is read, unless --probe names a URL without an endpoint. The probe then
+    creates two endpoints there for some seconds, and deletes them whatever happens; after a kill, the next
+    probe deletes them. It reports what this organization's API does where the documentation is silent, and
+    what follows. Exit codes: 0 every check passed, 1 a check or the probe failed, 3 a setting is missing or
+    invalid, 4 there is an endpoint at the probe's URL, 6 another run holds the lock.
 
     \b
     Examples:
       reconciler doctor
       reconciler doctor --endpoints
       reconciler doctor --organization acme-prod --format json
+      reconciler doctor --probe https://hooks.example.com/probe
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.checks import check_api, check_vault
     from reconciler.cli.receivers import check_receivers
@@ -36,15 +48,57 @@ def command(options: Options, *, endpoints: bool) -> ExitCode:
     from reconciler.report.checks import checks_text, checks_value
 
     scope = load_scope(options, manifests=endpoints)
+    if probe_url is not None:
+        from reconciler.cli.probing import check_probe_url
+
+        if scope.several:
+            raise UsageError("a probe needs one organization", hint="add --organization NAME")
+        check_probe_url(probe_url)
     results = Results(options, several=scope.several)
 
     def check(settings: OrganizationSettings) -> ExitCode:
         checks = [*check_api(settings, options), *check_vault(settings)]
         if endpoints:
             checks += check_receivers(scope.desired[settings.name], datetime.now(UTC))
-        results.add(
-            checks_value(settings.name, checks), checks_text(settings.name, checks, color=options.color)
-        )
-        return worst(each.exit_code for each in checks)
+        value = checks_value(settings.name, checks)
+        text = checks_text(settings.name, checks, color=options.color)
+        code = worst(each.exit_code for each in checks)
+        if probe_url is not None and code is ExitCode.OK:
+            return worst((code, _probe(scope, settings, probe_url, (value, text), results)))
+        if probe_url is not None:
+            text += "\nNo probe: it needs checks that pass.\n"
+        results.add(value, text)
+        return code
 
     return results.write_rest(for_each(scope.organizations, check))
+
+
+def _probe(
+    scope: Scope,
+    settings: OrganizationSettings,
+    url: str,
+    checked: tuple[dict[str, Any], str],
+    results: Results,
+) -> ExitCode:
+    """Probe, and add the report to the result of the checks.
+
+    Raises:
+        ReconcilerError: the probe could not begin.
+    """
+    from reconciler.cli.probing import run_probe
+    from reconciler.report.probe import probe_text, probe_value
+
+    value, text = checked
+    try:
+        report = run_probe(scope, settings, url)
+    except ReconcilerError as error:
+        value["ok"] = False
+        value["probe"] = {
+            "error": {"exit_code": int(error.exit_code), "message": error.message, "hint": error.hint}
+        }
+        results.add(value, text)
+        raise
+    value["ok"] = report.complete
+    value["probe"] = probe_value(report)
+    results.add(value, f"{text}\n{probe_text(report, color=scope.options.color)}")
+    return ExitCode.OK if report.complete else ExitCode.FAILED

@@ -28,7 +28,7 @@ FLAGS = {
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
     "drift": COMMON | VAULT | EVENTS,
     "status": COMMON | VAULT | EVENTS | {"--endpoints"},
-    "doctor": COMMON | VAULT | EVENTS | {"--endpoints"},
+    "doctor": COMMON | VAULT | EVENTS | {"--endpoints", "--probe"},
     "schema": {"--output", "--help"},
     "sandbox": {"--path", "--help"},
     "demo": {"--manifests", "--no-color", "--help"},
@@ -135,7 +135,7 @@ def test_the_exit_codes_are_those_of_the_contract() -> None:
     [
         ("plan", "0 2 4"),
         ("drift", "0 2"),
-        ("doctor", "0 1 3"),
+        ("doctor", "0 1 3 4 6"),
         ("validate", "0 3"),
         ("demo", "0"),
         ("move", "0 3 4 5 6 64"),
