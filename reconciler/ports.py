@@ -181,6 +181,8 @@ class Metadata(Struct, frozen=True, gc=False):
     """None where `custom_metadata` is absent, or not ours."""
     changed_at: datetime | None = None
     """When the newest version was written, or else deleted, by Vault's clock; None where that is unknown."""
+    expires_at: datetime | None = None
+    """When Vault will delete the newest version by itself (`delete_version_after`); None: never."""
 
     @property
     def is_settled(self) -> bool:

@@ -11,11 +11,11 @@ from reconciler.cli.session import connect_api, connect_vault, open_store
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.report.checks import Check
 from reconciler.report.format.style import count, duration
-from reconciler.vault.checks import capabilities, describe_token, require_version_2
+from reconciler.vault.checks import capabilities, describe_token, place_settings, require_version_2
 from reconciler.vault.responses import Denied
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from reconciler.cli.options import Options
     from reconciler.config.settings import OrganizationSettings, VaultSettings
@@ -85,7 +85,14 @@ def check_clock(server: datetime | None, asked_at: datetime, answered_at: dateti
 
 def check_vault(settings: OrganizationSettings) -> list[Check]:
     """Check token, mount, capabilities and a real listing; after a failure the rest is unknown."""
-    names = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply", "Vault listing")
+    names = (
+        "Vault token",
+        "Vault mount",
+        "Vault policy: plan",
+        "Vault policy: apply",
+        "Vault listing",
+        "Vault settings",
+    )
     checks: list[Check] = []
     place = settings.vault
     try:
@@ -97,6 +104,7 @@ def check_vault(settings: OrganizationSettings) -> list[Check]:
                 checks.append(_attempt(names[3], lambda: _may(session, place, _TO_APPLY)))
                 if all(check.ok is not False for check in checks[:3]):
                     checks.append(_attempt(names[4], lambda: _list(session, settings)))
+                    checks.append(_check_settings(names[5], session, place))
     except ReconcilerError as error:
         checks.append(_failed(names[len(checks)], error))
     return checks + [_unknown(name) for name in names[len(checks) :]]
@@ -119,6 +127,41 @@ def _check_token(name: str, session: VaultSession) -> Check:
     elif token.ttl and token.ttl < _TTL_SHORT and not token.renewable and not session.can_log_in:
         hint = "it cannot be renewed and expires soon: a long apply may take longer; use a renewable token"
     return Check(name, ok=True, detail=detail, hint=hint, warning=hint is not None)
+
+
+def _check_settings(name: str, session: VaultSession, place: VaultSettings) -> Check:
+    """Find settings that make stored secrets disappear, or that refuse our metadata."""
+    try:
+        found = place_settings(session, place.mount, place.prefix)
+    except ReconcilerError as error:
+        return _failed(name, error)
+    if found.metadata_cas:
+        where = found.metadata_cas[0]
+        return Check(
+            name,
+            ok=False,
+            exit_code=ExitCode.FAILED,
+            detail=f"metadata_cas_required is set on {_places(found.metadata_cas)}: no record can be written",
+            hint=f"vault write {where} metadata_cas_required=false",
+        )
+    if found.expiring:
+        where = found.expiring[0]
+        return Check(
+            name,
+            ok=True,
+            warning=True,
+            detail=f"delete_version_after is set on {_places(found.expiring)}: Vault deletes stored secrets",
+            hint=f"vault write {where} delete_version_after=0s; then, for each document that a plan names: "
+            f"vault kv undelete -mount={place.mount} -versions=VERSION {place.prefix}/NAME",
+        )
+    if not found.mount_readable:
+        detail = f"no document expires; the settings of the mount are unknown (read on {place.mount}/config)"
+        return Check(name, ok=True, detail=detail)
+    return Check(name, ok=True, detail="stored secrets do not expire, and metadata can be written")
+
+
+def _places(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {count(len(paths) - 1, 'other path')}"
 
 
 def _attempt(name: str, check: Callable[[], str]) -> Check:

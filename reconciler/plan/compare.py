@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from reconciler.model import DeletionPolicy, Organization
+from reconciler.plan.expiry import expiry_warnings
 from reconciler.plan.guards import Facts
 from reconciler.plan.live import LiveIndex
 from reconciler.plan.plan import Action, Change, Cost, Plan
@@ -96,6 +97,7 @@ def compare(
         unmanaged=unmanaged,
         released=frozenset(e.id for e in unmanaged if live.is_recorded(e.id)),
         commit=run.commit,
+        warnings=expiry_warnings((at, e.name) for e in metadata.values() if (at := e.expires_at) is not None),
         cost=Cost.of(requests, requests_per_minute),
     )
     facts = Facts(

@@ -159,6 +159,8 @@ class Plan(Struct, frozen=True):
     released: frozenset[str] = frozenset()
     """The ids of the unmanaged endpoints that we created and released."""
     commit: str | None = None
+    warnings: tuple[str, ...] = ()
+    """What is not about one change, and needs somebody's attention."""
     cost: Cost = field(default_factory=lambda: Cost(0, 0.0))
 
     def appeared(self, now: datetime) -> list[Endpoint]:
@@ -212,6 +214,7 @@ class Plan(Struct, frozen=True):
                 {"id": e.id, "url": e.url, "events": list(e.events), "created": to_timestamp(e.created)}
                 for e in self.unmanaged
             ],
+            "warnings": list(self.warnings),
             "summary": self.summary,
             "cost": {
                 "api_requests": self.cost.api_requests,

@@ -36,6 +36,8 @@ class StatusRow(Struct, frozen=True):
     """The live endpoint."""
     change: Change | None = None
     """The pending change."""
+    secret_expires_at: datetime | None = None
+    """When Vault will delete the stored secret by itself; None: never."""
 
     @property
     def events(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.credentials.redaction import mask_url
+from reconciler.plan.expiry import expiry_warnings
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.format.style import Ink, Style, age, aligned, count, width
@@ -58,6 +59,7 @@ def status_text(
             cells[_STATE] = style.paint(cells[_STATE], ink)
         lines += _lines(cells, narrow=narrow)
     lines += ["", f"{visible(organization)}: {_total(rows)}"]
+    lines += [f"{style.paint('warning:', Ink.YELLOW)} {visible(warning)}" for warning in _warnings(rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -83,7 +85,8 @@ def status_markdown(
         return f"{heading}No webhooks in manifests or live.\n"
     ordered = sorted(rows, key=lambda row: (row.unmanaged, row.state == "in sync"))
     cells = [[cell(text) for text in _cells(row, now)] for row in ordered]
-    return f"{heading}{_total(rows)}.\n\n{table(_HEADER, cells, limit, ('row', 'rows'))}\n"
+    warnings = "".join(f"> [!WARNING]\n> {code(warning)}\n\n" for warning in _warnings(rows))
+    return f"{heading}{_total(rows)}.\n\n{warnings}{table(_HEADER, cells, limit, ('row', 'rows'))}\n"
 
 
 def status_value(organization: str, rows: Sequence[StatusRow]) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def status_value(organization: str, rows: Sequence[StatusRow]) -> dict[str, Any]
                 "url": row.url,
                 "state": row.state,
                 "secret_created_at": to_timestamp(row.secret_created_at),
+                "secret_expires_at": to_timestamp(row.secret_expires_at),
                 "verified_at": to_timestamp(row.verified_at),
                 "owner": row.owner,
                 "source": row.source and {"file": row.source.path, "line": row.source.line},
@@ -109,6 +113,10 @@ def status_value(organization: str, rows: Sequence[StatusRow]) -> dict[str, Any]
             for row in rows
         ],
     }
+
+
+def _warnings(rows: Sequence[StatusRow]) -> tuple[str, ...]:
+    return expiry_warnings((at, row.name) for row in rows if (at := row.secret_expires_at) is not None)
 
 
 def _total(rows: Sequence[StatusRow]) -> str:

@@ -47,6 +47,7 @@ def fleet(planned: Planned) -> tuple[StatusRow, ...]:
                 url=(projection.url if projection else None) or (webhook.url if webhook else None),
                 state=state,
                 secret_created_at=projection.secret_created_at if projection else None,
+                secret_expires_at=metadata[name].expires_at if name in metadata else None,
                 verified_at=projection.verified_at if projection else None,
                 owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
                 source=webhook.location if webhook else None,

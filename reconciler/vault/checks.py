@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 from hvac.utils import format_url
 from msgspec import Struct
 
 from reconciler.errors import StoreError
-from reconciler.vault.responses import Denied, Purpose, unexpected_shape
+from reconciler.vault.responses import Denied, NotFound, Purpose, Unsupported, unexpected_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import hvac
+    import requests
+
     from reconciler.vault.session import VaultSession
+
+_NEVER = ("", "0s", None, 0)
+"""Values of `delete_version_after` that mean: never."""
 
 
 class TokenDescription(Struct, frozen=True):
@@ -99,3 +106,44 @@ def require_version_2(session: VaultSession, mount: str) -> None:
             f"the KV secrets engine at mount '{mount}' is version 1, which has no check-and-set",
             hint=f"choose another mount, or upgrade this one: `vault kv enable-versioning {mount}`",
         )
+
+
+class PlaceSettings(Struct, frozen=True):
+    """Settings of a mount and of the paths below a prefix that get in our way."""
+
+    mount_readable: bool
+    """Whether the token may read the mount's own settings."""
+    expiring: tuple[str, ...]
+    """Where `delete_version_after` is set: the mount's `config` path, or paths of documents."""
+    metadata_cas: tuple[str, ...]
+    """Where `metadata_cas_required` is set, likewise."""
+
+
+def place_settings(session: VaultSession, mount: str, prefix: str) -> PlaceSettings:
+    """Read the settings of `mount` and of the documents below `prefix`, as far as the token may.
+
+    Raises:
+        StoreError: Vault did not answer.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    config = Purpose("read", f"{mount}/config", confidential=False, harmless=True)
+    with contextlib.suppress(Denied, NotFound):
+        found[config.path] = session.call(lambda client: _get(client, config.path), config).data
+    mount_readable = bool(found)
+    listing = Purpose("list", f"{mount}/detailed-metadata/{prefix}", confidential=False, harmless=True)
+    with contextlib.suppress(Denied, NotFound, Unsupported):
+        data = session.call(lambda client: _get(client, listing.path, list="true"), listing).data
+        entries = data.get("key_info")
+        for name, entry in entries.items() if isinstance(entries, dict) else ():
+            if isinstance(entry, dict):
+                found[f"{mount}/metadata/{prefix}/{name}"] = entry
+    return PlaceSettings(
+        mount_readable,
+        tuple(path for path, data in found.items() if data.get("delete_version_after", "0s") not in _NEVER),
+        tuple(path for path, data in found.items() if data.get("metadata_cas_required") is True),
+    )
+
+
+def _get(client: hvac.Client, path: str, **query: str) -> requests.Response:
+    response: requests.Response = client.adapter.get(format_url("/v1/{path}", path=path), params=query)
+    return response

@@ -45,7 +45,8 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
     projection = parse_projection(data.get("custom_metadata"))
     state = _state(version, now)
     moment = version.get("deletion_time" if state is VersionState.DELETED else "created_time")
-    return Metadata(name, number, state, projection, known_moment(moment))
+    expires_at = known_moment(version.get("deletion_time")) if state is VersionState.LIVE else None
+    return Metadata(name, number, state, projection, known_moment(moment), expires_at)
 
 
 def parse_stored(name: str, value: object, now: datetime) -> Stored:

@@ -42,6 +42,7 @@ _CHUNK = 65_536
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _CAS_MISS = "check-and-set parameter did not match"
 _NO_MOUNT = "no handler for route"
+_METADATA_CAS = "metadata check-and-set parameter required"
 _UPGRADING = "Upgrading from non-versioned to versioned"
 _NO_LEADER = "local node not active"
 _MAX_ATTEMPTS = 5
@@ -188,6 +189,11 @@ def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = N
         case HTTPStatus.BAD_REQUEST if _UPGRADING in words:
             return NotExecuted(
                 f"the secrets engine of {path} is being upgraded to version 2", hint="run again in a minute"
+            )
+        case HTTPStatus.BAD_REQUEST if _METADATA_CAS in words:
+            return Rejected(
+                f"Vault requires check-and-set for the metadata at {path}, which is not supported",
+                hint="`reconciler doctor` shows where metadata_cas_required is set",
             )
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return Denied(

@@ -14,7 +14,7 @@ from reconciler.ports import Metadata, Stored, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from reconciler.ports import Clock
 
@@ -34,6 +34,8 @@ class _Version:
     """The fields as JSON; empty once destroyed."""
     created: datetime
     deleted_at: datetime | None = None
+    expires_at: datetime | None = None
+    """When it is deleted by itself."""
     destroyed: bool = False
 
     @property
@@ -59,6 +61,11 @@ class _Path:
         return (version.deleted_at or version.created) if version else None
 
     @property
+    def expires_at(self) -> datetime | None:
+        version = self.versions.get(self.newest)
+        return version.expires_at if version and version.state is VersionState.LIVE else None
+
+    @property
     def projection(self) -> Projection | None:
         return Projection.from_metadata(self.custom_metadata) if self.newest else None
 
@@ -81,6 +88,8 @@ class FakeStore:
         self._paths: dict[str, _Path] = {}
         self.before: Callable[[str, str], None] = _do_nothing
         self.after: Callable[[str, str], None] = _do_nothing
+        self.delete_version_after: timedelta | None = None
+        """After what time versions are deleted by themselves, as the mount's setting says."""
         self.calls: list[tuple[str, str]] = []
         """Every operation that was carried out, in order."""
 
@@ -88,6 +97,7 @@ class FakeStore:
         """Return an independent store in the same state, without hooks."""
         other = FakeStore(clock)
         other.calls = list(self.calls)
+        other.delete_version_after = self.delete_version_after
         for name, path in self._paths.items():
             versions = {number: replace(version) for number, version in path.versions.items()}
             metadata = None if path.custom_metadata is None else dict(path.custom_metadata)
@@ -200,10 +210,22 @@ class FakeStore:
     def _carry_out(self, operation: str, name: str, change: Callable[[], _T]) -> _T:
         self.before(operation, name)
         with self._mutex:
+            if self.delete_version_after is not None:
+                self._expire()
             result = change()
             self.calls.append((operation, name))
         self.after(operation, name)
         return result
+
+    def _expire(self) -> None:
+        """Delete the versions whose time has come."""
+        for path in self._paths.values():
+            for version in path.versions.values():
+                if version.expires_at is not None and version.expires_at <= self._clock.now():
+                    version.deleted_at, version.expires_at = version.expires_at, None
+
+    def _expiry(self) -> datetime | None:
+        return self._clock.now() + self.delete_version_after if self.delete_version_after else None
 
     def _merge(self, name: str, projection: Projection) -> None:
         others = other_keys(self._path(name).custom_metadata)
@@ -217,14 +239,14 @@ class FakeStore:
         if cas is not None and cas != path.newest:
             raise CasConflict(f"version {cas} of {name} was to be replaced, it is at version {path.newest}")
         path.newest += 1
-        path.versions[path.newest] = _Version(text, self._clock.now())
+        path.versions[path.newest] = _Version(text, self._clock.now(), expires_at=self._expiry())
         path.versions.pop(path.newest - _MAX_VERSIONS, None)
         self._paths[name] = path
         return path.newest
 
     def _list(self) -> Mapping[str, Metadata]:
         return {
-            name: Metadata(name, path.newest, path.state, path.projection, path.changed_at)
+            name: Metadata(name, path.newest, path.state, path.projection, path.changed_at, path.expires_at)
             for name, path in sorted(self._paths.items())
             if not name.startswith("_")
         }
@@ -258,6 +280,7 @@ class FakeStore:
         version = self._path(name).versions.get(number)
         if version:
             version.deleted_at = self._clock.now() if deleted else None
+            version.expires_at = None if deleted else self._expiry()
 
     def _destroy_before(self, name: str, number: int) -> None:
         for known, version in self._path(name).versions.items():

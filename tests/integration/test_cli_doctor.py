@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "vault"
 API = ("API key", "API permission", "clock")
-VAULT = ("Vault token", "Vault mount", "Vault policy: plan", "Vault policy: apply", "Vault listing")
+VAULT = (
+    "Vault token",
+    "Vault mount",
+    "Vault policy: plan",
+    "Vault policy: apply",
+    "Vault listing",
+    "Vault settings",
+)
 TO_PLAN = {"metadata/{prefix}/*": {"list", "read"}}
 TO_APPLY = {
     "metadata/{prefix}/*": {"list", "read", "create", "update"},
@@ -86,7 +93,7 @@ def test_all_is_well(command: CommandLine) -> None:
     # The tests' token is root's, which is a warning.
     hint = lines.pop(4)
     assert hint.startswith("      hint: a root token")
-    assert [line[:3] for line in lines] == ["  ✓"] * 3 + ["  !"] + ["  ✓"] * 4
+    assert [line[:3] for line in lines] == ["  ✓"] * 3 + ["  !"] + ["  ✓"] * 5
     for name, line in zip(API + VAULT, lines, strict=True):
         assert line[4:].startswith(name)
     assert f"accepted by {command.zof.url}, 1,000,000 requests per window" in lines[0]
@@ -128,6 +135,7 @@ def test_nothing_is_changed_and_no_secret_is_read(command: CommandLine) -> None:
         ("GET", "/v1/sys/internal/ui/mounts/secret"),
         ("POST", "/v1/sys/capabilities-self"),
         ("GET", f"/v1/secret/detailed-metadata/{command.prefix}?list=true"),
+        ("GET", "/v1/secret/config"),
     }
     assert {(r.method, r.path) for r in command.zof.requests[sent:]} == {("GET", "/v1/webhooks")}
     assert (command.document("ci"), command.live) == (document, live)
@@ -345,6 +353,55 @@ def test_a_token_that_may_not_describe_itself_is_checked_by_what_it_does(command
         command, VAULT_TOKEN=_token(command, {"data/{prefix}/*": {"read"}}, no_default_policy=True)
     )
     assert _not_well(checks) == ["Vault listing"]
+
+
+def _mount(command: CommandLine) -> str:
+    """Return a mount of this test's own."""
+    mount = f"kv-{command.environment['ZOF_ORGANIZATION']}"
+    command.vault.enable_kv(mount)
+    return mount
+
+
+@pytest.mark.parametrize("place", ["the mount", "a path"])
+def test_secrets_that_vault_deletes_by_itself(command: CommandLine, place: str) -> None:
+    """`delete_version_after` is a warning everywhere, and what the hints say makes it go away."""
+    mount = _mount(command)
+    path = f"{mount}/config" if place == "the mount" else f"{mount}/metadata/{command.prefix}/ci"
+    command.vault.request("POST", path, {"delete_version_after": "720h"})
+    command.write("ci")
+    assert command("apply", "--yes", "--vault-mount", mount).exit_code == 0
+    for name in ("plan", "status", "drift"):
+        result = command(name, "--vault-mount", mount)
+        assert result.exit_code == 0
+        assert "warning: Vault will delete 1 stored secret (ci) by itself, the first at " in result.stdout
+    check = _doctor(command, "--vault-mount", mount)["Vault settings"]
+    assert (check["ok"], check["warning"]) == (True, True)
+    assert check["detail"] == f"delete_version_after is set on {path}: Vault deletes stored secrets"
+    assert check["hint"] == (
+        f"vault write {path} delete_version_after=0s; then, for each document that a plan names: "
+        f"vault kv undelete -mount={mount} -versions=VERSION {command.prefix}/NAME"
+    )
+    command.vault.request("POST", path, {"delete_version_after": "0s"})
+    newest = command.vault.request("GET", f"{mount}/metadata/{command.prefix}/ci")["data"]["current_version"]
+    command.vault.request("POST", f"{mount}/undelete/{command.prefix}/ci", {"versions": [newest]})
+    assert "warning" not in command("plan", "--vault-mount", mount).stdout
+    assert not _doctor(command, "--vault-mount", mount)["Vault settings"]["warning"]
+
+
+@pytest.mark.parametrize("place", ["the mount", "a path"])
+def test_metadata_that_needs_check_and_set_is_named(command: CommandLine, place: str) -> None:
+    """OpenBao's `metadata_cas_required` refuses our record: the check fails, and the hint clears it."""
+    mount = _mount(command)
+    path = f"{mount}/config" if place == "the mount" else f"{mount}/metadata/{command.prefix}/ci"
+    command.vault.request("POST", path, {"metadata_cas_required": True})
+    checks = _doctor(command, "--vault-mount", mount)
+    assert _not_well(checks) == ["Vault settings"]
+    check = checks["Vault settings"]
+    assert check["detail"].startswith(f"metadata_cas_required is set on {path}")
+    assert check["hint"] == f"vault write {path} metadata_cas_required=false"
+    command.write("ci")
+    result = command("apply", "--yes", "--vault-mount", mount)
+    assert "`reconciler doctor` shows where metadata_cas_required is set" in result.output
 
 
 # --- the environment and the configuration --------------------------------------------------------------

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def plan_github(plan: Plan, refusals: Sequence[Refusal] = ()) -> str:
     """Return the plan as workflow commands: an error for each refusal and conflict, otherwise notices."""
     lines = [command("error", f"refused: {v.guard}", _with_hint(v.message, v.hint)) for v in refusals]
+    lines += [command("warning", f"plan of {plan.organization}", warning) for warning in plan.warnings]
     lines += [_annotation(change) for change in plan.changes]
     return "".join(lines)
 

@@ -48,7 +48,8 @@ def plan_markdown(
         on_cut: called if the plan is cut, to print the full plan to the run's log.
     """
     blocks = [*_head(plan, title, refused=bool(refusals)), *_refusal(refusals, plan.digest)]
-    others = list(_unmanaged(plan, view, limit // 4))
+    others = [f"> [!WARNING]\n> {code(warning)}" for warning in plan.warnings]
+    others += _unmanaged(plan, view, limit // 4)
     room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
     blocks += [*_changes(plan.changes, view, page, room, on_cut), *others]
     if plan.changes:

@@ -60,6 +60,7 @@ def plan_text(
         lines = [f"{nothing} {summary.matching(plan, f' in {visible(plan.organization)}')}"]
     if plan.unmanaged:
         lines += _unmanaged(plan, style, view)
+    lines += [f"{style.paint('warning:', Ink.YELLOW)} {visible(warning)}" for warning in plan.warnings]
     if refusals:
         lines += [*([""] if lines else []), *_refusal(refusals, plan.digest, style)]
     return "\n".join(lines) + "\n"

@@ -110,6 +110,7 @@ def test_the_json_has_the_same_facts() -> None:
         "url": "https://a.example.com/",
         "state": "in sync",
         "secret_created_at": "2026-11-21T12:00:00Z",
+        "secret_expires_at": None,
         "verified_at": "2026-11-24T11:55:00Z",
         "owner": "platform",
         "source": {"file": "m/a.yaml", "line": 3},
