@@ -77,7 +77,7 @@ class Drift(Struct, frozen=True):
     """How one webhook differs without a change of its manifest."""
 
     kinds: tuple[DriftKind, ...]
-    """The most telling first; at least one."""
+    """The most important first; at least one."""
     since: datetime | None = None
     """Since when, where it is known (aware, UTC)."""
     webhook: str = "NAME"

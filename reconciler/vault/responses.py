@@ -154,7 +154,7 @@ def foreign_response(status: int, purpose: Purpose, *, wait: float | None = None
     """Return the error for a refusal that is not in Vault's own shape: a proxy or another server answered."""
     message = f"not Vault, but a proxy or another server answered HTTP {status} for {purpose.path}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        # Whoever limits requests did not pass this one on.
+        # A rate limit is applied before a request is executed.
         return NotExecuted(_with_wait(message, wait), hint=_NOT_VAULT, wait=wait)
     return NoAnswer(message, hint=_NOT_VAULT, retriable=status in _RETRIABLE, wait=wait)
 

@@ -216,7 +216,7 @@ def _meaning(response: Response) -> int:
 
 
 def moment(at: datetime) -> str:
-    """Return a time to the second, rounded up: whoever waits for it is never too early."""
+    """Return a time to the second, rounded up, so that a client that waits for it is never too early."""
     whole = at if not at.microsecond else at.replace(microsecond=0) + timedelta(seconds=1)
     return f"{whole:%Y-%m-%d %H:%M:%S} UTC"
 
