@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "SEEDED_BUG"
 CREATE, CLEANUP, STATE = "plan.protocol.create", "plan.protocol.cleanup", "plan.protocol.state"
-ADOPT = "plan.protocol.adopt"
+ADOPT, DECIDE = "plan.protocol.adopt", "plan.protocol.decide"
 RUNNER, EXECUTOR = "apply.runner", "apply.executor"
 CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
 
@@ -331,6 +331,93 @@ BUGS = (
         Edit(ADOPT, "_is_done", "$is_as_asked or $is_replaced(ledger, adoption.endpoint_id)", "$is_as_asked"),
         caught_by=f"{CRASHES} and rotate",
         tests="test_adoption_crashes.py",
+    ),
+    # --- people, the vendor and proxies: what users of similar tools reported ---------------------------
+    Bug(
+        "another organization's 404s are facts",
+        Edit("plan.guards", "_foreign_key", "facts.listed or facts.key in facts.recorded_keys", "True"),
+        caught_by="another_organizations_key and one",
+        tests="test_situations.py",
+    ),
+    Bug(
+        "a disabled endpoint counts as in sync",
+        Edit(DECIDE, "_as_asked", "$endpoint is not None and not $endpoint.enabled", "False"),
+        caught_by="disabled_endpoint",
+        tests="test_situations.py",
+    ),
+    Bug(
+        "a file in capitals is skipped",
+        Edit(
+            "manifest.files",
+            "is_manifest_name",
+            "$name.endswith($suffixes) or $name.lower().endswith($suffixes)",
+            "$name.endswith($suffixes)",
+        ),
+        caught_by="no_file_that_is_there",
+        tests="test_situations.py",
+    ),
+    Bug(
+        "a link is skipped without a word",
+        Edit("manifest.files", "_entries", "if is_link: $*body\nelse: $*rest", "if not is_link: $*rest"),
+        caught_by="no_file_that_is_there",
+        tests="test_situations.py",
+    ),
+    Bug(
+        "a move overwrites what somebody else has written",
+        Edit(
+            "usecases.move",
+            "_move_document",
+            "session.store.write(name, $document, cas=version)",
+            "session.store.write(name, $document, cas=session.store.read(name).version)",
+        ),
+        caught_by="a_move_that_dies and write",
+        tests="test_situations.py",
+    ),
+    Bug(
+        "what Vault did not do is not tried again",
+        Edit(
+            "vault.session",
+            "call",
+            "$purpose.harmless or isinstance($error, NotExecuted)",
+            "$purpose.harmless",
+        ),
+        caught_by="did_not_do and 429",
+        tests="test_vault_wire.py",
+    ),
+    Bug(
+        "an upgrade of Vault's mount is a refusal",
+        Edit("vault.responses", None, "_UPGRADING in $words", "False"),
+        caught_by="did_not_do and upgrade",
+        tests="test_vault_wire.py",
+    ),
+    Bug(
+        "what exists is reported as not created",
+        Edit(RUNNER, "_change", "ended_by($*arguments, ongoing, $step)", "ended_by($*arguments, None, None)"),
+        caught_by="true_report and 429",
+        tests="test_vault_wire.py",
+    ),
+    Bug(
+        "a listing with the verb LIST",
+        Edit(
+            "vault.documents",
+            "_send_listing",
+            """$client.adapter.get($path, params={"list": "true"})""",
+            "$client.adapter.list($path)",
+        ),
+        caught_by="verb_list",
+        tests="test_vault_wire.py",
+    ),
+    Bug(
+        "a proxy's page is Vault's answer",
+        Edit("vault.responses", "interpret", "if $words is None: $*body", "$words = $words or ''"),
+        caught_by="proxys_page and 501",
+        tests="test_vault_wire.py",
+    ),
+    Bug(
+        "other people's keys are wiped",
+        Edit("vault.documents", "write_projection", "self._others_of($name)", "{}"),
+        caught_by="peoples_keys",
+        tests="test_vault_wire.py",
     ),
 )
 
