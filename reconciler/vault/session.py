@@ -7,6 +7,7 @@ and no error contains a secret.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -18,10 +19,11 @@ from urllib3.exceptions import HTTPError
 
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.model import Secret
+from reconciler.network import Network
 from reconciler.retry import retry
 from reconciler.urls import service_url_problem
 from reconciler.vault.auth import TokenLogin
-from reconciler.vault.connection import new_client
+from reconciler.vault.connection import Route, new_client
 from reconciler.vault.lifetime import from_login, from_lookup
 from reconciler.vault.responses import (
     Denied,
@@ -79,11 +81,12 @@ class VaultSession:
             login: the source of the token.
             clock: for pauses between retries.
             namespace: Vault's namespace, empty for the root.
-            ca_cert: the path of a PEM file with the trusted authorities, None for the system's.
+            ca_cert: the path of a PEM file with the trusted authorities; None: those of the environment.
             transport: what carries the requests; None: the network.
 
         Raises:
-            InvalidInput: the address, the token or the namespace cannot be used.
+            InvalidInput: the address, the token, the namespace, or what the environment names as proxy or
+                authorities, cannot be used.
         """
         if problem := service_url_problem(address):
             raise InvalidInput(f"the Vault address {problem}", hint="use one like https://vault.example.com")
@@ -93,7 +96,7 @@ class VaultSession:
         self._method = None if isinstance(login, TokenLogin) else login
         self._clock = clock
         self._namespace = namespace
-        self._ca_cert = ca_cert
+        self._route = Route.to(self.address, Network.of(os.environ), ca_cert)
         self._transport = transport
         self._token = _check_token(login.token) if isinstance(login, TokenLogin) else None
         self._lifetime: Lifetime | None = None
@@ -273,7 +276,7 @@ class VaultSession:
             content = read_body(response)
         except (VaultError, requests.RequestException, HTTPError, OSError) as error:
             # The original may contain the token (a header) or a secret (a body).
-            raise translate(error, self.address, purpose) from None
+            raise translate(error, self._route, purpose) from None
         return interpret(response, content, purpose, parse)
 
     def _client(self) -> hvac.Client:
@@ -281,7 +284,7 @@ class VaultSession:
         client: hvac.Client | None = getattr(self._local, "client", None)
         if client is None:
             client = self._local.client = new_client(
-                self.address, namespace=self._namespace, ca_cert=self._ca_cert, transport=self._transport
+                self._route, namespace=self._namespace, transport=self._transport
             )
             with self._mutex:
                 self._clients.append(client)

@@ -11,6 +11,7 @@ from reconciler.errors import StoreError
 from reconciler.vault.responses import LOOK_AT_LOG, REACH, NoAnswer, failure
 
 if TYPE_CHECKING:
+    from reconciler.vault.connection import Route
     from reconciler.vault.responses import Purpose
 
 _HVAC_STATUS = {
@@ -28,7 +29,7 @@ _HVAC_STATUS = {
 }
 
 
-def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  # noqa: PLR0911  # a table
+def translate(error: Exception, route: Route, purpose: Purpose) -> StoreError:  # noqa: PLR0911  # a table
     """Return our error for one that hvac or requests raised, without quoting its text.
 
     The caller raises it `from None`: the original may contain a header with the token, or a body.
@@ -40,17 +41,18 @@ def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  
         return NoAnswer(
             f"hvac reports {type(error).__name__} for {purpose.path}", hint=LOOK_AT_LOG, retriable=False
         )
+    address, proxy = route.address, route.proxy.variable if route.proxy else None
     match error:
         case requests.exceptions.SSLError():
             return NoAnswer(
                 f"no trusted TLS connection to Vault at {address}",
-                hint="set VAULT_CACERT to the file of the authority that signed Vault's certificate",
+                hint=_authority_hint(route),
                 retriable=False,
             )
         case requests.exceptions.ProxyError():
             return NoAnswer(
-                f"the proxy for Vault at {address} does not answer",
-                hint="check HTTPS_PROXY and NO_PROXY",
+                f"the proxy of {proxy or 'the environment'} does not connect to Vault at {address}",
+                hint=f"check {proxy or 'HTTPS_PROXY'}, or list the server in NO_PROXY",
             )
         case requests.exceptions.Timeout():
             return NoAnswer(f"Vault at {address} did not answer in time", hint=REACH)
@@ -64,7 +66,19 @@ def translate(error: Exception, address: str, purpose: Purpose) -> StoreError:  
         case OSError():
             # requests raises OSError for a certificate file that does not exist.
             return StoreError(
-                "cannot read the file of trusted certificates for Vault", hint="check VAULT_CACERT"
+                "cannot read the certificates of the authorities for Vault", hint=_authority_hint(route)
             )
         case _:
             return NoAnswer(f"the connection to Vault at {address} failed", hint=REACH)
+
+
+def _authority_hint(route: Route) -> str:
+    """Return what to do about a certificate that is not trusted."""
+    if route.authorities is not None:
+        return (
+            f"{route.authorities.variable} must name the authority of the certificate of Vault or its proxy"
+        )
+    return (
+        "set VAULT_CACERT to the file of the authority that signed Vault's certificate, or SSL_CERT_FILE or "
+        "REQUESTS_CA_BUNDLE for all servers"
+    )

@@ -13,6 +13,7 @@ from hvac import exceptions as hvac_exceptions
 from urllib3.exceptions import HTTPError
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
+from reconciler.vault.connection import Route
 from reconciler.vault.responses import (
     Answer,
     Denied,
@@ -33,6 +34,7 @@ CANARY = "whsec_canary"
 READ = Purpose("read", "secret/data/webhooks/acme/ci")
 LIST = Purpose("list", "secret/metadata/webhooks/acme", confidential=False)
 ADDRESS = "https://vault.example.com"
+ROUTE = Route(ADDRESS, None, None)
 
 
 def response(
@@ -61,7 +63,7 @@ def all_of(module: Any, base: type[Exception]) -> list[type[Exception]]:
 @pytest.mark.parametrize("kind", all_of(hvac_exceptions, hvac_exceptions.VaultError))
 def test_every_hvac_error_becomes_ours(kind: type[hvac_exceptions.VaultError]) -> None:
     """No exception class of hvac is left without a sentence of ours, and none is quoted."""
-    error = translate(kind(CANARY, errors=[CANARY], text=CANARY, json={"x": CANARY}), ADDRESS, READ)
+    error = translate(kind(CANARY, errors=[CANARY], text=CANARY, json={"x": CANARY}), ROUTE, READ)
     assert isinstance(error, StoreError)
     assert CANARY not in f"{error.message}{error.hint}"
     assert error.message
@@ -75,7 +77,7 @@ def test_every_hvac_error_becomes_ours(kind: type[hvac_exceptions.VaultError]) -
 def test_every_transport_error_becomes_ours(kind: type[Exception]) -> None:
     """No exception class of requests is left without a sentence of ours, and none is quoted."""
     arguments = (CANARY, CANARY, 0) if kind is requests.exceptions.JSONDecodeError else (CANARY,)
-    error = translate(kind(*arguments), ADDRESS, READ)
+    error = translate(kind(*arguments), ROUTE, READ)
     assert isinstance(error, StoreError)
     assert CANARY not in f"{error.message}{error.hint}"
     assert error.hint
@@ -96,7 +98,7 @@ def test_every_transport_error_becomes_ours(kind: type[Exception]) -> None:
 )
 def test_transport_errors_are_told_apart(kind: type[Exception], says: str) -> None:
     """Each kind of transport failure says what it is."""
-    assert says in translate(kind(), ADDRESS, READ).message
+    assert says in translate(kind(), ROUTE, READ).message
 
 
 @pytest.mark.parametrize(
