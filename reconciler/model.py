@@ -159,6 +159,18 @@ class Endpoint(Struct, frozen=True, gc=False):
         )
 
 
+class SendingWindow(Struct, frozen=True, gc=False):
+    """When one try of a request that may have been carried out was under way.
+
+    On the API's clock: ours, corrected by the last `Date` header seen, and no finer than a second or two.
+    """
+
+    began: datetime
+    """Just before it was sent (aware)."""
+    ended: datetime
+    """When its response, or its failure, had come."""
+
+
 class Run(Struct, frozen=True):
     """Who runs this, for the record: each part is None where it is unknown."""
 

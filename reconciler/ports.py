@@ -17,22 +17,10 @@ if TYPE_CHECKING:
 
     from reconciler.ledger.document import Document
     from reconciler.ledger.projection import Projection
-    from reconciler.model import Endpoint, Secret
+    from reconciler.model import Endpoint, Secret, SendingWindow
 
 
 # --- the answers of the API -----------------------------------------------------------------------
-
-
-class SendingWindow(Struct, frozen=True, gc=False):
-    """When one try of a request that may have been carried out was under way.
-
-    On the API's clock: ours, corrected by the last `Date` header seen, and no finer than a second or two.
-    """
-
-    began: datetime
-    """Just before it was sent (aware)."""
-    ended: datetime
-    """When its response, or its failure, had come."""
 
 
 class Created(Struct, frozen=True):
@@ -150,6 +138,10 @@ class EndpointApi(Protocol):
 
         A 405 or 501 (no such operation) is `Refused`.
         """
+
+    def now(self) -> datetime:
+        """Return the API's time (aware): ours, corrected by the last `Date` that it sent."""
+        ...
 
     @property
     def requests_sent(self) -> int:

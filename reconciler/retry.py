@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from reconciler.ports import Clock
 
 _T = TypeVar("_T")
+LONGEST_OPERATION = 120.0
+"""Seconds that one operation on the API may take, retries included, without waits for its quota."""
 
 
 def retry(

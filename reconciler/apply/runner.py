@@ -22,9 +22,9 @@ from reconciler.errors import (
     StoreError,
     StoreUnavailable,
 )
-from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
+from reconciler.plan.outcome import ChangeOutcome, Conflict, Outcome, Result
 from reconciler.plan.plan import Action, Change
-from reconciler.plan.protocol.cleanup import sweep_step
+from reconciler.plan.protocol.cleanup import describe_lookalike, lookalikes, sweep_step
 from reconciler.plan.protocol.next_step import is_served, next_step
 from reconciler.plan.protocol.state import State
 from reconciler.plan.protocol.steps import Done, Failed, Failure, Hold, Wait, WriteProjection
@@ -99,7 +99,7 @@ class Runner:
                 outcomes |= zip((c.name for c in again), pool.map(self._change, again), strict=True)
         if len(self._store_failures) == len(outcomes) > 0 and not self._executor.acted:
             raise self._store_failures[0]
-        swept, sweep_failure = self._sweep(abandoning)
+        swept, sweep_failure, conflicts = self._sweep(abandoning)
         return Outcome(
             changes=tuple(sorted(outcomes.values(), key=lambda outcome: outcome.change.name)),
             api_requests=self._session.api.requests_sent,
@@ -107,6 +107,7 @@ class Runner:
             swept=swept,
             interrupted=self._stop.is_set(),
             sweep_failure=sweep_failure,
+            conflicts=_unreported(conflicts, outcomes),
         )
 
     @property
@@ -211,6 +212,7 @@ class Runner:
             run=session.run,
             progress=ongoing.progress,
             awaited=self._awaited,
+            api_now=session.api.now(),
             adoption=self._adoption if self._adoption and self._adoption.name == ongoing.name else None,
         )
 
@@ -240,17 +242,21 @@ class Runner:
 
     # --- the sweep ----------------------------------------------------------------------------------
 
-    def _sweep(self, abandoning: Iterable[str]) -> tuple[tuple[str, ...], str | None]:
-        """Delete leftovers of abandoned attempts; return the deleted endpoints, and why it failed."""
+    def _sweep(self, abandoning: Iterable[str]) -> tuple[tuple[str, ...], str | None, tuple[Conflict, ...]]:
+        """Delete leftovers of abandoned attempts.
+
+        Return the deleted endpoints, why it failed, and the endpoints that may be leftovers or a person's.
+        """
         swept: set[str] = set()
+        conflicts: dict[str, Conflict] = {}
         if self._halted:
-            return (), None
+            return (), None, ()
         try:
             self._read_for_sweep(abandoning)
-            failure = self._sweep_all(swept)
+            failure = self._sweep_all(swept, conflicts)
         except ReconcilerError as error:
             failure = error.message
-        return tuple(sorted(swept)), failure
+        return tuple(sorted(swept)), failure, tuple(conflicts[each] for each in sorted(conflicts))
 
     def _read_for_sweep(self, abandoning: Iterable[str]) -> None:
         """Read the documents that this run does not know.
@@ -263,7 +269,7 @@ class Runner:
                 self._stored[name] = self._session.store.read(name)
                 self._executor.learn(self._stored[name].document)
 
-    def _sweep_all(self, swept: set[str]) -> str | None:
+    def _sweep_all(self, swept: set[str], conflicts: dict[str, Conflict]) -> str | None:
         """Sweep document by document, once every intent of the run is resolved."""
         if any(s.document and s.document.ledger.pending for s in self._stored.values()):
             return None
@@ -282,6 +288,10 @@ class Runner:
             return None
         for name, stored in sorted(found.items()):
             ongoing = ChangeInProgress(name, self._desired.get(name), stored, listing_current=True)
+            if stored.document is not None:
+                # Before an attempt is forgotten, which may be the last time that its endpoint is noticed.
+                found_here = lookalikes(stored.document.ledger, self._executor.live)
+                conflicts |= {e.id: describe_lookalike(name, stored.document.ledger, e) for e in found_here}
             step = sweep_step(self._state(ongoing))
             while not isinstance(step, Done | Failed | Hold) and not self._stop.is_set():
                 self._session.reporter.step(name, step.description, step.api_requests)
@@ -303,6 +313,12 @@ class Runner:
             if not is_ours:
                 return False
         return True
+
+
+def _unreported(conflicts: Iterable[Conflict], outcomes: Mapping[str, ChangeOutcome]) -> tuple[Conflict, ...]:
+    """Return the conflicts that no failed change reports already."""
+    reported = " ".join(outcome.detail or "" for outcome in outcomes.values()).split()
+    return tuple(conflict for conflict in conflicts if conflict.endpoint_id not in reported)
 
 
 def _waiting_for(ongoing: ChangeInProgress, until: datetime) -> str:

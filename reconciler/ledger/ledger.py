@@ -7,17 +7,32 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from reconciler.model import DeletionPolicy, Run, Secret
+from reconciler.model import DeletionPolicy, Run, Secret, SendingWindow
 from reconciler.texts import MOST_DIGITS
+from reconciler.urls import normalize_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconciler.model import Endpoint
 
 Count = Annotated[int, Meta(ge=0, lt=10**MOST_DIGITS)]
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How much the clocks of the API, of Vault and of this machine may differ."""
+SENDING_MARGIN = timedelta(seconds=5)
+"""By how much a sending window is widened at each end: times of the API count whole seconds."""
+
+
+def is_within(created: datetime | None, windows: Iterable[SendingWindow]) -> bool:
+    """Whether an endpoint created at this time (None: unknown) was created in one of `windows`."""
+    return created is not None and any(
+        window.began - SENDING_MARGIN <= created <= window.ended + SENDING_MARGIN for window in windows
+    )
 
 
 class Pending(Struct, frozen=True):
@@ -40,6 +55,12 @@ class Pending(Struct, frozen=True):
     """The replaced endpoint is deleted before this one is created (`allowEventGap`)."""
     revoke: bool = False
     """The replaced secret has leaked: deliveries signed with it are not valid any more."""
+    windows: tuple[SendingWindow, ...] | None = None
+    """When its request was under way and may have been carried out; empty: certainly nothing was created.
+
+    Each run that is about to send it opens a window, which ends at the latest possible moment, and replaces
+    it by the true ones when it has its response. None: an older version wrote this intent.
+    """
 
     @property
     def url(self) -> str:
@@ -56,13 +77,27 @@ class Pending(Struct, frozen=True):
         """The signing secret that we proposed."""
         return Secret(json.loads(self.body.reveal())["secret"])
 
-    def abandon(self, last_sent: datetime, *, also: frozenset[str] = frozenset()) -> Abandoned:
+    def abandon(
+        self,
+        last_sent: datetime,
+        windows: tuple[SendingWindow, ...],
+        *,
+        also: frozenset[str] = frozenset(),
+    ) -> Abandoned:
         """Return the record that lets a later sweep find what this request may have created.
 
-        It was not sent again after `last_sent`. `also` are known endpoints that must not be swept.
+        It was not sent again after `last_sent`, and may have been carried out in `windows`. `also` are known
+        endpoints that must not be swept.
         """
-        baseline = self.baseline_ids | also
-        return Abandoned(self.idempotency_key, self.url, self.events, baseline, self.written_at, last_sent)
+        return Abandoned(
+            self.idempotency_key,
+            self.url,
+            self.events,
+            self.baseline_ids | also,
+            self.written_at,
+            last_sent,
+            windows,
+        )
 
 
 class Current(Struct, frozen=True):
@@ -107,14 +142,31 @@ class Abandoned(Struct, frozen=True):
     events: tuple[str, ...]
     baseline_ids: frozenset[str]
     written_at: datetime
-    """When the intent was written: an endpoint of it cannot be much older."""
+    """When the intent was written."""
     abandoned_at: datetime
     """Its last request was sent before this moment."""
+    windows: tuple[SendingWindow, ...] = ()
+    """When it may have been carried out: only an endpoint that was created then is taken for its work."""
 
     @property
     def watched_until(self) -> datetime:
         """From then on a listing shows everything that the request can have created."""
         return self.abandoned_at + CLOCK_TOLERANCE
+
+    def resembles(self, endpoint: Endpoint) -> bool:
+        """Whether `endpoint` has this request's URL and exactly its events, and did not exist before it."""
+        return (
+            endpoint.id not in self.baseline_ids
+            and endpoint.events == tuple(sorted(self.events))
+            and endpoint.normalized_url == normalize_url(self.url)
+        )
+
+    def may_have_made(self, endpoint: Endpoint) -> bool:
+        """Whether there is evidence that `endpoint` is this request's work: it was created in its time.
+
+        Without that, an endpoint that resembles it may as well be a person's.
+        """
+        return self.resembles(endpoint) and is_within(endpoint.created, self.windows)
 
 
 class Manifest(Struct, frozen=True):

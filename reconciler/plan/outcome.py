@@ -59,6 +59,16 @@ class DeliveryOutcome(Struct, frozen=True):
     request_id: str | None = None
 
 
+class Conflict(Struct, frozen=True):
+    """A live endpoint that may be a leftover of ours or a person's: it is left alone."""
+
+    name: str
+    """The webhook whose request may have created it."""
+    endpoint_id: str
+    detail: str
+    hint: str
+
+
 class Outcome(Struct, frozen=True):
     """What one run did."""
 
@@ -71,6 +81,8 @@ class Outcome(Struct, frozen=True):
     interrupted: bool = False
     sweep_failure: str | None = None
     """Why it is not known that abandoned attempts left nothing: a later run sweeps again."""
+    conflicts: tuple[Conflict, ...] = ()
+    """Endpoints that resemble what abandoned attempts may have left, without evidence."""
     planned: Cost | None = None
     """What the plan said that it would take; None where there was nothing to do."""
 
@@ -83,4 +95,4 @@ class Outcome(Struct, frozen=True):
         """Whether every change is done, waits for a time that has not come, or is a person's to resolve."""
         settled = {Result.DONE, Result.WAITING, Result.LEFT_ALONE}
         done = all(outcome.result in settled for outcome in self.changes)
-        return done and not self.interrupted and self.sweep_failure is None
+        return done and not self.interrupted and self.sweep_failure is None and not self.conflicts

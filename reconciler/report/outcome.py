@@ -60,6 +60,13 @@ def outcome_text(outcome: Outcome, *, color: bool = False) -> str:
             lines += item(style.paint(symbol, ink), text, each.detail, each.hint)
     for endpoint_id in outcome.swept:
         lines.append(f"  {style.paint('✓', Ink.GREEN)} deleted leftover endpoint {visible(endpoint_id)}")
+    for conflict in outcome.conflicts:
+        lines += item(
+            style.paint("✗", Ink.RED),
+            f"{pad(visible(conflict.name), column)}  {style.paint('conflict', Ink.RED)}",
+            conflict.detail,
+            conflict.hint,
+        )
     if outcome.sweep_failure is not None:
         lines.append(
             f"  {style.paint('✗', Ink.RED)} could not check for leftover endpoints: "
@@ -98,6 +105,7 @@ def outcome_markdown(
         parts.append(f"Deleted {count(len(outcome.swept), 'leftover endpoint')} of earlier runs.")
     if outcome.sweep_failure is not None:
         parts.append(f"Could not check for leftover endpoints: {code(outcome.sweep_failure)}")
+    parts += [f"Conflict of {code(each.name)}: {cell(each.detail, each.hint)}" for each in outcome.conflicts]
     if outcome.changes:
         rows = [
             (cell(each.change.name), _words(each), cell(each.endpoint_id), cell(each.detail, each.hint))
@@ -129,6 +137,15 @@ def outcome_value(organization: str, digest: str, outcome: Outcome) -> dict[str,
         ],
         "swept": list(outcome.swept),
         "sweep_failure": outcome.sweep_failure,
+        "conflicts": [
+            {
+                "name": each.name,
+                "endpoint_id": each.endpoint_id,
+                "detail": each.detail,
+                "hint": each.hint,
+            }
+            for each in outcome.conflicts
+        ],
         "api_requests": outcome.api_requests,
         "seconds": round(outcome.seconds, 3),
     }

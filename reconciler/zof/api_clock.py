@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.ports import SendingWindow
+from reconciler.model import SendingWindow
 from reconciler.zof.pacing import read_date
 
 if TYPE_CHECKING:
@@ -38,6 +38,10 @@ class ApiClock:
         # Our clock is finer than `Date`, while the two agree.
         agree = _NO_CORRECTION <= behind < _OLDEST
         self._correction = _NO_CORRECTION if agree else _HALF_A_SECOND - behind
+
+    def now(self) -> datetime:
+        """Return the API's time."""
+        return self._clock.now() + self._correction
 
     def window(self, began: datetime, ended: datetime) -> SendingWindow:
         """Return the time between two moments of our clock as a window on the API's clock."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from reconciler.retry import backoff, retry
+from reconciler.retry import LONGEST_OPERATION, backoff, retry
 from reconciler.zof.api_clock import ApiClock
 from reconciler.zof.pacing import LONGEST_WAIT, Gate, read_signals
 from reconciler.zof.responses import UnreadableResponse, check_refusal, is_rate_limit
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from reconciler.ports import Clock, Reporter, SendingWindow
+    from reconciler.model import SendingWindow
+    from reconciler.ports import Clock, Reporter
     from reconciler.zof.pacing import Signals
     from reconciler.zof.wire import Request, Wire
 
 _T = TypeVar("_T")
 MAX_ATTEMPTS = 5
-BUDGET = 120.0
+BUDGET = LONGEST_OPERATION
 """Seconds that one operation may take, without waits for the quota."""
 
 _FIRST_BACKOFF = 0.5
@@ -96,7 +97,7 @@ class Caller:
         self._reporter = reporter
         self._jitter = jitter
         self._observe = observe
-        self._api_clock = ApiClock(clock)
+        self.api_clock = ApiClock(clock)
         self._mutex = threading.Lock()
         self._warned_of_sunset = False
 
@@ -131,13 +132,13 @@ class Caller:
                 try:
                     if last.status in _SUCCESS:
                         value = read(last)
-                        self._api_clock.learn(last.headers)
+                        self.api_clock.learn(last.headers)
                         return Success(value, last, self._windows(doubtful))
                     check_refusal(last, request.method)
                 except UnreadableResponse as error:
                     last = _unreadable(last, error, repeat=retry_unreadable)
             if isinstance(last, Response):
-                self._api_clock.learn(last.headers)
+                self.api_clock.learn(last.headers)
             if _leaves_doubt(last):
                 doubtful.append((sent_at, self._clock.now()))
             limited = isinstance(last, Response) and is_rate_limit(last)
@@ -156,7 +157,7 @@ class Caller:
         return self._clock.now() + timedelta(seconds=seconds)
 
     def _windows(self, doubtful: list[tuple[datetime, datetime]]) -> tuple[SendingWindow, ...]:
-        return tuple(self._api_clock.window(began, ended) for began, ended in doubtful)
+        return tuple(self.api_clock.window(began, ended) for began, ended in doubtful)
 
     def _send(self, request: Request, seconds: float) -> tuple[Response | NoResponse, float | None]:
         """Send once; return the response, and the seconds that it asks to wait."""

@@ -121,6 +121,10 @@ class ZofApi:
         """Close every connection."""
         self._wire.close()
 
+    def now(self) -> datetime:
+        """Return the API's time (aware): ours, corrected by the last `Date` that it sent."""
+        return self._caller.api_clock.now()
+
     @property
     def requests_sent(self) -> int:
         """How many requests were sent so far, retries included."""

@@ -14,7 +14,7 @@ from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Abandoned, Current, Ledger, Manifest, Pending, Previous
 from reconciler.ledger.projection import Projection
-from reconciler.model import DeletionPolicy, Run, Secret, body_digest
+from reconciler.model import DeletionPolicy, Run, Secret, SendingWindow, body_digest
 from reconciler.ports import DocumentStore, LockStore, ProbeStore, VersionState
 from reconciler.vault.auth import TokenLogin
 from reconciler.vault.documents import VaultDocuments
@@ -127,6 +127,9 @@ def store(bench: Bench) -> Store:
     return bench.store
 
 
+WINDOW = SendingWindow(START, START + timedelta(seconds=1))
+
+
 def document(nonce: str = "nonce-1") -> Document:
     """Return a document that uses everything that a document can hold."""
     body = Secret(json.dumps({"url": URL, "events": list(EVENTS), "secret": "whsec_pending"}))
@@ -136,10 +139,12 @@ def document(nonce: str = "nonce-1") -> Document:
         api_url="https://api.zof.ai/v1",
         nonce=nonce,
         generation=3,
-        pending=Pending(4, 1, "key", body, digest, frozenset({"we_1", "we_2"}), START, stuck=True),
+        pending=Pending(
+            4, 1, "key", body, digest, frozenset({"we_1", "we_2"}), START, stuck=True, windows=(WINDOW,)
+        ),
         current=Current("we_2", 3, digest, URL, "client", START, START),
         previous=(Previous("we_1", 2, START, START, START + timedelta(days=1)),),
-        abandoned=(Abandoned("old", URL, EVENTS, frozenset(), START, START),),
+        abandoned=(Abandoned("old", URL, EVENTS, frozenset(), START, START, (WINDOW,)),),
         deletion_policy=DeletionPolicy.PROTECT,
         manifest=Manifest("manifests/ci.yaml"),
         run=Run("ada", "c0ffee", "https://ci.example.com/1"),

@@ -28,8 +28,10 @@ ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "SEEDED_BUG"
 CREATE, CLEANUP, STATE = "plan.protocol.create", "plan.protocol.cleanup", "plan.protocol.state"
 ADOPT, DECIDE = "plan.protocol.adopt", "plan.protocol.decide"
+LEDGER = "ledger.ledger"
 RUNNER, EXECUTOR = "apply.runner", "apply.executor"
 CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
+EVIDENCE = "../unit/plan/protocol/test_evidence.py"
 
 
 @dataclass(frozen=True)
@@ -182,15 +184,15 @@ BUGS = (
     ),
     Bug(
         "no sweep of abandoned attempts",
-        Edit(RUNNER, "_sweep", "failure = $sweep(swept)", "failure = None"),
+        Edit(RUNNER, "_sweep", "failure = $sweep(swept, conflicts)", "failure = None"),
     ),
     Bug(
         "a sweep without the baseline",
         Edit(
-            CLEANUP,
-            "leftovers",
-            "endpoint.id in attempt.baseline_ids or $spared or $recorded",
-            "$spared or $recorded",
+            LEDGER,
+            "resembles",
+            "endpoint.id not in self.baseline_ids and $events and $url",
+            "$events and $url",
         ),
         caught_by=f"{CRASHES} and unmanaged",
     ),
@@ -208,18 +210,65 @@ BUGS = (
         "a sweep that takes what its own ledger records",
         Edit(
             CLEANUP,
-            "leftovers",
-            "$baseline or endpoint.id in spared or live.is_recorded(endpoint.id)",
-            "$baseline",
+            "_resembling",
+            "endpoint.id in spared or live.is_recorded(endpoint.id)",
+            "False",
         ),
         caught_by=f"{CRASHES} and replace",
     ),
     Bug(
         "a sweep without an end in time",
         Edit(
-            CLEANUP, "leftovers", "$earliest <= endpoint.created <= $latest", "$earliest <= endpoint.created"
+            LEDGER,
+            None,
+            "window.began - $margin <= created <= window.ended + $margin",
+            "window.began - $margin <= created",
         ),
         caught_by="operator",
+    ),
+    Bug(
+        "an endpoint of any time is taken for a leftover",
+        Edit(LEDGER, "may_have_made", "$resembles and is_within($*arguments)", "$resembles"),
+        caught_by="certainly_created_nothing or created_later or no_time_of_creation",
+        tests=EVIDENCE,
+    ),
+    Bug(
+        "an endpoint without a time of creation is taken for a leftover",
+        Edit(LEDGER, "is_within", "created is not None and $within", "created is None or $within"),
+        caught_by="no_time_of_creation",
+        tests=EVIDENCE,
+    ),
+    Bug(
+        "a request that certainly failed counts as one that may have been executed",
+        Edit(
+            CREATE,
+            "_unanswered",
+            """
+            if not $evidence:
+                return $forget
+            """,
+            "pass",
+        ),
+        caught_by="certainly_created_nothing",
+        tests=EVIDENCE,
+    ),
+    Bug(
+        "the window of a request stays open when it has ended",
+        Edit(CREATE, "_evidence", "known.remove(opened)", "pass"),
+        caught_by="created_later",
+        tests=EVIDENCE,
+    ),
+    Bug(
+        "an intent is sent again beside a person's endpoint",
+        Edit(CREATE, "_send", "_belongs_to_others(s, document, pending)", "False"),
+        caught_by="created_later",
+        tests=EVIDENCE,
+    ),
+    Bug(
+        "what resembles a leftover is not reported",
+        Edit(RUNNER, None, "self._sweep_all($swept, $conflicts)", "self._sweep_all($swept, {})"),
+        caught_by="beside_our_endpoint",
+        tests=EVIDENCE,
     ),
     Bug(
         "the previous endpoint is forgotten",
@@ -265,7 +314,7 @@ BUGS = (
             """
             if not s.listing_current:
                 return ListAgain()
-            left = replace(document.ledger, abandoned=(pending.abandon(s.now),))
+            left = replace(document.ledger, abandoned=(pending.abandon(s.now, _windows(pending)),))
             if step := clear_abandoned(s, left):
                 return step
             $since = timedelta(seconds=s.stored.age) if $stuck else $window
@@ -294,7 +343,7 @@ BUGS = (
     ),
     Bug(
         "another run's intent is sent without a word",
-        Edit(CREATE, "_send", "not $is_ours(s, pending) and not pending.resent", "False"),
+        Edit(CREATE, "_send", "not _is_announced(s, pending)", "False"),
         caught_by="says_that_it_sends",
         tests="test_histories.py",
     ),

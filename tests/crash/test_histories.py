@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from msgspec.structs import replace
 
 from reconciler.errors import ApiError, ReconcilerError, StoreError, StoreUnavailable
-from reconciler.model import DeletionPolicy, Secret
+from reconciler.model import DeletionPolicy, Secret, SendingWindow
 from reconciler.plan.outcome import Outcome
 from reconciler.plan.protocol.state import Adoption
-from reconciler.ports import Created, Refused, SendingWindow, Unanswered, VersionState
+from reconciler.ports import Created, Refused, Unanswered, VersionState
 from reconciler.report.plan.json import plan_json
 from reconciler.urls import normalize_url
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.apply import apply
 from reconciler.usecases.plan import only, plan, rotation
-from tests.fakes.api import ApiBehavior
+from tests.fakes.api import ApiBehavior, NotCarriedOut
 from tests.fakes.world import NO_LIMITS, Org, SilentReporter, webhook
 from tests.fixtures.examples import examples
 
@@ -59,7 +59,7 @@ EVENTS = st.sampled_from(OURS)
 ANY_EVENTS = st.sampled_from((*OURS, FOREIGN))
 MOMENTS = st.integers(0, 60)
 """Before or after the n-th request of a run; a run that is shorter goes well."""
-FAULTS = st.sampled_from(["silence", "error", "retried", "key refused"])
+FAULTS = st.sampled_from(["silence", "error", "retried", "key refused", "not sent"])
 PAUSES = {
     "seconds": timedelta(seconds=5),
     "minutes": timedelta(minutes=6),
@@ -86,9 +86,10 @@ BEHAVIORS = st.builds(
     listing_lag=st.sampled_from([0.0, 3.0]),
     page_size=st.sampled_from([100, 2]),
 )
-MISCLOCKING = timedelta(minutes=5)
-"""How far apart clocks may be: what was made so near to a request of ours may be its work."""
-REPLAYS = timedelta(hours=20)
+MARGIN = timedelta(seconds=5)
+"""What was made so shortly before or after a request of ours may be its work."""
+LONGEST_SENDING = timedelta(minutes=2)
+"""After this time, the request of a run that died is no longer under way."""
 ROUNDS = 4
 
 
@@ -118,6 +119,16 @@ class Pilot:
     step: str = ""
     """What it is about to do, in its own words."""
 
+    @property
+    def has_had_fault(self) -> bool:
+        """Whether one of its requests has failed."""
+        return self.fault_at is not None and self.fault_at < self.moments
+
+    announced: list[tuple[Intent, datetime]] = field(default_factory=list)
+    """The intents whose requests it was about to send, and since when."""
+    sending: tuple[str, datetime] | None = None
+    """The key of the creation that it has sent, and when."""
+
 
 @dataclass
 class Intent:
@@ -125,18 +136,16 @@ class Intent:
 
     url: str
     events: tuple[str, ...]
-    written_at: datetime
-    resolved_at: datetime | None = None
+    sent: list[tuple[datetime, datetime]] = field(default_factory=list)
+    """When its requests were under way; of a run that died, when they may have been."""
 
     def may_have_made(self, endpoint: Endpoint) -> bool:
-        """Whether nothing shows that `endpoint` was not made by the intent's requests."""
-        latest = min(
-            self.resolved_at or datetime.max.replace(tzinfo=self.written_at.tzinfo), self.written_at + REPLAYS
-        )
+        """Whether `endpoint` was made when one of the intent's requests was under way."""
+        created = endpoint.created
         return (
             (normalize_url(self.url), self.events) == (endpoint.normalized_url, endpoint.events)
-            and endpoint.created is not None
-            and self.written_at - MISCLOCKING <= endpoint.created <= latest + MISCLOCKING
+            and created is not None
+            and any(began - MARGIN <= created <= ended + MARGIN for began, ended in self.sent)
         )
 
 
@@ -182,6 +191,8 @@ class Stage:
         """Those of them that no document had recorded then: their owner is unknown."""
         self.let_go: set[str] = set()
         """The endpoints that were released at some time."""
+        self.named: set[str] = set()
+        """The endpoints that a run has named as conflicts, since nothing shows whose they are."""
         self._intents: dict[tuple[str, str], Intent] = {}
         self._pace = pace
         self._pilots: list[Pilot] = []
@@ -266,7 +277,13 @@ class Stage:
         except ReconcilerError as error:
             self.listen(f"{error.message} {error.hint}")
             return error
+        finally:
+            if pilot.dead or pilot.has_had_fault:
+                # Nothing is recorded of how its last request ended.
+                for intent, since in pilot.announced:
+                    intent.sent.append((since, since + LONGEST_SENDING))
         self.listen(str(outcome))
+        self.named |= {conflict.endpoint_id for conflict in outcome.conflicts}
         return outcome
 
     def listen(self, words: str) -> None:
@@ -328,10 +345,12 @@ class Stage:
         if not self._pilots:
             return None
         # While the other run goes on, these become its own.
-        arguments = self.org.api.arguments
+        arguments, began = self.org.api.arguments, self.org.clock.now()
         self._hand_over()
         self.org.clock.sleep(self._pace)
         fault = self._moment()
+        if request == "create":
+            self._pilots[self._turn].sending = (str(arguments[0]), began)
         if fault is not None:
             if request == "list":
                 raise ApiError("the listing broke off")
@@ -350,6 +369,9 @@ class Stage:
     ) -> CreateAnswer | TestAnswer | DeleteAnswer | None:
         if not self._pilots:
             return None
+        pilot = self._pilots[self._turn]
+        if request == "create" and pilot.sending is not None:
+            self._note_sending(*pilot.sending)
         retried, self._is_retried = self._is_retried, False
         fault = self._moment()
         if isinstance(answer, Created) and (retried or fault == "retried"):
@@ -365,7 +387,15 @@ class Stage:
     def _failure(self, fault: str) -> CreateAnswer:
         if fault == "key refused":
             return Refused(403, "forbidden", "this key may not")
+        if fault == "not sent":
+            return NotCarriedOut("no connection")
         return Unanswered("no answer", stored_error=fault == "error")
+
+    def _note_sending(self, key: str, began: datetime) -> None:
+        """Remember when a creation was under way."""
+        for (_name, each), intent in self._intents.items():
+            if each == key:
+                intent.sent.append((began, self.org.clock.now()))
 
     # --- what the oracle knows --------------------------------------------------------------------------
 
@@ -397,17 +427,21 @@ class Stage:
             if ledger["released"]:
                 self.let_go.add(ledger["current"]["endpoint_id"])
         pending = ledger["pending"]
-        for (whose, key), intent in self._intents.items():
-            if (
-                whose == name
-                and intent.resolved_at is None
-                and (not pending or pending["idempotency_key"] != key)
-            ):
-                intent.resolved_at = now
         if pending:
             body = json.loads(pending["body"])
-            intent = Intent(body["url"], tuple(sorted(body["events"])), now)
-            self._intents.setdefault((name, pending["idempotency_key"]), intent)
+            intent = self._intents.setdefault(
+                (name, pending["idempotency_key"]), Intent(body["url"], tuple(sorted(body["events"])))
+            )
+            self._note_announcement(intent, now, pending["windows"])
+
+    def _note_announcement(self, intent: Intent, now: datetime, windows: list[dict[str, str]]) -> None:
+        """Remember that a run is about to send an intent's request."""
+        if not self._pilots or all(datetime.fromisoformat(each["ended"]) <= now for each in windows):
+            return
+        self._pilots[self._turn].announced.append((intent, now))
+        if len(self._pilots) > 1:
+            # The other run cannot know whether it is still under way.
+            intent.sent.append((now, now + LONGEST_SENDING))
 
     def _note_adoption(self, name: str, ledger: dict[str, Any]) -> None:
         """What a document takes over on somebody's word is ours from now on: no longer the console's."""
@@ -714,9 +748,12 @@ class Histories(RuleBasedStateMachine):
             for name in org.store.names
             if stage.ledger(name)["current"]
         }
-        nobodys = (stage.console.keys() | stage.adrift | stage.let_go) - owned
+        nobodys = (stage.console.keys() | stage.adrift | stage.let_go | stage.named) - owned
         for endpoint in list(org.api.endpoints.values()):
             taker = wanted.get(endpoint.normalized_url)
+            if endpoint.id in stage.named - stage.console.keys() - owned:
+                self._delete(endpoint.id)
+                continue
             if endpoint.id in nobodys and taker is not None:
                 self._delete(endpoint.id)
             if endpoint.id in released:

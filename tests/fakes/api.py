@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.model import Endpoint, Secret
+from reconciler.model import Endpoint, Secret, SendingWindow
 from reconciler.ports import (
     CreateAnswer,
     Created,
@@ -17,7 +17,6 @@ from reconciler.ports import (
     Delivered,
     NotDelivered,
     Refused,
-    SendingWindow,
     TestAnswer,
     Unanswered,
 )
@@ -126,6 +125,10 @@ class FakeApi:
         other._keys, other._born, other._count = dict(self._keys), dict(self._born), self._count
         other._gone = dict(self._gone)
         return other
+
+    def now(self) -> datetime:
+        """Return the API's time."""
+        return self.clock.now()
 
     @property
     def requests_sent(self) -> int:

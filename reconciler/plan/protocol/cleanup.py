@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler.ledger.ledger import CLOCK_TOLERANCE
+from reconciler.plan.outcome import Conflict
+from reconciler.plan.protocol.decide import EITHER_WAY, REMOVE, adoption_command
 from reconciler.plan.protocol.state import State, delete, let_go, record, write
 from reconciler.plan.protocol.steps import DestroyBefore, Done, Step
 from reconciler.urls import normalize_url
@@ -97,7 +98,11 @@ def sweep_step(s: State) -> Step:
     ledger = document.ledger
     if step := clear_abandoned(s, ledger):
         return step
-    kept = tuple(a for a in ledger.abandoned if a.watched_until > s.listing_began)
+    kept = tuple(
+        a
+        for a in ledger.abandoned
+        if a.watched_until > s.listing_began or (ledger.current is None and _may_explain(a, s.live))
+    )
     if kept != ledger.abandoned:
         swept = replace(document, ledger=replace(ledger, abandoned=kept))
         return write(s, swept, "forget the abandoned attempt")
@@ -124,13 +129,45 @@ def leftovers(
     """Yield the live endpoints that only `attempt` can have created.
 
     They have its normalised URL and exactly its events, did not exist before it, are not in any ledger
-    (`spared` is what the attempt's own ledger records), and were created while its request may have been on
-    its way: not before it was written and not after it was last sent, give or take the tolerance for clocks.
+    (`spared` is what the attempt's own ledger records), and were created while its request was under way.
     """
-    events = tuple(sorted(attempt.events))
-    earliest, latest = attempt.written_at - CLOCK_TOLERANCE, attempt.watched_until
+    for endpoint in _resembling(attempt, live, spared):
+        if attempt.may_have_made(endpoint):
+            yield endpoint
+
+
+def lookalikes(ledger: Ledger, live: LiveIndex) -> list[Endpoint]:
+    """Return the live endpoints that abandoned attempts may have created, but without evidence, by id.
+
+    They are like leftovers, except that the API does not say when they were created, or says another time
+    than that of a request. They may be a person's, so nothing is done to them.
+    """
+    found: dict[str, Endpoint] = {}
+    explained: set[str] = set()
+    for attempt in ledger.abandoned:
+        for endpoint in _resembling(attempt, live, ledger.recorded_ids):
+            found[endpoint.id] = endpoint
+            if attempt.may_have_made(endpoint):
+                explained.add(endpoint.id)
+    return [found[endpoint_id] for endpoint_id in sorted(found.keys() - explained)]
+
+
+def describe_lookalike(name: str, ledger: Ledger, endpoint: Endpoint) -> Conflict:
+    """Return the conflict for an endpoint that is like a leftover of `name`, with what to do about it."""
+    if ledger.current is None:
+        hint = f"take it over with `{adoption_command(name, endpoint)}`, or {REMOVE}"
+    else:
+        hint = f"if nobody needs it, {REMOVE}; {name} has endpoint {ledger.current.endpoint_id}"
+    return Conflict(name, endpoint.id, f"endpoint {endpoint.id} is live at {endpoint.url}{EITHER_WAY}", hint)
+
+
+def _may_explain(attempt: Abandoned, live: LiveIndex) -> bool:
+    """Whether a live endpoint may be this attempt's: the conflict with it must name both possibilities."""
+    return any(True for _ in _resembling(attempt, live, frozenset()))
+
+
+def _resembling(attempt: Abandoned, live: LiveIndex, spared: frozenset[str]) -> Iterator[Endpoint]:
     for endpoint in live.at(normalize_url(attempt.url)):
-        known = endpoint.id in attempt.baseline_ids or endpoint.id in spared or live.is_recorded(endpoint.id)
-        in_time = endpoint.created is None or earliest <= endpoint.created <= latest
-        if endpoint.events == events and in_time and not known:
+        known = endpoint.id in spared or live.is_recorded(endpoint.id)
+        if attempt.resembles(endpoint) and not known:
             yield endpoint

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
-from reconciler.model import NO_OVERLAP, Secret, Webhook
-from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers
+from reconciler.model import NO_OVERLAP, Secret, SendingWindow, Webhook
+from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers, lookalikes
 from reconciler.plan.protocol.decide import conflict
 from reconciler.plan.protocol.state import State, declared, delete, refuses_key, write
 from reconciler.plan.protocol.steps import (
@@ -26,6 +26,7 @@ from reconciler.ports import (
     Refused,
     Unanswered,
 )
+from reconciler.retry import LONGEST_OPERATION
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 REPLAY_WINDOW = timedelta(hours=20)
 """How long we rely on the API to remember a key; it keeps keys for 24 hours."""
 MAX_ATTEMPTS = 3
+LONGEST_SENDING = timedelta(seconds=LONGEST_OPERATION)
+"""After this time, the request of a run that was killed is no longer under way."""
+ANNOUNCED_FOR = timedelta(seconds=30)
+"""So long after its announcement a request may be sent: the rest of its window is for the request itself."""
 
 
 def blank(s: State) -> Document:
@@ -53,7 +58,14 @@ def begin(s: State, document: Document, webhook: Webhook, *, gap: bool = False) 
     if not s.listing_current:
         return ListAgain()
     current_id = ledger.current.endpoint_id if ledger.current else None
-    if found := conflict(webhook, current_id, ledger.owned_ids, s.live, explained_by(ledger, s.live)):
+    if found := conflict(
+        webhook,
+        current_id,
+        ledger.owned_ids,
+        s.live,
+        explained_by(ledger, s.live),
+        ambiguous=frozenset(e.id for e in lookalikes(ledger, s.live)),
+    ):
         problem, hint = found
         return Failed(problem, hint=hint)
     attempt = s.progress.attempts + 1
@@ -69,6 +81,7 @@ def begin(s: State, document: Document, webhook: Webhook, *, gap: bool = False) 
         written_at=s.now,
         gap=gap,
         revoke=webhook.revoke,
+        windows=(_window(s),),
     )
     begun = replace(declared(s, ledger, webhook), generation=generation, pending=pending, removing=False)
     return write(s, replace(document, ledger=begun), "record the intent", begins_attempt=True)
@@ -79,11 +92,48 @@ def explained_by(ledger: Ledger, live: LiveIndex) -> frozenset[str]:
     return frozenset(e.id for attempt in ledger.abandoned for e in leftovers(attempt, live))
 
 
+def _window(s: State) -> SendingWindow:
+    """Return the window of a request that is about to be sent: it ends at the latest possible moment."""
+    return SendingWindow(s.api_time, s.api_time + LONGEST_SENDING)
+
+
+def _windows(pending: Pending) -> tuple[SendingWindow, ...]:
+    """Return when the request may have been carried out, by the ledger."""
+    if pending.windows is None:
+        # An older version sent it, right after it had written the intent.
+        return (SendingWindow(pending.written_at, pending.written_at + LONGEST_SENDING),)
+    return pending.windows
+
+
+def _opened(s: State, pending: Pending) -> SendingWindow | None:
+    """Return the window that this run has opened for its own request, while the ledger has it."""
+    key, window = s.progress.opened or (None, None)
+    return window if key == pending.idempotency_key and window in _windows(pending) else None
+
+
+def _evidence(
+    s: State, pending: Pending, windows: tuple[SendingWindow, ...] = ()
+) -> tuple[SendingWindow, ...]:
+    """Return when the request may have been carried out, now that this run's own request has ended.
+
+    `windows` are those of that request; the one that was opened for it is no longer needed.
+    """
+    known = list(_windows(pending))
+    if (opened := _opened(s, pending)) is not None:
+        known.remove(opened)
+    return (*known, *windows)
+
+
+def _is_recorded(s: State, pending: Pending) -> bool:
+    """Whether the ledger says how this run's own request ended."""
+    return _opened(s, pending) is None
+
+
 def resolve(s: State, document: Document, pending: Pending) -> Step:
     """Resolve an intent: repeat its request if that is safe, and act on the response."""
-    if pending.stuck:
-        return _give_up(s, document, pending)
     answer = s.progress.created if s.progress.key == pending.idempotency_key else None
+    if pending.stuck or (answer is None and not _windows(pending)):
+        return _give_up(s, document, pending)
     match answer:
         case None:
             if _age(s, pending) >= REPLAY_WINDOW or (pending.gap and not _is_wanted(s, pending)):
@@ -100,13 +150,16 @@ def resolve(s: State, document: Document, pending: Pending) -> Step:
                     f"the API returned endpoint {endpoint.id}, which existed before",
                     hint=f"take it over with `reconciler adopt {s.name} --id {endpoint.id}`",
                 ),
+                answer.windows,
             )
         case Created(secret=secret):
             if secret is not None:
                 return _promote(s, document, pending, answer, secret)
             # Never assume that the API uses the secret that we sent. Abandon the attempt first: a run that
             # loses the race for this write must not touch the endpoint that the other run continues with.
-            return _abandon(s, document, pending, s.now)
+            return _abandon(
+                s, document, pending, s.now, _evidence(s, pending, _until_now(s, pending, answer))
+            )
         case Refused():
             return _refused(s, document, pending, answer)
         case Unanswered():
@@ -134,10 +187,10 @@ def _age(s: State, pending: Pending) -> timedelta:
 
 
 def _send(s: State, document: Document, pending: Pending) -> Step:
-    if not _is_ours(s, pending) and not pending.resent:
-        # Its writer may still be running, and must learn that there may soon be two endpoints.
-        ledger = replace(document.ledger, pending=replace(pending, resent=True))
-        return write(s, replace(document, ledger=ledger), "record that the intent is sent again")
+    if not _is_announced(s, pending):
+        if _belongs_to_others(s, document, pending):
+            return _give_up(s, document, pending)
+        return _announce(s, document, pending)
     # The intent is ours: earlier attempts' endpoints in its baseline cannot be recorded any more.
     if step := clear_abandoned(s, document.ledger, among=pending.baseline_ids):
         return step
@@ -153,26 +206,84 @@ def _send(s: State, document: Document, pending: Pending) -> Step:
     return CreateEndpoint(pending.idempotency_key, pending.body, pending.baseline_ids)
 
 
+def _until_now(s: State, pending: Pending, made: Created) -> tuple[SendingWindow, ...]:
+    """Return when this run's request was under way, until it created an endpoint that is no use."""
+    opened = _opened(s, pending)
+    began = s.api_time if opened is None else opened.began
+    return (*made.windows, SendingWindow(began, max(began, s.api_time)))
+
+
+def _is_announced(s: State, pending: Pending) -> bool:
+    """Whether the ledger says that this run is about to send the request, and has said so just now."""
+    opened = _opened(s, pending)
+    return opened is not None and timedelta(0) <= s.api_time - opened.began <= ANNOUNCED_FOR
+
+
+def _announce(s: State, document: Document, pending: Pending) -> Step:
+    """Open a window before the request is sent: what it creates is known by the time of its creation.
+
+    If another run wrote the intent, it may still be running, and must learn that there may soon be two
+    endpoints.
+    """
+    resent = pending.resent or pending.idempotency_key not in s.progress.begun
+    windows = (*_evidence(s, pending), _window(s))
+    ledger = replace(document.ledger, pending=replace(pending, resent=resent, windows=windows))
+    announced = replace(document, ledger=ledger)
+    return write(s, announced, "record that the intent is sent again", announces=True)
+
+
+def _belongs_to_others(s: State, document: Document, pending: Pending) -> bool:
+    """Whether somebody has created an endpoint at the URL meanwhile, and nothing shows that we did.
+
+    To send the request again would then put a second endpoint beside that one.
+    """
+    if s.desired is None or not _is_wanted(s, pending):
+        return False
+    ledger, windows = document.ledger, _windows(pending)
+    attempt = pending.abandon(s.now, windows)
+    explained = set(explained_by(ledger, s.live)) | pending.baseline_ids
+    for endpoint in s.live.at(normalize_url(pending.url)):
+        if attempt.resembles(endpoint) and (endpoint.created is None or attempt.may_have_made(endpoint)):
+            return False
+    current_id = ledger.current.endpoint_id if ledger.current else None
+    return conflict(s.desired, current_id, ledger.owned_ids, s.live, explained) is not None
+
+
 def _give_up(s: State, document: Document, pending: Pending) -> Step:
     """Give up an attempt whose key may be forgotten. The next attempt or the sweep cleans up after it."""
     # No run sends it once it is stuck (the version's age shows since when), nor after its window.
     since = timedelta(seconds=s.stored.age) if pending.stuck else _age(s, pending) - REPLAY_WINDOW
-    return _abandon(s, document, pending, s.now - max(since, timedelta(0)))
+    return _abandon(s, document, pending, s.now - max(since, timedelta(0)), _windows(pending))
 
 
-def _abandon(s: State, document: Document, pending: Pending, last_sent: datetime) -> Step:
-    # Later sweeps look again: the server may still create an endpoint.
-    abandoned = (*document.ledger.abandoned, pending.abandon(last_sent))
+def _abandon(
+    s: State,
+    document: Document,
+    pending: Pending,
+    last_sent: datetime,
+    windows: tuple[SendingWindow, ...],
+) -> Step:
+    if not windows:
+        ledger = replace(document.ledger, pending=None)
+        return write(s, replace(document, ledger=ledger), "clear the intent, which was never carried out")
+    # Later sweeps look again: the listing may lag behind.
+    abandoned = (*document.ledger.abandoned, pending.abandon(last_sent, windows))
     ledger = replace(document.ledger, pending=None, abandoned=abandoned)
     return write(s, replace(document, ledger=ledger), "abandon the attempt")
 
 
-def _forget(s: State, document: Document, pending: Pending, failed: Failed) -> Step:
+def _forget(
+    s: State,
+    document: Document,
+    pending: Pending,
+    failed: Failed,
+    windows: tuple[SendingWindow, ...] = (),
+) -> Step:
     """Clear an intent that was refused for good. An earlier request may still have created an endpoint."""
     ledger = replace(document.ledger, pending=None)
     secrets = dict(document.previous_secrets)
-    if not _is_ours(s, pending):
-        ledger = replace(ledger, abandoned=(*ledger.abandoned, pending.abandon(s.now)))
+    if evidence := _evidence(s, pending, windows):
+        ledger = replace(ledger, abandoned=(*ledger.abandoned, pending.abandon(s.now, evidence)))
     current = ledger.current
     if pending.gap and current is not None and current.endpoint_id in s.progress.deleted:
         # It was deleted for a new endpoint that was refused: record that, so that it does not count as lost.
@@ -191,10 +302,29 @@ def _after_gap(pending: Pending, failed: Failed) -> Failed:
     return replace(failed, failure=Failure.RUN) if pending.gap else failed
 
 
-def _mark_stuck(s: State, document: Document, pending: Pending, why: str, then: Failed | None = None) -> Step:
+def _mark_stuck(
+    s: State,
+    document: Document,
+    pending: Pending,
+    answer: Refused | Unanswered,
+    why: str,
+    then: Failed | None = None,
+) -> Step:
     """Record that the key is useless: an endpoint that it created is cleaned up, not requested again."""
-    ledger = replace(document.ledger, pending=replace(pending, stuck=True))
-    return write(s, replace(document, ledger=ledger), why, then=then)
+    return _record_end(s, document, replace(pending, stuck=True), answer, why, then)
+
+
+def _record_end(
+    s: State,
+    document: Document,
+    pending: Pending,
+    answer: Refused | Unanswered,
+    why: str,
+    then: Failed | None,
+) -> Step:
+    """Record when the request was under way, now that it has ended."""
+    pending = replace(pending, windows=_evidence(s, pending, answer.windows))
+    return write(s, replace(document, ledger=replace(document.ledger, pending=pending)), why, then=then)
 
 
 def _unanswered(s: State, document: Document, pending: Pending, answer: Unanswered) -> Step:
@@ -202,27 +332,36 @@ def _unanswered(s: State, document: Document, pending: Pending, answer: Unanswer
         pending,
         Failed(f"the creation had no usable response: {answer}", hint="run `reconciler apply` again"),
     )
-    if not answer.stored_error:
+    if not _evidence(s, pending, answer.windows):
+        # Certainly nothing was created: what appears at the URL from now on is not ours.
+        return _forget(s, document, pending, failed)
+    if answer.stored_error:
+        why = "record that the server may replay its error"
+        return _mark_stuck(s, document, pending, answer, why, failed)
+    if _is_recorded(s, pending):
         return failed
-    return _mark_stuck(s, document, pending, "record that the server may replay its error", failed)
+    return _record_end(s, document, pending, answer, "record when the request was under way", failed)
 
 
 def _refused(s: State, document: Document, pending: Pending, answer: Refused) -> Step:
     if refuses_key(answer):
         # The key is at fault, not the intent, which stays until a valid key is used.
-        return Failed(f"the API refused the key: {answer}", hint="check the API key", failure=Failure.RUN)
+        failed = Failed(f"the API refused the key: {answer}", hint="check the API key", failure=Failure.RUN)
+        if _is_recorded(s, pending):
+            return failed
+        return _record_end(s, document, pending, answer, "record when the request was under way", failed)
     if answer.status != 409:  # noqa: PLR2004 - HTTP's own number for a conflict
         failed = Failed(f"the API refused the endpoint: {answer}", hint="correct the manifest")
-        return _forget(s, document, pending, failed)
+        return _forget(s, document, pending, failed, answer.windows)
     neighbours = s.live.at(s.desired.normalized_url if s.desired else "")
     if answer.param != "url" and not (answer.param is None and neighbours):
         failed = Failed(
             f"the API holds another request under our key: {answer}", hint="run `reconciler apply` again"
         )
-        return _mark_stuck(s, document, pending, "record that the key is useless", failed)
+        return _mark_stuck(s, document, pending, answer, "record that the key is useless", failed)
     if not _is_ours(s, pending):
         # An earlier run sent this intent: the endpoint at the URL may be its own, under a forgotten key.
-        return _mark_stuck(s, document, pending, "record that the intent may be carried out")
+        return _mark_stuck(s, document, pending, answer, "record that the intent may be carried out")
     ours = bool(neighbours) and all(s.live.is_owned(endpoint.id) for endpoint in neighbours)
     if s.desired is not None and s.desired.allow_event_gap and ours and not pending.gap:
         cleared = replace(document, ledger=replace(document.ledger, pending=None))
@@ -248,9 +387,9 @@ def _promote(s: State, document: Document, pending: Pending, made: Created, secr
         if document.signing_secret is not None:
             secrets[old.endpoint_id] = document.signing_secret
     abandoned = ledger.abandoned
-    if made.uncertain or not _is_ours(s, pending):
+    if windows := _evidence(s, pending, made.windows):
         # A server that had forgotten the key has created two endpoints: the sweep looks for the other one.
-        abandoned = (*abandoned, pending.abandon(s.now, also=frozenset({made.endpoint.id})))
+        abandoned = (*abandoned, pending.abandon(s.now, windows, also=frozenset({made.endpoint.id})))
     current = Current(
         endpoint_id=made.endpoint.id,
         generation=pending.generation,

@@ -60,6 +60,8 @@ class Decision(Struct, frozen=True):
     hint: str | None = None
 
 
+EITHER_WAY = ": an interrupted creation may have left it, or a person may have created it"
+REMOVE = "remove it in Admin Center > Developer > Webhooks and run `reconciler apply` again"
 # Shared, so that a plan allocates nothing for an unchanged webhook.
 _UNCHANGED = Decision(Branch.KEEP)
 _RELEASED = Decision(Branch.RELEASE)
@@ -184,7 +186,10 @@ def _begin(
     explained: Collection[str],
 ) -> Decision:
     current_id, owned = (projection.endpoint_id, projection.owned_ids) if projection else (None, ())
-    problem, hint = conflict(webhook, current_id, owned, live, explained) or (None, None)
+    at_url = live.at(webhook.normalized_url) if projection and projection.abandoned else ()
+    ambiguous = [endpoint.id for endpoint in at_url]
+    found = conflict(webhook, current_id, owned, live, explained, ambiguous=ambiguous)
+    problem, hint = found or (None, None)
     return Decision(Branch.BEGIN, action, reason, cause, problem, hint)
 
 
@@ -270,6 +275,8 @@ def conflict(
     owned: Collection[str],
     live: LiveIndex,
     explained: Collection[str],
+    *,
+    ambiguous: Collection[str] = (),
 ) -> tuple[str, str] | None:
     """Return what is wrong and what to do if an unmanaged endpoint has the URL of a new one; else None.
 
@@ -281,6 +288,7 @@ def conflict(
         owned: the webhook's own endpoints.
         live: the live endpoints.
         explained: endpoints that abandoned attempts of this webhook created: the sweep deletes them.
+        ambiguous: endpoints that such attempts may have created, without evidence: a person may have.
     """
     neighbours = live.at(webhook.normalized_url)
     if any(endpoint.id in owned for endpoint in neighbours):
@@ -289,9 +297,16 @@ def conflict(
         if live.is_owned(endpoint.id) or endpoint.id in explained:
             continue
         problem = f"endpoint {endpoint.id} is live at {endpoint.url} and not in the ledger"
+        if endpoint.id in ambiguous:
+            problem += EITHER_WAY
         if current_id is not None and live.get(current_id) is not None:
             # Adopting another endpoint would give up the one that this webhook has.
             return problem, f"remove it, or choose another URL: {webhook.name} has an endpoint already"
-        command = f"reconciler adopt {webhook.name} --id {shlex.quote(endpoint.id)}"
-        return problem, f"take it over with `{command}`, or remove it"
+        otherwise = REMOVE if endpoint.id in ambiguous else "remove it"
+        return problem, f"take it over with `{adoption_command(webhook.name, endpoint)}`, or {otherwise}"
     return None
+
+
+def adoption_command(name: str, endpoint: Endpoint) -> str:
+    """Return the command that makes an unmanaged endpoint a webhook's own."""
+    return f"reconciler adopt {name} --id {shlex.quote(endpoint.id)}"

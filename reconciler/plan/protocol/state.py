@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.ledger.document import Document
+    from reconciler.model import SendingWindow
     from reconciler.plan.live import LiveIndex
 
 REMOVE_BY_HAND = "remove it in Admin Center > Developer > Webhooks, then run `reconciler apply` again"
@@ -56,6 +57,8 @@ class Progress(Struct, frozen=True):
     attempts: int = 0
     begun: frozenset[str] = frozenset()
     """The idempotency keys whose intents this run wrote. Another run may have sent any other key."""
+    opened: tuple[str, SendingWindow] | None = None
+    """The window that this run has opened in an intent before it sends its request, and the intent's key."""
     key: str | None = None
     """The idempotency key of the request that got the response `created`."""
     created: CreateAnswer | None = None
@@ -76,6 +79,8 @@ class Progress(Struct, frozen=True):
         if step.begins_attempt and pending is not None:
             begun = self.begun | {pending.idempotency_key}
             progress = replace(progress, attempts=self.attempts + 1, begun=begun)
+        if (step.begins_attempt or step.announces) and pending is not None and pending.windows:
+            progress = replace(progress, opened=(pending.idempotency_key, pending.windows[-1]))
         return progress if step.then is None else replace(progress, failed=step.then)
 
     @property
@@ -102,6 +107,13 @@ class State(Struct, frozen=True):
     awaited: Mapping[str, str] = field(default_factory=dict)
     """Normalised URLs that manifests want and do not have yet, and the names of those manifests."""
     adoption: Adoption | None = None
+    api_now: datetime | None = None
+    """`now` by the API's clock; None: the two agree."""
+
+    @property
+    def api_time(self) -> datetime:
+        """The current time by the API's clock, which sending windows are on."""
+        return self.now if self.api_now is None else self.api_now
 
 
 def write(
@@ -110,12 +122,13 @@ def write(
     description: str,
     *,
     begins_attempt: bool = False,
+    announces: bool = False,
     then: Failed | None = None,
 ) -> WriteDocument:
     """Return the write that replaces the version that was read with `document`."""
     ledger = replace(document.ledger, name=s.name, nonce=s.fresh.nonce)
     document = replace(document, ledger=ledger)
-    return WriteDocument(document, s.stored.version, description, begins_attempt, then)
+    return WriteDocument(document, s.stored.version, description, begins_attempt, announces, then)
 
 
 def declared(s: State, ledger: Ledger, webhook: Webhook) -> Ledger:

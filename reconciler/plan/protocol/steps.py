@@ -44,6 +44,8 @@ class WriteDocument(Struct, frozen=True):
     cas: int
     description: str
     begins_attempt: bool = False
+    announces: bool = False
+    """The intent's request is about to be sent: its newest window begins."""
     then: Failed | None = None
     """The change fails once this is written."""
 

@@ -16,13 +16,14 @@ from reconciler.errors import DocumentUnreadable
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Abandoned, Current, Ledger, Manifest, Pending, Previous
 from reconciler.ledger.projection import Projection, project
-from reconciler.model import DeletionPolicy, Run, Secret
+from reconciler.model import DeletionPolicy, Endpoint, Run, Secret, SendingWindow
 from reconciler.texts import from_timestamp, is_text, to_timestamp
 from tests.fixtures.damage import damaged
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 URL = "https://hooks.example.com/ci"
 EVENTS = ("run.completed", "run.failed")
+WINDOW = SendingWindow(NOW, NOW + timedelta(seconds=2, microseconds=5))
 BODY = Secret(json.dumps({"url": URL, "events": list(EVENTS), "secret": "whsec_pending"}))
 LEDGER = Ledger(
     organization="acme",
@@ -30,10 +31,12 @@ LEDGER = Ledger(
     nonce="nonce",
     name="ci",
     generation=3,
-    pending=Pending(4, 1, "key", BODY, "digest", frozenset({"we_1", "we_2"}), NOW, stuck=True),
+    pending=Pending(
+        4, 1, "key", BODY, "digest", frozenset({"we_1", "we_2"}), NOW, stuck=True, windows=(WINDOW,)
+    ),
     current=Current("we_2", 3, "digest", URL, "client", NOW, verified_at=NOW, live_digest="other"),
     previous=(Previous("we_1", 2, NOW, NOW, NOW + timedelta(days=1)), Previous("we_0", 1, NOW)),
-    abandoned=(Abandoned("old", URL, EVENTS, frozenset({"we_0"}), NOW, NOW),),
+    abandoned=(Abandoned("old", URL, EVENTS, frozenset({"we_0"}), NOW, NOW, (WINDOW,)),),
     deletion_policy=DeletionPolicy.PROTECT,
     manifest=Manifest("manifests/ci.yaml", "digest"),
     owner="platform",
@@ -89,8 +92,44 @@ def test_a_damaged_document_is_sound_or_refused(fields: Any) -> None:
     # What the program does with any document: the next write, its request, the plan's part.
     json.dumps(document.to_fields(), allow_nan=False)
     if document.ledger.pending is not None:
-        assert_sound(document.ledger.pending.abandon(NOW))
+        assert_sound(document.ledger.pending.abandon(NOW, (WINDOW,)))
     project(document, 1, tested=True).to_metadata()
+
+
+def test_a_ledger_of_an_older_version_is_read() -> None:
+    """Without windows, nothing shows when an intent was sent, and an abandoned attempt has no evidence."""
+    fields = DOCUMENT.to_fields()
+    ledger = json.loads(fields["ledger"])
+    del ledger["pending"]["windows"], ledger["abandoned"][0]["windows"]
+    read = Document.from_fields({**fields, "ledger": json.dumps(ledger)}).ledger
+    assert read.pending is not None
+    assert read.pending.windows is None
+    assert read.abandoned[0].windows == ()
+
+
+@pytest.mark.parametrize(
+    ("created", "is_leftover"),
+    [
+        (NOW, True),
+        (NOW - timedelta(seconds=5), True),
+        (NOW - timedelta(seconds=6), False),
+        (NOW + timedelta(seconds=7), True),
+        (NOW + timedelta(seconds=8), False),
+        (NOW + timedelta(minutes=4), False),
+        (None, False),
+    ],
+)
+def test_an_endpoint_is_a_leftover_only_if_it_was_created_in_a_window(
+    created: datetime | None, is_leftover: bool
+) -> None:
+    """A window is a few seconds wider at each end; without a time of creation there is no evidence."""
+    attempt = LEDGER.abandoned[0]
+    endpoint = Endpoint("we_9", URL, EVENTS, created)
+    assert attempt.resembles(endpoint)
+    assert attempt.may_have_made(endpoint) is is_leftover
+    assert not attempt.resembles(replace(endpoint, id="we_0"))
+    assert not attempt.resembles(replace(endpoint, events=("run.started",)))
+    assert not attempt.resembles(replace(endpoint, url="https://hooks.example.com/other"))
 
 
 @pytest.mark.parametrize(

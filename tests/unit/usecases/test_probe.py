@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from reconciler.apply.lock import Holder, Lock
 from reconciler.errors import ApiError, DocumentUnreadable, GuardRefused, LockHeld, StoreError
-from reconciler.ports import Exchange, Refused, SendingWindow, Unanswered
+from reconciler.model import SendingWindow
+from reconciler.ports import Exchange, Refused, Unanswered
 from reconciler.usecases.probe import EVENTS, probe
 from tests.fakes.api import ApiBehavior, NotCarriedOut
 from tests.fakes.world import Org, webhook

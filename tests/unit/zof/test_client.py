@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import ApiError, InvalidInput, ReconcilerError
-from reconciler.model import Secret
-from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, SendingWindow, Unanswered
+from reconciler.model import Secret, SendingWindow
+from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, Unanswered
 from reconciler.zof.caller import MAX_ATTEMPTS
 from reconciler.zof.client import MAX_PAGES, ZofApi
 from reconciler.zof.wire import BODY_LIMIT
