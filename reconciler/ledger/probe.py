@@ -36,6 +36,8 @@ class ProbeRequest(Struct, frozen=True):
     """The endpoints that the API returned for this key, until they are deleted."""
     uncertain: bool = True
     """Whether it may have created an endpoint that no response has named."""
+    ended_at: datetime | None = None
+    """When its last try had ended, on the API's clock; None: the probe was killed before that."""
 
     @property
     def url(self) -> str:
@@ -55,15 +57,25 @@ class ProbeRequest(Struct, frozen=True):
         """Whether an endpoint has the URL and the events of this request."""
         return endpoint.normalized_url == normalize_url(self.url) and endpoint.events == self.events
 
+    def may_be(self, endpoint: Endpoint) -> bool:
+        """Whether an endpoint may be this request's in the listing's own spelling, or a look-alike."""
+        return _address(endpoint.url) == _address(self.url) and not self.predates(endpoint.created)
+
     def was_under_way(self, moment: datetime | None) -> bool:
         """Whether `moment` is one at which this request can have created an endpoint; None: unknown."""
         if moment is None:
             return False
-        return self.sent_at - _CLOCKS_DIFFER <= moment <= self.sent_at + _LONGEST_REQUEST
+        ended = self.sent_at + _LONGEST_REQUEST if self.ended_at is None else self.ended_at + _CLOCKS_DIFFER
+        return self.sent_at - _CLOCKS_DIFFER <= moment <= ended
 
     def predates(self, moment: datetime | None) -> bool:
         """Whether something that was created at `moment` existed before this request."""
         return moment is not None and moment < self.sent_at - _CLOCKS_DIFFER
+
+
+def _address(url: str) -> str:
+    """Return a URL without what listings of other APIs write differently: the query and the last slash."""
+    return normalize_url(url.partition("?")[0]).removesuffix("/")
 
 
 def probe_fields(requests: Sequence[ProbeRequest]) -> dict[str, str]:

@@ -233,6 +233,7 @@ def _move_document(session: Session, origin: Organization, name: str) -> None:
     version = stored.version
     projection = stored.projection
     is_described = projection is not None and projection.version == version
+    run = session.run
     if stored.document is not None:
         ledger = stored.document.ledger
         _require_known(name, _place(ledger), origin, target)
@@ -245,12 +246,13 @@ def _move_document(session: Session, origin: Organization, name: str) -> None:
             # An interrupted move wrote the version after the one that the metadata describes. After an
             # interrupted change, the metadata would be two versions behind.
             is_described = projection.version in {version, version - 1}
+            run = ledger.run
     if projection is not None and _place(projection) == origin:
         # If the metadata does not describe the document, it must not begin to: the next apply resumes.
         shown = version if is_described else projection.version
         session.store.write_projection(
             name,
-            replace(projection, organization=target.name, api_url=target.api_url, version=shown),
+            replace(projection, organization=target.name, api_url=target.api_url, version=shown, run=run),
         )
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from reconciler.ports import CreateAnswer, DeleteAnswer, Exchange, Metadata, ProbeStore
     from reconciler.session import Session
 
-EVENTS = ("integration.error", "release.gate_blocked")
+EVENTS = ("release.gate_blocked", "remediation.approved")
 """Two events that are rare: the endpoint is live for a few seconds."""
 LONGEST_LAG = 60.0
 """Seconds to wait for a listing that shows a change."""
@@ -234,7 +234,8 @@ class _Probe:
         request = ProbeRequest(key, body, self._api_time())
         self._record((*self._requests, request))
         answer = self._session.api.create(key, body)
-        known = replace(request, uncertain=bool(answer.windows))
+        ended_at = max((window.ended for window in answer.windows), default=None)
+        known = replace(request, uncertain=bool(answer.windows), ended_at=ended_at)
         if isinstance(answer, Created):
             self._answered.add(key)
             endpoint = answer.endpoint
@@ -373,8 +374,7 @@ class _Probe:
             return
         known = {*removed, *self._foreign, *(each.endpoint_id for each in left)}
         for endpoint in self._list():
-            request = next((each for each in uncertain if each.asks_for(endpoint)), None)
-            if request is None or endpoint.id in known:
+            if endpoint.id in known or not any(each.may_be(endpoint) for each in uncertain):
                 continue
             if not any(each.may_have_created(endpoint) for each in uncertain):
                 left.append(_unproven(endpoint.id))
@@ -417,6 +417,6 @@ def _undeletable(endpoint_id: str, answer: DeleteAnswer) -> Leftover:
 def _unproven(endpoint_id: str) -> Leftover:
     return Leftover(
         endpoint_id,
-        "it has the probe's URL and events, but nothing proves that the probe created it",
+        "it looks like the probe's endpoint, but nothing proves that the probe created it",
         f"remove {endpoint_id} in Admin Center > Developer > Webhooks, if nobody needs it",
     )

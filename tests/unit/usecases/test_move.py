@@ -44,7 +44,9 @@ class _Died(BaseException):
 
 def _at(org: Org, name: str = "acme", api_url: str = NEW_URL) -> Org:
     """Return the organization as a run with new settings sees it."""
-    org.session = replace(org.session, organization=Organization(name, api_url), run=Run("grace"))
+    org.session = replace(
+        org.session, organization=Organization(name, api_url), run=Run("grace", key_fingerprint="f00dcafe")
+    )
     return org
 
 
@@ -82,6 +84,7 @@ def test_a_move_takes_the_ledgers_over(name: str, api_url: str) -> None:
     projection = read_metadata(org.session)["a"].projection
     assert projection is not None
     assert (projection.organization, projection.api_url) == (name, api_url)
+    assert projection.run == org.session.run, "the key's fingerprint, too"
     org.check([A, B])
     again = plan_move(org.session, OLD)
     assert (again.documents, again.already_moved) == ((), 2)
@@ -341,3 +344,39 @@ def test_a_move_of_which_nothing_succeeds_is_an_error(error: StoreError) -> None
         move(org.session, planned)
     assert raised.value is error
     assert tried == (["a"] if isinstance(error, StoreUnavailable) else ["a", "b"])
+
+
+def _deleted_in_its_first_creation(api_url: str) -> Org:
+    """Return an organization whose only document has no metadata and was deleted in Vault."""
+    org = Org()
+    org.session = replace(org.session, organization=Organization("acme", api_url))
+
+    def die(request: str, _: object) -> None:
+        if request == "create":
+            raise _Died
+
+    org.api.after = die
+    with pytest.raises(_Died):
+        org.apply(A)
+    org.api.after = lambda *_: None
+    org.store.soft_delete("a", max(org.store.states("a")))
+    assert org.store.list_metadata()["a"].projection is None
+    return org
+
+
+def test_a_deleted_document_without_metadata_is_undeleted_and_moved() -> None:
+    """Only its content says whose it is."""
+    org = _deleted_in_its_first_creation(API_URL)
+    planned = plan_move(_at(org).session, OLD)
+    assert [each.note for each in planned.documents] == ["it was deleted in Vault: it is undeleted"]
+    assert move(org.session, planned).complete
+    assert _ledger(org, "a")["api_url"] == NEW_URL
+
+
+def test_a_strangers_document_is_deleted_again() -> None:
+    """If the content names neither the old nor the new API, it stays as it was."""
+    org = _deleted_in_its_first_creation("https://other.example.com")
+    planned = plan_move(_at(org).session, OLD)
+    with pytest.raises(ForeignDocument, match=r"at https://other\.example\.com"):
+        move(org.session, planned)
+    assert org.store.list_metadata()["a"].state is VersionState.DELETED

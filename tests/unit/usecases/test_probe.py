@@ -76,6 +76,8 @@ def test_an_api_as_assumed() -> None:
         (ApiBehavior(unique_urls=True), "duplicate URL", "refused: HTTP 409"),
         (ApiBehavior(max_endpoints=1), "duplicate URL", "refused: HTTP 403"),
         (ApiBehavior(adds_slash=True), "spelling of URL", f"listed as {URL}/"),
+        (ApiBehavior(listing_spelling="query_order"), "spelling of URL", "listed as"),
+        (ApiBehavior(listing_spelling="implicit_event"), "spelling of events", "integration.error"),
         (ApiBehavior(listing_lag=5), "listing lag", "listed after 5 s"),
         (ApiBehavior(listing_lag=500), "listing lag", "not listed within 60 s"),
         (ApiBehavior(deletion_lag=7), "listing after DELETE", "omitted after 7 s"),
@@ -190,8 +192,9 @@ def _killed(operation: str | None, number: int, when: str, behavior: ApiBehavior
 @pytest.mark.parametrize(
     "behavior",
     [ApiBehavior(), ApiBehavior(honours_client_secret=False), ApiBehavior(replay_shows_secret=False),
-     ApiBehavior(unique_urls=True), ApiBehavior(listing_lag=3), ApiBehavior(key_lifetime=0)],
-    ids=["usual", "own secret", "replay without secret", "unique URLs", "lag", "no keys"],
+     ApiBehavior(unique_urls=True), ApiBehavior(listing_lag=3), ApiBehavior(key_lifetime=0),
+     ApiBehavior(listing_spelling="masked_query"), ApiBehavior(shows_created=False)],
+    ids=["usual", "own secret", "hidden replay", "unique URLs", "lag", "no keys", "spelling", "no dates"],
 )  # fmt: skip
 def test_a_killed_probe_leaves_nothing_after_the_next(behavior: ApiBehavior) -> None:
     """Killed before or after each request to either server, the next run removes everything."""
@@ -227,6 +230,15 @@ def test_a_persons_look_alike_is_never_deleted() -> None:
     with pytest.raises(GuardRefused, match="at this URL already"):
         _probe(org)
     assert list(org.api.endpoints) == [person.id]
+
+
+def test_what_the_listing_spells_differently_is_named_and_not_deleted() -> None:
+    """Without a key that is honoured, nothing proves that such an endpoint is the probe's."""
+    org, _ = _killed("create", 0, "after", ApiBehavior(key_lifetime=0, listing_spelling="masked_query"))
+    older = org.api.console_create("https://hooks.example.com/probe/other", ["run.failed"])
+    with pytest.raises(GuardRefused, match=r"we_0001 .* may still be live: it looks like"):
+        _probe(org)
+    assert sorted(org.api.endpoints) == ["we_0001", older.id]
 
 
 def test_an_endpoint_that_the_api_returns_instead_is_left_as_it_is() -> None:
@@ -271,6 +283,19 @@ def test_a_creation_without_a_response_is_settled_or_reported() -> None:
     org.api.after = lambda *_: None
     assert _probe(org).complete
     assert not org.api.endpoints
+
+
+def test_a_look_alike_made_after_the_last_try_is_never_deleted() -> None:
+    """Once the request has ended, whatever appears is somebody else's."""
+    org = Org()
+    org.api.before = lambda request: Unanswered("no response") if request == "create" else None
+    assert not _probe(org).complete
+    org.api.before = lambda *_: None
+    org.clock.advance(minutes=1)
+    person = org.api.console_create(URL, list(EVENTS))
+    with pytest.raises(GuardRefused, match="nothing proves"):
+        _probe(org)
+    assert list(org.api.endpoints) == [person.id]
 
 
 def test_a_creation_that_certainly_failed_leaves_no_record() -> None:
