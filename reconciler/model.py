@@ -113,6 +113,13 @@ class Webhook(Struct, frozen=True, gc=False):
     test: bool = True
     revoke: bool = False
     """The secret that is replaced is known to others: it is dropped with its endpoint (`rotate --now`)."""
+    source: str | None = None
+    """The manifest's path from the root of its repository; None if it is not known."""
+
+    @property
+    def recorded_path(self) -> str:
+        """The manifest's path as the ledger records it."""
+        return self.source or self.location.path
 
     @property
     def normalized_url(self) -> str:

@@ -10,6 +10,7 @@ from reconciler.plan.guards import GuardLimits
 
 if TYPE_CHECKING:
     from reconciler.model import Organization, Run, Webhook
+    from reconciler.plan.scope import PathScope
     from reconciler.ports import Clock, DocumentStore, EndpointApi, FreshSource, Reporter
 
 TYPICAL_QUOTA = 100
@@ -30,6 +31,8 @@ class Session(Struct, frozen=True, kw_only=True):
     reporter: Reporter
     desired: tuple[Webhook, ...] = ()
     """The webhooks that the manifests declare."""
+    scope: PathScope | None = None
+    """The scope that PATHs on the command line limit; None: all webhooks."""
     limits: GuardLimits = _DEFAULT_LIMITS
     requests_per_minute: int = TYPICAL_QUOTA
     """The API's quota, for estimates."""

@@ -110,6 +110,11 @@ def write_error(message: str, hint: str | None = None) -> None:
     _write(sys.stderr, f"error: {text}\n" + (f"hint: {visible(hint)}\n" if hint else ""))
 
 
+def write_warning(message: str, hint: str) -> None:
+    """Write one warning to stderr, escaped."""
+    _write(sys.stderr, f"warning: {visible(message)}\nhint: {visible(hint)}\n")
+
+
 def write_problems(text: str) -> None:
     """Write a text that a renderer has escaped to stderr."""
     _write(sys.stderr, text)

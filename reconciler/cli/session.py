@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.cli.attribution import current_run
-from reconciler.cli.configuration import load_configuration, load_desired
+from reconciler.cli.configuration import load_configuration, load_desired, path_scope
 from reconciler.cli.logins import choose_login, require
 from reconciler.cli.output import wants_color
 from reconciler.cli.progress import make_reporter
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.cli.options import Options
     from reconciler.config.settings import NotificationSettings, OrganizationSettings
     from reconciler.model import Run, Webhook
+    from reconciler.plan.scope import PathScope
     from reconciler.ports import Exchange, Reporter
 
 
@@ -41,6 +42,8 @@ class Scope(Struct, frozen=True):
     run: Run
     desired: Mapping[str, tuple[Webhook, ...]] = field(default_factory=dict)
     """The webhooks that manifests declare, by organization; empty for a command that reads no manifests."""
+    limited: Mapping[str, PathScope] = field(default_factory=dict)
+    """The scopes of the organizations that PATHs on the command line limit."""
 
     @property
     def several(self) -> bool:
@@ -57,9 +60,21 @@ def load_scope(options: Options, *, manifests: bool = True) -> Scope:
         InvalidInput: manifests or configuration are invalid; each problem has been written to stderr.
     """
     config = load_configuration(options)
-    desired = load_desired(config, options) if manifests else {}
+    loaded = load_desired(config, options) if manifests else {}
     run = current_run(os.environ, options.actor)
-    return Scope(config.organizations, config.notifications, options, run, desired)
+    scopes = {
+        each.name: path_scope(each, loaded[each.name], options)
+        for each in config.organizations
+        if each.name in loaded
+    }
+    return Scope(
+        config.organizations,
+        config.notifications,
+        options,
+        run,
+        {name: each.webhooks for name, each in loaded.items()},
+        {name: scope for name, scope in scopes.items() if scope is not None},
+    )
 
 
 @contextmanager
@@ -95,6 +110,7 @@ def open_session(
             fresh=fresh,
             reporter=reporter,
             desired=scope.desired.get(settings.name, ()),
+            scope=scope.limited.get(settings.name),
             limits=settings.guards,
             requests_per_minute=requests_per_minute,
         )

@@ -17,7 +17,7 @@ from reconciler.urls import normalize_url, service_url_problem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FILE = Path("reconciler.yaml")
+DEFAULT_FILE = Path("reconciler.yaml")
 _ORGANIZATION = "default"
 
 
@@ -53,12 +53,12 @@ def load_config(
     """
     wanted = tuple(dict.fromkeys(overrides.organizations)) or _nonempty(environ, "ZOF_ORGANIZATION")
     # A broken symbolic link is not a missing file: reading it reports the problem.
-    if path is None and not os.path.lexists(_FILE):
+    if path is None and not os.path.lexists(DEFAULT_FILE):
         config = Config((_without_file(wanted),))
     else:
         from reconciler.config.file import read_config  # noqa: PLC0415 (YAML is not needed without a file)
 
-        config = read_config(Path(path or _FILE))
+        config = read_config(Path(path or DEFAULT_FILE))
     every = [_apply_environment(each, environ) for each in config.organizations]
     chosen = _choose(every, wanted)
     if len(chosen) > 1 and (overrides.paths or overrides.vault_prefix):

@@ -33,7 +33,11 @@ class Unreadable(Struct, frozen=True):
 
 
 def read_all(
-    paths: Sequence[str | os.PathLike[str]], *, most: int = MAX_FILES, exclusion: Exclusion | None = None
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    most: int = MAX_FILES,
+    exclusion: Exclusion | None = None,
+    seen: set[str] | None = None,
 ) -> Iterator[tuple[str, bytes | Unreadable]]:
     """Yield each manifest file under `paths`, as (path, content or why it cannot be read).
 
@@ -42,9 +46,10 @@ def read_all(
     is yielded as unreadable, unless it leads to a file that does not look like a manifest. A file that is
     named itself is read whatever it is called, and a link that is named itself is followed. A file that
     several paths or links lead to comes once. A folder with more than `most` files and folders is not walked
-    to its end; that is reported. What `exclusion` covers is recorded there and left out.
+    to its end; that is reported. What `exclusion` covers is recorded there and left out, and so are the files
+    whose real paths are in `seen`; others are added to it.
     """
-    seen: set[str] = set()
+    seen = set() if seen is None else seen
     return chain.from_iterable(_find(os.fspath(path), most, exclusion, seen) for path in paths)
 
 

@@ -28,7 +28,7 @@ from reconciler.model import Location
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from reconciler.manifest.exclusion import Exclusion
     from reconciler.manifest.problems import Problem
@@ -38,9 +38,19 @@ if TYPE_CHECKING:
 _NAME = ("metadata", "name")
 _EVENTS = ("spec", "events")
 _ABOUT_KIND = {("kind",), ("apiVersion",)}
+_DUPLICATES = {rules.DUPLICATE_NAME.code, rules.DUPLICATE_URL.code}
 _DEFAULT = Selection()
 MAX_PROBLEMS = 50_000
 """Problems of a file that are reported."""
+
+
+class Outside(Struct, frozen=True):
+    """The manifests outside of the paths that are meant: only what the scope of a run depends on."""
+
+    names: frozenset[str]
+    """The webhooks that they declare."""
+    errors: tuple[Diagnostic, ...] = ()
+    """Why some of them could not be read: `names` may lack theirs. Sorted by location."""
 
 
 class Loaded(Struct, frozen=True):
@@ -52,6 +62,8 @@ class Loaded(Struct, frozen=True):
     """Sorted by location."""
     paths: tuple[str, ...] = ()
     """The files, including those that could not be read."""
+    outside: Outside | None = None
+    """The manifests that were read beside the paths; None if there are none."""
     excluded: frozenset[str] = frozenset()
     """The real paths of the files and folders that the configuration excludes."""
 
@@ -68,6 +80,8 @@ def load_manifests(
     allow_unknown_events: bool = False,
     selection: Selection = _DEFAULT,
     exclusion: Exclusion | None = None,
+    outside: Sequence[str] = (),
+    recorded: Callable[[str], str] | None = None,
 ) -> Loaded:
     """Return the webhooks that the manifests of one organization declare.
 
@@ -80,19 +94,50 @@ def load_manifests(
         allow_unknown_events: whether event types that this version does not know are accepted.
         selection: which rules are checked.
         exclusion: the files of other tools, which are not read; it records them.
+        outside: further paths, of which only names matter: a webhook that they declare must not be declared
+            in `paths`, too. Their other problems are not among the diagnostics.
+        recorded: returns a file's path from the root of its repository.
     """
-    loader = Loader(allow_unknown_events=allow_unknown_events, selection=selection)
+    loader = Loader(allow_unknown_events=allow_unknown_events, selection=selection, recorded=recorded)
     if policy is not None:
         loader.use_policy(policy)
-    for path, content in read_all(paths, exclusion=exclusion):
+    seen: set[str] = set()
+    for path, content in read_all(paths, exclusion=exclusion, seen=seen):
         loader.add_file(display_path(path), content)
-    return replace(loader.loaded(), excluded=frozenset(exclusion.paths if exclusion else ()))
+    loaded = loader.loaded()
+    if outside:
+        for path, content in read_all(outside, exclusion=exclusion, seen=seen):
+            loader.add_file(display_path(path), content)
+        loaded = _beside(loaded, loader.loaded())
+    return replace(loaded, excluded=frozenset(exclusion.paths if exclusion else ()))
+
+
+def _beside(inside: Loaded, everything: Loaded) -> Loaded:
+    """Return `inside` with what matters of the other manifests in `everything`."""
+    known = {each.name for each in inside.webhooks}
+    names = frozenset(each.name for each in everything.webhooks if each.name not in known)
+    places, said = set(inside.paths), set(inside.diagnostics)
+    found = [each for each in everything.diagnostics if each not in said and each.severity is Severity.ERROR]
+    duplicates = [
+        each
+        for each in found
+        if each.rule in _DUPLICATES and any(first.location.path in places for first in each.also)
+    ]
+    errors = tuple(each for each in found if each not in duplicates)
+    diagnostics = tuple(sorted([*inside.diagnostics, *duplicates], key=place_and_rule))
+    return replace(inside, diagnostics=diagnostics, outside=Outside(names, errors))
 
 
 class Loader:
     """Collects the webhooks and diagnostics of files."""
 
-    def __init__(self, *, allow_unknown_events: bool = False, selection: Selection = _DEFAULT) -> None:
+    def __init__(
+        self,
+        *,
+        allow_unknown_events: bool = False,
+        selection: Selection = _DEFAULT,
+        recorded: Callable[[str], str] | None = None,
+    ) -> None:
         self._schema = packaged_schema("manifest")
         self._policy: Policy | None = None
         self._allow_unknown_events = allow_unknown_events
@@ -102,6 +147,8 @@ class Loader:
         self._diagnostics: list[Diagnostic] = []
         self._first_uses = FirstUses()
         self._paths: list[str] = []
+        self._recorded = recorded
+        self._recorded_path: str | None = None
 
     def use_policy(self, path: str | os.PathLike[str]) -> None:
         """Check every manifest with the JSON Schema at `path`, too."""
@@ -117,6 +164,7 @@ class Loader:
         if isinstance(content, Unreadable):
             self._diagnostics.append(unreadable(path, content))
             return
+        self._recorded_path = self._recorded(path) if self._recorded else None
         source = Source(path, content)
         ignores = ignores_of(content)
         leaks = Leaks(source) if may_hold_secret(content) else None
@@ -216,7 +264,7 @@ class Loader:
             problems += self._policy.check(value)
         webhook: Webhook | None = None
         try:
-            webhook = built = self._build(value, place)
+            webhook = built = self._build(value, place, self._recorded_path)
         except BadValue:
             problems += find_bad_values(value)
         else:

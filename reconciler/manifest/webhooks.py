@@ -53,12 +53,13 @@ class Builder:
         self._events: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._labels: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
 
-    def __call__(self, manifest: Mapping[str, Any], place: Location) -> Webhook:
+    def __call__(self, manifest: Mapping[str, Any], place: Location, source: str | None = None) -> Webhook:
         """Return the webhook that a manifest declares.
 
         Args:
             manifest: satisfies `schemas/webhook.schema.json`.
             place: its location.
+            source: its path from the root of its repository, if that is known.
 
         Raises:
             BadValue: a time or duration is out of range.
@@ -80,6 +81,7 @@ class Builder:
             parse_overlap(secret["overlap"]) if "overlap" in secret else NO_OVERLAP,
             spec.get("allowEventGap", False),
             spec.get("test", True),
+            source=source,
         )
 
     def _shared_events(self, events: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct, field
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Endpoint, Run, Webhook
+    from reconciler.plan.scope import PathScope
 
 
 class Comparison(Struct, frozen=True):
@@ -29,6 +30,8 @@ class Comparison(Struct, frozen=True):
     live: LiveIndex
     abandoning: tuple[str, ...]
     """The documents whose abandoned attempts are still watched."""
+    out_of_scope: frozenset[str] = frozenset()
+    """The documents that a run with PATHs does not touch."""
 
 
 def compare(
@@ -41,6 +44,7 @@ def compare(
     *,
     requests_per_minute: int = 100,
     listing_requests: int = 1,
+    scope: PathScope | None = None,
 ) -> Comparison:
     """Return the plan that brings live endpoints and ledger to `desired`.
 
@@ -53,6 +57,7 @@ def compare(
         run: this run.
         requests_per_minute: the API's quota, for the estimate.
         listing_requests: how many requests the listing took; a run lists once.
+        scope: the scope that PATHs limit; None: all webhooks.
     """
     live = LiveIndex(endpoints)
     for known in metadata.values():
@@ -61,11 +66,14 @@ def compare(
     due: list[tuple[str, Decision]] = []
     abandoning: list[str] = []
     protected: list[str] = []
-    ownership = _Ownership()
     wanted = {webhook.name: webhook for webhook in desired}
+    elsewhere = _out_of_scope(scope, wanted, metadata)
+    ownership = _Ownership.of_others((metadata[name] for name in elsewhere), live)
     # One pass for everything: at 100,000 webhooks, most of the time is spent on fetching them from memory.
     # Manifests and most listings are sorted already; a set of their names would not be.
-    for name in sorted([*wanted, *(name for name in metadata if name not in wanted)]):
+    for name in sorted(
+        [*wanted, *(name for name in metadata if name not in wanted and name not in elsewhere)]
+    ):
         webhook, entry = wanted.get(name), metadata.get(name)
         decision = decide_by_metadata(webhook, entry, live, now)
         if decision.action is not None:
@@ -88,12 +96,13 @@ def compare(
             describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due
         )
     requests = listing_requests + sum(change.api_requests for change in changes)
-    unmanaged = _unmanaged(changes, wanted, metadata, live)
+    unmanaged = _unmanaged([*(change.name for change in changes), *elsewhere], wanted, metadata, live)
     plan = Plan(
         organization=organization.name,
         changes=changes,
         unchanged=len(wanted) - sum(change.name in wanted for change in changes),
-        owned=ownership.owned,
+        owned=ownership.owned - ownership.others,
+        out_of_scope=ownership.others,
         unmanaged=unmanaged,
         released=frozenset(e.id for e in unmanaged if live.is_recorded(e.id)),
         commit=run.commit,
@@ -102,6 +111,8 @@ def compare(
     )
     facts = Facts(
         manifests=len(wanted),
+        owned=ownership.owned,
+        limited=scope is not None,
         missing=ownership.missing,
         listed=ownership.listed,
         recorded_keys=frozenset(ownership.keys),
@@ -112,20 +123,34 @@ def compare(
         ),
         protected=tuple(protected),
     )
-    return Comparison(plan, facts, live, tuple(abandoning))
+    return Comparison(plan, facts, live, tuple(abandoning), elsewhere)
+
+
+def _out_of_scope(
+    scope: PathScope | None, wanted: Mapping[str, Webhook], metadata: Mapping[str, Metadata]
+) -> frozenset[str]:
+    """Return the documents that a run in `scope` does not touch."""
+    if scope is None:
+        return frozenset()
+    undeclared = [entry for entry in metadata.values() if entry.name not in wanted]
+    outside = [
+        entry
+        for entry in undeclared
+        if not scope.may_remove(entry.name, entry.projection.manifest if entry.projection else None)
+    ]
+    withheld = scope.withholds(owns_others=any(map(_is_owned, outside)))
+    return frozenset(entry.name for entry in (undeclared if withheld else outside))
 
 
 def _unmanaged(
-    changes: Iterable[Change],
+    names: Iterable[str],
     wanted: Mapping[str, Webhook],
     metadata: Mapping[str, Metadata],
     live: LiveIndex,
 ) -> tuple[Endpoint, ...]:
-    """Return the endpoints that no ledger owns; those that an interrupted change may own are left out."""
+    """Return the endpoints that no ledger owns; not those that `names`, interrupted, may own."""
     unowned = live.unowned()
-    interrupted = [
-        each for c in changes if (each := metadata.get(c.name)) is not None and each.is_interrupted
-    ]
+    interrupted = [each for name in names if (each := metadata.get(name)) is not None and each.is_interrupted]
     if not unowned or not interrupted:
         return tuple(unowned)
     from reconciler.plan.changes import in_question  # noqa: PLC0415 (imported with the changes)
@@ -147,6 +172,18 @@ class _Ownership(Struct):
     """Without those of interrupted changes, which may explain it."""
     keys: set[str] = field(default_factory=set)
     """The recorded fingerprints of the keys of those that are not listed."""
+    others: int = 0
+    """Those that are out of scope: they show, too, whether the listing can be trusted."""
+
+    @classmethod
+    def of_others(cls, metadata: Iterable[Metadata], live: LiveIndex) -> Self:
+        """Count the owned webhooks that are out of scope."""
+        counted = cls()
+        for entry in metadata:
+            if _is_owned(entry):
+                counted.add(entry, live)
+        counted.others = counted.owned
+        return counted
 
     def add(self, metadata: Metadata, live: LiveIndex) -> None:
         """Count one owned webhook."""

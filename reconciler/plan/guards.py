@@ -36,6 +36,8 @@ class Facts(Struct, frozen=True):
     """What guards look at beside the plan itself."""
 
     manifests: int
+    owned: int
+    """Owned webhooks, also those that are out of scope: a listing is judged by all of them."""
     missing: int
     """Owned endpoints that the listing does not show, those of interrupted changes left out."""
     listed: int = 0
@@ -48,6 +50,8 @@ class Facts(Struct, frozen=True):
     """Interrupted changes without a manifest whose end may be a deletion that nobody has planned yet."""
     protected: tuple[str, ...] = ()
     """Protected webhooks whose manifest is gone."""
+    limited: bool = False
+    """Whether PATHs limit the scope."""
 
 
 def deletes_allowed(limits: GuardLimits, owned: int) -> int:
@@ -67,7 +71,8 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:
         refusals.append(
             Refusal(
                 EMPTY,
-                f"there are no manifests at all while {plan.owned} webhooks are owned",
+                f"there are no manifests at all{' in the PATHs' if facts.limited else ''} while "
+                f"{plan.owned} {_webhooks(plan.owned)} owned{' there' if facts.limited else ''}",
                 "check the manifests' path; approve the plan if everything is really to go",
             )
         )
@@ -81,11 +86,11 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:
                 "delete fewer at a time, or approve exactly this plan",
             )
         )
-    if facts.missing > missing_allowed(plan.owned):
+    if facts.missing > missing_allowed(facts.owned):
         refusals.append(
             Refusal(
                 "missing",
-                f"{facts.missing} of {plan.owned} owned endpoints are missing from the API's listing",
+                f"{facts.missing} of {facts.owned} owned endpoints are missing from the API's listing",
                 "check whose API key this is; approve the plan if they are really gone",
             )
         )
@@ -103,6 +108,10 @@ def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:
         for name in facts.protected
     ]
     return tuple(refusals)
+
+
+def _webhooks(number: int) -> str:
+    return "webhook is" if number == 1 else "webhooks are"
 
 
 def _foreign_key(plan: Plan, facts: Facts) -> Refusal | None:

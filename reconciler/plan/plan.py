@@ -154,6 +154,7 @@ class Plan(Struct, frozen=True):
     """By name. Unchanged webhooks are only counted."""
     unchanged: int
     owned: int
+    """Those in scope."""
     unmanaged: tuple[Endpoint, ...] = ()
     """By id."""
     released: frozenset[str] = frozenset()
@@ -161,6 +162,8 @@ class Plan(Struct, frozen=True):
     commit: str | None = None
     warnings: tuple[str, ...] = ()
     """What is not about one change, and needs somebody's attention."""
+    out_of_scope: int = 0
+    """How many owned webhooks are out of the scope that PATHs limit."""
     cost: Cost = field(default_factory=lambda: Cost(0, 0.0))
 
     def appeared(self, now: datetime) -> list[Endpoint]:
@@ -194,6 +197,7 @@ class Plan(Struct, frozen=True):
         counts = Counter(change.action for change in self.changes)
         summary = {action.value: counts[action] for action in Action if action is not Action.NONE}
         summary["unchanged"] = self.unchanged
+        summary["out_of_scope"] = self.out_of_scope
         return summary
 
     @property

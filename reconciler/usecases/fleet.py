@@ -39,6 +39,8 @@ def fleet(planned: Planned) -> tuple[StatusRow, ...]:
         change = changes.get(name)
         if change is None and webhook is None and (projection is None or projection.state == "deleted"):
             continue
+        if name in comparison.out_of_scope:
+            continue
         state = _state(change, projection)
         rows.append(
             StatusRow(

@@ -106,6 +106,7 @@ def planned_from(seen: Seen, session: Session) -> Planned:
         session.run,
         requests_per_minute=session.requests_per_minute,
         listing_requests=seen.pages,
+        scope=session.scope,
     )
     refusals = judge(comparison.plan, comparison.facts, session.limits)
     return Planned(comparison.plan, refusals, comparison, session, seen.listing_began, seen.metadata)

@@ -26,6 +26,7 @@ _PLAN_FILE_MAX = 256 * 1024 * 1024
 def command(options: Options, applying: ApplyOptions, *, plan_file: str | None) -> ExitCode:
     """Show the plan, ask for confirmation, apply it, and report what was done.
 
+    PATHs limit the scope: webhooks of other manifests are out of scope, neither changed nor deleted.
     An interrupt (Ctrl-C, SIGTERM) finishes the current step; a second one ends the process immediately.
     The next run resumes. Exit codes: 0 done, 4 a guard refused, 5 partly done, 6 another run holds the lock.
 
@@ -33,6 +34,7 @@ def command(options: Options, applying: ApplyOptions, *, plan_file: str | None) 
     Examples:
       reconciler apply
       reconciler apply --yes --jobs 4
+      reconciler apply manifests/team-a --yes
       reconciler apply --plan plan.json --yes
       reconciler apply --approve sha256:4f1c…
       reconciler apply --yes --format markdown >> "$GITHUB_STEP_SUMMARY"

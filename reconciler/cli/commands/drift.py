@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def command(options: Options) -> ExitCode:
     """Show what was changed outside of reconciler: in the API, in Vault, or both. Changes nothing.
 
+    PATHs limit the scope: webhooks of other manifests are only counted.
     Pending changes of manifests are not drift. Exit codes: 0 no drift, 2 drift, 4 there are no manifests at
     all although webhooks are owned, or the API key seems to be another organization's.
 

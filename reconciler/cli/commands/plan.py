@@ -25,6 +25,7 @@ def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
     """Show what `apply` would do, and change nothing.
 
     PATH names manifests, files or folders; by default those of the configuration or `manifests/` are read.
+    PATHs limit the scope: webhooks of other manifests are out of scope, and only counted.
     Exit codes: 0 shown, 2 changes are pending (with --exit-code), 4 a guard would refuse the plan.
 
     \b

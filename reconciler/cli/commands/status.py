@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 def command(options: Options, *, endpoints: bool) -> ExitCode:
     """Show every webhook: its state, its secret's age, when it was verified, and who owns it.
 
+    PATHs limit the scope: webhooks of other manifests are left out.
+
     \b
     Examples:
       reconciler status

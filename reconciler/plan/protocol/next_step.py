@@ -173,7 +173,11 @@ def _carry_out(s: State, document: Document, decision: Decision) -> Step:
 def _declare(s: State, document: Document, webhook: Webhook, description: str) -> Step:
     """Record what the manifest declares and the API does not know."""
     policy, owner = webhook.deletion_policy, webhook.owner
-    ledger = replace(document.ledger, released=False, deletion_policy=policy, owner=owner, run=s.run)
+    # The manifest may have moved since.
+    manifest = replace(document.ledger.manifest, path=webhook.recorded_path)
+    ledger = replace(
+        document.ledger, released=False, deletion_policy=policy, owner=owner, manifest=manifest, run=s.run
+    )
     return write(s, replace(document, ledger=ledger), description)
 
 

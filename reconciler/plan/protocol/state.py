@@ -137,7 +137,7 @@ def declared(s: State, ledger: Ledger, webhook: Webhook) -> Ledger:
         ledger,
         released=False,
         deletion_policy=webhook.deletion_policy,
-        manifest=Manifest(webhook.location.path, webhook.digest),
+        manifest=Manifest(webhook.recorded_path, webhook.digest),
         owner=webhook.owner,
         run=s.run,
     )

@@ -65,7 +65,7 @@ class PlanSection(Struct, frozen=True):
         """The sentence to read first."""
         if not self.plan.changes:
             return f"No changes: {summary.matching(self.plan)}"
-        return f"{summary.counts(self.plan)}; {self.plan.unchanged:,} unchanged."
+        return f"{summary.counts(self.plan)}; {summary.untouched(self.plan)}."
 
 
 def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Sequence[str] = ()) -> str:

@@ -64,7 +64,7 @@ def _head(plan: Plan, title: Title, *, refused: bool) -> Iterator[str]:
             yield f"**{title.nothing}** {summary.matching(plan)}"
         return
     requests = f" {summary.cost(plan)}." if plan.cost.api_requests else ""
-    yield f"**{summary.counts(plan)}**; {plan.unchanged:,} unchanged.{requests}"
+    yield f"**{summary.counts(plan)}**; {summary.untouched(plan)}.{requests}"
     if plan.problems:
         yield f"**{summary.blocked(plan)}**"
 

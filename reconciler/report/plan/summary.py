@@ -73,7 +73,22 @@ def counts(plan: Plan) -> str:
 def matching(plan: Plan, place: str = "") -> str:
     """Return how many webhooks, in `place`, match their manifests."""
     match = "matches its manifest" if plan.unchanged == 1 else "match their manifests"
-    return f"{count(plan.unchanged, 'webhook')}{place} {match}."
+    others = f" {out_of_scope(plan)}." if plan.out_of_scope else ""
+    return f"{count(plan.unchanged, 'webhook')}{place} {match}.{others}"
+
+
+def out_of_scope(plan: Plan) -> str:
+    """Return how many webhooks are out of scope, and why."""
+    are, them = ("is", "it") if plan.out_of_scope == 1 else ("are", "them")
+    return (
+        f"{count(plan.out_of_scope, 'webhook')} {are} out of scope: no manifest in the PATHs declares {them}"
+    )
+
+
+def untouched(plan: Plan) -> str:
+    """Return how many webhooks are unchanged and, if PATHs limit the scope, out of scope."""
+    others = f", {plan.out_of_scope:,} out of scope" if plan.out_of_scope else ""
+    return f"{plan.unchanged:,} unchanged{others}"
 
 
 def cost(plan: Plan) -> str:

@@ -129,7 +129,7 @@ def _value(value: Any) -> str:
 def _totals(plan: Plan, title: Title, style: Style) -> Iterator[str]:
     """Yield the summary, the cost and the digest."""
     head = style.paint(f"{title.summary}:", Ink.BOLD)
-    yield f"{head} {summary.counts(plan)}; {plan.unchanged:,} unchanged."
+    yield f"{head} {summary.counts(plan)}; {summary.untouched(plan)}."
     if plan.problems:
         yield style.paint(f"✗ {summary.blocked(plan)}", Ink.RED)
     if plan.cost.api_requests:
