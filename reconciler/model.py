@@ -10,6 +10,7 @@ import json
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
@@ -176,6 +177,37 @@ class SendingWindow(Struct, frozen=True, gc=False):
     """Just before it was sent (aware)."""
     ended: datetime
     """When its response, or its failure, had come."""
+
+
+class OddEndpoint(Endpoint, frozen=True, gc=False):
+    """A live endpoint of which the API's listing shows hardly more than the id: it is never ours."""
+
+    problem: str = ""
+    """What cannot be read."""
+
+    def __str__(self) -> str:
+        return f"endpoint {self.id}, of which {self.problem}"
+
+
+class OddEntry(Struct, frozen=True, gc=False):
+    """An entry of the API's listing that cannot be read as an endpoint."""
+
+    id: str | None
+    url: str | None
+    """Each None where it cannot be read."""
+    problem: str
+    """What cannot be read, in words that follow "of which"."""
+
+    def __str__(self) -> str:
+        if self.id is not None:
+            return f"endpoint {self.id}, of which {self.problem}"
+        # The rest of a URL may be a secret.
+        host = urlsplit(normalize_url(self.url)).hostname if self.url else None
+        return f"an entry {f'at {host}' if host else 'without a URL'}, of which {self.problem}"
+
+    def as_endpoint(self) -> OddEndpoint | None:
+        """Return the endpoint that occupies its URL; None without an id."""
+        return None if self.id is None else OddEndpoint(self.id, self.url or "", (), problem=self.problem)
 
 
 class Run(Struct, frozen=True):

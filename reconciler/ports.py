@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.ledger.document import Document
     from reconciler.ledger.projection import Projection
-    from reconciler.model import Endpoint, Secret, SendingWindow
+    from reconciler.model import Endpoint, OddEntry, Secret, SendingWindow
 
 
 # --- the answers of the API -----------------------------------------------------------------------
@@ -115,8 +115,10 @@ class EndpointApi(Protocol):
     Requests wait for the quota by themselves and retry what may be retried.
     """
 
-    def list_pages(self) -> Iterator[Sequence[Endpoint]]:
+    def list_pages(self) -> Iterator[Sequence[Endpoint | OddEntry]]:
         """Yield the pages of the listing, one after another, to its end.
+
+        An entry that cannot be read as an endpoint comes as an `OddEntry`.
 
         Raises:
             ApiError: a page failed, a cursor or an id came twice, or an answer made no sense. What was

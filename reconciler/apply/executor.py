@@ -14,6 +14,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.errors import CasConflict, DocumentUnreadable
+from reconciler.model import OddEndpoint
+from reconciler.plan.odd_entries import as_endpoints, unreadable_entry
 from reconciler.plan.protocol.state import Progress
 from reconciler.plan.protocol.steps import (
     CreateEndpoint,
@@ -34,6 +36,7 @@ from reconciler.plan.protocol.steps import (
 from reconciler.ports import Created, Deleted, Refused, Stored, Unanswered, VersionState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from reconciler.ledger.document import Document
@@ -193,6 +196,18 @@ class StepExecutor:
         if document is not None:
             with self._mutex:
                 self.live.learn(document.ledger)
+                self._refuse_odd(document.ledger.recorded_ids)
+
+    def _refuse_odd(self, ids: Iterable[str]) -> None:
+        """Refuse endpoints of ours that the listing does not show as they are.
+
+        Raises:
+            ApiError: there is one.
+        """
+        for endpoint_id in ids:
+            endpoint = self.live.get(endpoint_id)
+            if isinstance(endpoint, OddEndpoint):
+                raise unreadable_entry(f"{endpoint}, is in a ledger")
 
     def learn_owners(self) -> list[Metadata]:
         """Record which endpoints all metadata owns; return the live documents that may own others.
@@ -220,8 +235,12 @@ class StepExecutor:
             ApiError: the listing is not complete.
         """
         began = self._session.clock.now()
-        fresh = [endpoint for page in self._session.api.list_pages() for endpoint in page]
+        fresh = as_endpoints(entry for page in self._session.api.list_pages() for entry in page)
         with self._mutex:
+            for endpoint in fresh:
+                mine = endpoint.id in self._made or self.live.is_recorded(endpoint.id)
+                if mine and isinstance(endpoint, OddEndpoint):
+                    raise unreadable_entry(f"{endpoint}, is in a ledger")
             # A listing may lag behind the requests of this run.
             listed = {e.id: e for e in fresh if e.id not in self._gone}
             for endpoint in list(self.live):

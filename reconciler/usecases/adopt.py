@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
 from reconciler.ledger.projection import document_from_projection
+from reconciler.model import OddEndpoint
 from reconciler.plan.changes import steps_of, warnings_of
 from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.plan.protocol.adopt import FINISH_FIRST, objection
@@ -47,6 +48,10 @@ def plan_adoption(session: Session, wanted: Adoption) -> Planned:
     planned = plan(session)
     claims = _claims(session, planned.metadata, wanted.name)
     endpoint = planned.comparison.live.get(wanted.endpoint_id)
+    if isinstance(endpoint, OddEndpoint):
+        raise GuardRefused(
+            f"{endpoint}, cannot be taken over", hint="correct it in the console, or remove it there"
+        )
     if endpoint is not None:
         _refuse_claimed(claims, endpoint)
     document = _document_of(session, planned.metadata.get(wanted.name), wanted.name)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.manifest.export import Export, suggest_names
-from reconciler.model import DeletionPolicy
+from reconciler.model import DeletionPolicy, OddEndpoint
 from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action, Cause
 from reconciler.plan.status import StatusRow
-from reconciler.usecases.plan import list_endpoints, read_metadata
+from reconciler.usecases.plan import list_endpoints, read_metadata, readable
 from reconciler.usecases.preview import preview
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def export(session: Session, *, unmanaged: bool = False) -> list[Export]:
         ForeignDocument: the prefix holds another organization's documents.
     """
     metadata = read_metadata(session)
-    listed, _ = list_endpoints(session)
+    entries, _ = list_endpoints(session)
+    # Of an odd one nothing is known that a manifest could say.
+    listed = [e for e in readable(session, entries, metadata) if not isinstance(e, OddEndpoint)]
     recorded = _recorded(metadata)
     replaced = {i for m in metadata.values() if m.projection for i in m.projection.previous_ids}
     endpoints = [each for each in listed if each.id not in replaced - recorded.keys()]

@@ -72,8 +72,8 @@ def plan_move(session: Session, origin: Organization, *, allow_missing: Collecti
     """
     target = session.organization
     metadata = session.store.list_metadata()
-    endpoints, _ = list_endpoints(session)
-    live = frozenset(endpoint.id for endpoint in endpoints)
+    entries, _ = list_endpoints(session)
+    live = frozenset(entry.id for entry in entries if entry.id is not None)
     documents: list[DocumentMove] = []
     unreadable: list[UnreadableDocument] = []
     already_moved = 0

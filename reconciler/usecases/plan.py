@@ -12,13 +12,14 @@ from reconciler.model import Organization
 from reconciler.plan.compare import Comparison, compare
 from reconciler.plan.guards import Refusal, judge
 from reconciler.plan.move import foreign_hint
+from reconciler.plan.odd_entries import sort_out, unreadable_entry
 from reconciler.plan.plan import Action, Cause
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.model import Endpoint, Webhook
+    from reconciler.model import Endpoint, OddEntry, Webhook
     from reconciler.plan.plan import Change, Plan
     from reconciler.plan.protocol.state import Adoption
     from reconciler.ports import Metadata
@@ -50,7 +51,7 @@ class Seen(NamedTuple):
 
     metadata: Mapping[str, Metadata]
     listing_began: datetime
-    endpoints: Sequence[Endpoint]
+    entries: Sequence[Endpoint | OddEntry]
     pages: int
     """How many requests the listing took."""
 
@@ -96,12 +97,16 @@ def plan_once(session: Session) -> Planned:
 
 
 def planned_from(seen: Seen, session: Session) -> Planned:
-    """Return the plan for what was read."""
+    """Return the plan for what was read.
+
+    Raises:
+        ApiError: an entry of the listing cannot be read, and may be ours.
+    """
     comparison = compare(
         session.organization,
         session.desired,
         seen.metadata,
-        seen.endpoints,
+        readable(session, seen.entries, seen.metadata),
         seen.listing_began,
         session.run,
         requests_per_minute=session.requests_per_minute,
@@ -223,16 +228,32 @@ def read_metadata(session: Session) -> Mapping[str, Metadata]:
     return metadata
 
 
-def list_endpoints(session: Session) -> tuple[list[Endpoint], int]:
-    """Return all live endpoints and how many pages they took.
+def list_endpoints(session: Session) -> tuple[list[Endpoint | OddEntry], int]:
+    """Return all entries of the listing and how many pages they took.
 
     Raises:
         ApiError: the listing is not complete.
     """
-    endpoints: list[Endpoint] = []
+    entries: list[Endpoint | OddEntry] = []
     pages = 0
     for page in session.api.list_pages():
-        endpoints.extend(page)
+        entries.extend(page)
         pages += 1
-        session.reporter.listed(len(endpoints), pages)
-    return endpoints, max(1, pages)
+        session.reporter.listed(len(entries), pages)
+    return entries, max(1, pages)
+
+
+def readable(
+    session: Session, entries: Sequence[Endpoint | OddEntry], metadata: Mapping[str, Metadata]
+) -> Sequence[Endpoint]:
+    """Return the endpoints of the listing, and warn of entries that cannot be read and cannot be ours.
+
+    Raises:
+        ApiError: an entry cannot be read, and may be ours.
+    """
+    found = sort_out(entries, metadata, session.desired)
+    if found.refusal is not None:
+        raise unreadable_entry(found.refusal)
+    if found.warning is not None:
+        session.reporter.warn(found.warning)
+    return found.endpoints

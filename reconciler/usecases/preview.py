@@ -82,15 +82,15 @@ def _look(session: Session) -> tuple[Seen, bool]:
     metadata = None if vault.is_alive() else vault.result()
     began = session.clock.now()
     try:
-        endpoints, pages = list_endpoints(session)
+        entries, pages = list_endpoints(session)
     except ReconcilerError:
         # If both fail, Vault's error is reported, as where Vault is asked first.
         if metadata is None:
             vault.result()
         raise
     if metadata is not None:
-        return Seen(metadata, began, endpoints, pages), True
-    return Seen(vault.result(), began, endpoints, pages), False
+        return Seen(metadata, began, entries, pages), True
+    return Seen(vault.result(), began, entries, pages), False
 
 
 class _MetadataReader(threading.Thread):

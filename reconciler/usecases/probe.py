@@ -18,6 +18,7 @@ from reconciler.errors import ExitCode, GuardRefused, ReconcilerError
 from reconciler.ledger.ledger import CLOCK_TOLERANCE
 from reconciler.ledger.probe import ProbeRequest, probe_fields, read_probe_fields
 from reconciler.model import Secret
+from reconciler.plan.odd_entries import as_endpoints
 from reconciler.plan.probe import UNSUPPORTED, Leftover, Observations, ProbeReport, findings
 from reconciler.plan.protocol.create import REPLAY_WINDOW
 from reconciler.ports import Created, Deleted, Refused
@@ -175,7 +176,8 @@ class _Probe:
                 continue
             if normalize_url(projection.url) == wanted:
                 raise GuardRefused(f"the URL belongs to the webhook {name}", hint=hint)
-        endpoints, _ = list_endpoints(self._session)
+        entries, _ = list_endpoints(self._session)
+        endpoints = as_endpoints(entries)
         self._foreign |= {endpoint.id for endpoint in endpoints}
         taken = [e.id for e in endpoints if e.normalized_url == wanted and e.id not in removed]
         if taken:
@@ -286,9 +288,9 @@ class _Probe:
         return found
 
     def _list(self) -> list[Endpoint]:
-        endpoints, _ = list_endpoints(self._session)
+        entries, _ = list_endpoints(self._session)
         self._note_headers()
-        return endpoints
+        return as_endpoints(entries)
 
     def _note_headers(self) -> None:
         if self._exchanges:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from reconciler.model import Endpoint, Secret
+    from reconciler.model import Endpoint, OddEntry, Secret
     from reconciler.ports import Clock, CreateAnswer, DeleteAnswer, Exchange, Reporter, TestAnswer
     from reconciler.zof.caller import Success
 
@@ -130,8 +130,10 @@ class ZofApi:
         """How many requests were sent so far, retries included."""
         return self._wire.requests_sent
 
-    def list_pages(self) -> Iterator[Sequence[Endpoint]]:
+    def list_pages(self) -> Iterator[Sequence[Endpoint | OddEntry]]:
         """Yield the pages of the listing, one after another, to its end.
+
+        An entry that cannot be read as an endpoint comes as an `OddEntry`.
 
         Raises:
             ApiError: a page failed, a cursor or an id came twice, or a response cannot be read.
@@ -142,9 +144,10 @@ class ZofApi:
         cursor: str | None = None
         for number in range(1, MAX_PAGES + 1):
             page, request_id = self._page(cursor, events)
+            found = [entry.id for entry in page.endpoints if entry.id is not None]
             before = len(ids)
-            ids.update(endpoint.id for endpoint in page.endpoints)
-            if len(ids) != before + len(page.endpoints):
+            ids.update(found)
+            if len(ids) != before + len(found):
                 raise _incomplete("an endpoint is listed twice", request_id)
             self._reporter.listed(len(ids), number)
             yield page.endpoints

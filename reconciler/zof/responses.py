@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from msgspec import Struct
 
-from reconciler.model import Endpoint, Secret
+from reconciler.model import Endpoint, OddEntry, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
 from reconciler.texts import YEARS, is_text
 from reconciler.zof.wire import clean
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Safe in a path: no separators, no escapes, no invisible characters, not a dot segment.
 _ID = re.compile(r"(?!\.+\Z)[A-Za-z0-9_.:~@=+-]{1,255}")
+_LARGEST_ID = 10**100
 _CURSOR_LIMIT = 4096
 # Unix seconds reach this in the year 5138; a larger number counts milliseconds.
 _MILLISECONDS = 1e11
@@ -49,7 +50,7 @@ class UnreadableResponse(Exception):
 class Page(Struct, frozen=True):
     """One page of the listing."""
 
-    endpoints: list[Endpoint]
+    endpoints: Sequence[Endpoint | OddEntry]
     next_cursor: str | None
     """None on the last page."""
 
@@ -63,17 +64,15 @@ class Events:
     def read(self, value: Any) -> tuple[str, ...]:
         """Return the events of an endpoint object, sorted and without repetitions."""
         if not isinstance(value, list):
-            raise UnreadableResponse("an endpoint's `events` is not a list")
+            raise UnreadableResponse("`events` is not a list")
         try:
             known = self._tuples.get(tuple(value))
         except TypeError:  # it contains a list or an object
-            raise UnreadableResponse(
-                "an endpoint's `events` contains something other than a string"
-            ) from None
+            raise UnreadableResponse("`events` contains something other than a string") from None
         if known is not None:
             return known
         if not all(is_text(name) for name in value):
-            raise UnreadableResponse("an endpoint's `events` contains something other than a string")
+            raise UnreadableResponse("`events` contains something other than a string")
         events = tuple(sorted(set(value)))
         events = self._tuples.setdefault(events, events)
         self._tuples[tuple(value)] = events
@@ -94,7 +93,28 @@ def read_page(body: bytes, events: Events) -> Page:
         raise UnreadableResponse("`has_more` is neither true nor false")
     if has_more and (not is_text(cursor) or not 0 < len(cursor) <= _CURSOR_LIMIT):
         raise UnreadableResponse("there are more pages, but `next_cursor` is not usable")
-    return Page([read_endpoint(item, events) for item in data], cursor if has_more else None)
+    next_cursor = cursor if has_more else None
+    try:
+        return Page([read_endpoint(item, events) for item in data], next_cursor)
+    except UnreadableResponse:
+        return Page([_read_entry(item, events) for item in data], next_cursor)
+
+
+def _read_entry(value: Any, events: Events) -> Endpoint | OddEntry:
+    """Read an entry of a page on which some cannot be read as endpoints."""
+    try:
+        return read_endpoint(value, events)
+    except UnreadableResponse as error:
+        entry = value if isinstance(value, dict) else {}
+        url = entry.get("url")
+        return OddEntry(_read_id(entry.get("id")), url if is_text(url) and url else None, str(error))
+
+
+def _read_id(value: Any) -> str | None:
+    """Read an id: a text that is safe in a path, or an integer, which counts as its decimal text."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_ID:
+        return str(value)
+    return value if is_id(value) else None
 
 
 def read_endpoint(value: Any, events: Events) -> Endpoint:
@@ -104,12 +124,14 @@ def read_endpoint(value: Any, events: Events) -> Endpoint:
         UnreadableResponse: `id`, `url` or `events` is missing or misshapen.
     """
     if not isinstance(value, dict):
-        raise UnreadableResponse("an endpoint is not an object")
+        raise UnreadableResponse("the entry is not an object")
     endpoint_id, url = value.get("id"), value.get("url")
     if not is_id(endpoint_id):
-        raise UnreadableResponse("an endpoint's `id` is missing or cannot be used in a URL")
+        endpoint_id = _read_id(endpoint_id)
+    if endpoint_id is None:
+        raise UnreadableResponse("`id` is missing or cannot be used in a URL")
     if not is_text(url) or not url:
-        raise UnreadableResponse("an endpoint's `url` is not a string")
+        raise UnreadableResponse("`url` is not a string")
     return Endpoint(
         endpoint_id,
         url,

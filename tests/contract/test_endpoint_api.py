@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from reconciler.cli.system import SystemClock
 from reconciler.errors import ApiError
-from reconciler.model import Secret
+from reconciler.model import Endpoint, OddEntry, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, Unanswered
 from reconciler.sandbox.faults import Fault, FaultKind
 from reconciler.zof.caller import MAX_ATTEMPTS
@@ -28,7 +28,6 @@ from tests.fixtures.zof import UNLIMITED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.model import Endpoint
     from reconciler.ports import EndpointApi
     from reconciler.sandbox.behavior import CreatedField, CreatedFormat, StateField
     from reconciler.sandbox.zof_server import ZofServer
@@ -148,7 +147,7 @@ def body(url: str = URL, events: tuple[str, ...] = EVENTS, secret: str | None = 
 
 
 def listed(subject: Subject) -> dict[str, Endpoint]:
-    return {endpoint.id: endpoint for page in subject.api.list_pages() for endpoint in page}
+    return {e.id: e for page in subject.api.list_pages() for e in page if isinstance(e, Endpoint)}
 
 
 def made(subject: Subject, key: str = "key-1", asked: Secret | None = None) -> Created:
@@ -548,8 +547,19 @@ def test_a_listing_with_habits_of_its_own(
     zof.behavior = replace(zof.behavior, created_field=field, created_format=form, state_field=shown)
     zof.console.edit(zof.console.create(URL, EVENTS).id, enabled=False)
     (endpoint,) = next(iter(api.list_pages()))
+    assert isinstance(endpoint, Endpoint)
     assert (endpoint.created is None) is (field == "none" or form == "no_zone")
     assert not endpoint.enabled
+
+
+def test_odd_entries_beside_endpoints(zof: ZofServer, api: ZofApi) -> None:
+    """An entry that cannot be read comes as a value; the others on its page are read as ever."""
+    endpoint_id = zof.console.create(URL, EVENTS).id
+    odd = ({"id": 17, "url": URL, "events": None}, {"id": 18, "url": URL, "events": ["x"]}, None)
+    zof.behavior = replace(zof.behavior, extra_entries=odd)
+    (page,) = list(api.list_pages())
+    assert [entry.id for entry in page] == [endpoint_id, "17", "18", None]
+    assert [isinstance(entry, OddEntry) for entry in page] == [False, True, False, True]
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])

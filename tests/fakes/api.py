@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.model import Endpoint, Secret, SendingWindow
+from reconciler.model import Endpoint, OddEntry, Secret, SendingWindow
 from reconciler.ports import (
     CreateAnswer,
     Created,
@@ -115,6 +115,8 @@ class FakeApi:
         """The most endpoints that ever were live at one URL at the same time."""
         self._born: dict[str, datetime] = {}
         self._gone: dict[str, tuple[Endpoint, datetime]] = {}
+        self.odd: list[OddEntry] = []
+        """What the listing has at its end, instead of the endpoints with the same ids."""
 
     def copy(self, clock: FakeClock) -> FakeApi:
         """Return an independent API in the same state, without hooks."""
@@ -123,7 +125,7 @@ class FakeApi:
         other.requests, other.deletions = list(self.requests), list(self.deletions)
         other.arguments, other.most_at_one_url = self.arguments, self.most_at_one_url
         other._keys, other._born, other._count = dict(self._keys), dict(self._born), self._count
-        other._gone = dict(self._gone)
+        other._gone, other.odd = dict(self._gone), list(self.odd)
         return other
 
     def now(self) -> datetime:
@@ -149,16 +151,18 @@ class FakeApi:
         """Return what the endpoint's deliveries are signed with."""
         return self.secrets[endpoint_id]
 
-    def list_pages(self) -> Iterator[Sequence[Endpoint]]:
+    def list_pages(self) -> Iterator[Sequence[Endpoint | OddEntry]]:
         """Yield all endpoints in the order of creation; the cursor is the last id of the page before."""
         last = ""
         while True:
             self._arrives("list", last)
             found = [endpoint for i, endpoint in self._listed().items() if i > last]
             page = found[: self.behavior.page_size]
-            yield [self._shown(endpoint) for endpoint in page]
+            shown = [self._shown(endpoint) for endpoint in page]
             if len(page) == len(found):
+                yield [*(e for e in shown if e.id not in {odd.id for odd in self.odd}), *self.odd]
                 return
+            yield shown
             last = page[-1].id
 
     def _shown(self, endpoint: Endpoint) -> Endpoint:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import httpx
 from msgspec import Struct
 
-from reconciler.model import Secret
+from reconciler.model import Endpoint, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused, Unanswered
 from reconciler.zof.client import ZofApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.model import Endpoint
     from reconciler.ports import CreateAnswer, DeleteAnswer, Reporter, TestAnswer
     from tests.fakes.api import FakeApi
 
@@ -86,7 +85,8 @@ class Vendor(httpx.BaseTransport):
                 return _error(404, "not_found", "no such path")
 
     def _listing(self) -> httpx.Response:
-        entries = [self._json(endpoint) for page in self.api.list_pages() for endpoint in page]
+        found = (entry for page in self.api.list_pages() for entry in page)
+        entries = [self._json(endpoint) for endpoint in found if isinstance(endpoint, Endpoint)]
         return httpx.Response(200, json={"data": [*entries, *self.habits.odd_entries], "has_more": False})
 
     def _created(self, answer: CreateAnswer) -> httpx.Response:

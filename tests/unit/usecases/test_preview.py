@@ -17,7 +17,7 @@ from tests.fakes.world import Org, webhook
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from reconciler.model import Endpoint, Webhook
+    from reconciler.model import Endpoint, OddEntry, Webhook
     from reconciler.usecases.plan import Planned
 
 A, B = webhook("a"), webhook("b")
@@ -29,7 +29,7 @@ class _Overtaken(FakeApi):
 
     meanwhile: Callable[[], object] | None = None
 
-    def list_pages(self) -> Iterator[Sequence[Endpoint]]:
+    def list_pages(self) -> Iterator[Sequence[Endpoint | OddEntry]]:
         yield from super().list_pages()
         if self.meanwhile is not None:
             act, self.meanwhile = self.meanwhile, None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.model import Secret
+from reconciler.model import Endpoint, OddEntry, Secret
 from reconciler.ports import Deleted, Delivered, NotDelivered
 from reconciler.zof.responses import (
     Events,
@@ -44,6 +44,12 @@ def page(*items: Any, **changes: Any) -> bytes:
     return json.dumps({"data": list(items), "has_more": False, **changes}).encode()
 
 
+def first(*items: Any) -> Endpoint:
+    endpoint = read_page(page(*items), Events()).endpoints[0]
+    assert isinstance(endpoint, Endpoint)
+    return endpoint
+
+
 def answer(status: int, value: Any) -> Response:
     return Response(status, {}, value if isinstance(value, bytes) else json.dumps(value).encode(), "req_1")
 
@@ -53,8 +59,8 @@ def test_an_endpoint_is_read() -> None:
     item = {**GOOD, "events": ["z.new", "run.failed", "z.new"], "status": "odd", "future": {"x": [1]}}
     read = read_page(page(item, extra=1), Events())
     assert read.next_cursor is None
-    assert read.endpoints[0].events == ("run.failed", "z.new")
-    assert read.endpoints[0].created is None
+    assert first(item).events == ("run.failed", "z.new")
+    assert first(item).created is None
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,7 @@ def test_an_endpoint_is_read() -> None:
 )
 def test_a_disabled_endpoint(fields: dict[str, Any], enabled: bool) -> None:
     """`enabled: false` and the words for it are read; anything else, such as a new status, means nothing."""
-    assert read_page(page(GOOD | fields), Events()).endpoints[0].enabled is enabled
+    assert first(GOOD | fields).enabled is enabled
 
 
 @pytest.mark.parametrize(
@@ -89,13 +95,14 @@ def test_a_disabled_endpoint(fields: dict[str, Any], enabled: bool) -> None:
 )
 def test_the_time_of_creation(fields: dict[str, Any], created: datetime | None) -> None:
     """It is called `created` or `created_at`; without a time zone it is unknown, and never an error."""
-    assert read_page(page(GOOD | fields), Events()).endpoints[0].created == created
+    assert first(GOOD | fields).created == created
 
 
 def test_events_are_kept_once() -> None:
     """Equal event lists, in whatever order, become one object: a fleet of thousands has few."""
-    read = read_page(page({**GOOD, "events": ["b", "a"]}, {**GOOD, "events": ["a", "b", "a"]}), Events())
-    assert read.endpoints[0].events is read.endpoints[1].events
+    listing = page({**GOOD, "events": ["b", "a"]}, {**GOOD, "events": ["a", "b", "a"]})
+    one, other = (e for e in read_page(listing, Events()).endpoints if isinstance(e, Endpoint))
+    assert one.events is other.events
 
 
 @pytest.mark.parametrize(
@@ -117,22 +124,49 @@ def test_events_are_kept_once() -> None:
         (page(has_more=True, next_cursor=7), "`next_cursor`"),
         (page(has_more=True, next_cursor="\ud800"), "`next_cursor`"),
         (page(has_more=True, next_cursor="x" * 5000), "`next_cursor`"),
-        (page("we_1"), "not an object"),
-        (page({**GOOD, "id": 7}), "`id`"),
-        (page({"url": "https://a.example.com/", "events": []}), "`id`"),
-        (page({**GOOD, "url": None}), "`url`"),
-        (page({**GOOD, "url": ""}), "`url`"),
-        (page({**GOOD, "url": "https://\ud800"}), "`url`"),
-        (page({**GOOD, "events": "run.failed"}), "`events`"),
-        (page({**GOOD, "events": [1]}), "`events`"),
-        (page({**GOOD, "events": [["run.failed"]]}), "`events`"),
-        (page({**GOOD, "events": ["\udfff"]}), "`events`"),
     ],
 )
 def test_a_misshapen_page_is_refused(value: bytes, words: str) -> None:
     """What we act on must have its shape; the message says which part has not."""
     with pytest.raises(UnreadableResponse, match=words):
         read_page(value, Events())
+
+
+@pytest.mark.parametrize(
+    ("value", "entry", "words"),
+    [
+        ("we_1", (None, None), "not an object"),
+        (None, (None, None), "not an object"),
+        ({**GOOD, "id": True}, (None, GOOD["url"]), "`id`"),
+        ({**GOOD, "id": 7.0}, (None, GOOD["url"]), "`id`"),
+        ({**GOOD, "id": "a/b"}, (None, GOOD["url"]), "`id`"),
+        ({**GOOD, "id": 10**200}, (None, GOOD["url"]), "`id`"),
+        ({"url": "https://a.example.com/", "events": []}, (None, GOOD["url"]), "`id`"),
+        ({**GOOD, "url": None}, ("we_1", None), "`url`"),
+        ({**GOOD, "url": ""}, ("we_1", None), "`url`"),
+        ({**GOOD, "url": "https://\ud800"}, ("we_1", None), "`url`"),
+        ({**GOOD, "events": None}, ("we_1", GOOD["url"]), "`events`"),
+        ({**GOOD, "id": 17, "events": None}, ("17", GOOD["url"]), "`events`"),
+        ({**GOOD, "events": "run.failed"}, ("we_1", GOOD["url"]), "`events`"),
+        ({**GOOD, "events": [1]}, ("we_1", GOOD["url"]), "`events`"),
+        ({**GOOD, "events": [["run.failed"]]}, ("we_1", GOOD["url"]), "`events`"),
+        ({**GOOD, "events": ["\udfff"]}, ("we_1", GOOD["url"]), "`events`"),
+    ],
+)
+def test_an_odd_entry(value: Any, entry: tuple[Any, Any], words: str) -> None:
+    """It comes back as a value with what could be read; the entries beside it are endpoints."""
+    odd, endpoint = read_page(page(value, {**GOOD, "id": "we_2"}), Events()).endpoints
+    assert isinstance(odd, OddEntry)
+    assert (odd.id, odd.url) == entry
+    assert words in odd.problem
+    assert isinstance(endpoint, Endpoint)
+
+
+@pytest.mark.parametrize(("value", "read"), [(17, "17"), (0, "0"), (-3, "-3"), (2**64, str(2**64))])
+def test_an_integer_id(value: int, read: str) -> None:
+    """It counts as its decimal text, in a listing and in the answer to a creation."""
+    assert first({**GOOD, "id": value}).id == read
+    assert read_creation(answer(201, {**GOOD, "id": value}), BODY).endpoint.id == read
 
 
 @pytest.mark.parametrize(
