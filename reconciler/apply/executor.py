@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.model import OddEndpoint
 from reconciler.plan.odd_entries import as_endpoints, unreadable_entry
-from reconciler.plan.protocol.state import Progress
+from reconciler.plan.protocol.state import Progress, is_not_found
 from reconciler.plan.protocol.steps import (
     CreateEndpoint,
     DeleteEndpoint,
@@ -33,7 +33,7 @@ from reconciler.plan.protocol.steps import (
     WriteDocument,
     WriteProjection,
 )
-from reconciler.ports import Created, Deleted, Refused, Stored, Unanswered, VersionState
+from reconciler.ports import Created, Deleted, Stored, Unanswered, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 
 MAX_SILENCE = 3
 """How often in a row a server may fail to answer, each time after all retries, before a run gives up."""
+
+LAG_PAUSES = (1.0, 2.0, 4.0)
+"""Seconds to wait before each further test of a new endpoint that the API does not know yet."""
 
 
 class ChangeInProgress(Struct):
@@ -105,14 +108,7 @@ class StepExecutor:
                     ongoing.progress, key=key, created=created, baseline_ids=baseline_ids
                 )
             case TestEndpoint(endpoint_id=endpoint_id):
-                tested = api.test(endpoint_id)
-                self._listen(tested)
-                if isinstance(tested, Refused) and tested.status == 404:  # noqa: PLR2004 - HTTP's number for not found
-                    # Only another listing can show whether it is gone.
-                    ongoing.listing_current = False
-                    with self._mutex:
-                        self._made.discard(endpoint_id)
-                ongoing.progress = replace(ongoing.progress, tested=(endpoint_id, tested))
+                self._test(ongoing, endpoint_id)
             case DeleteEndpoint(endpoint_id=endpoint_id):
                 self._delete(ongoing, endpoint_id)
             case ListAgain():
@@ -133,6 +129,22 @@ class StepExecutor:
                 ongoing.progress = replace(ongoing.progress, purged=True)
             case Done() | Wait() | Hold() | Failed():
                 pass
+
+    def _test(self, ongoing: ChangeInProgress, endpoint_id: str) -> None:
+        """Send a test delivery. If the API does not know an endpoint of this run yet, wait and try again."""
+        tested = self._session.api.test(endpoint_id)
+        if endpoint_id in self._made:
+            for seconds in LAG_PAUSES:
+                if not is_not_found(tested):
+                    break
+                self._session.reporter.waiting(seconds, "the API does not know the new endpoint yet")
+                self._session.clock.sleep(seconds)
+                tested = self._session.api.test(endpoint_id)
+        elif is_not_found(tested):
+            # Only another listing can show whether it is gone.
+            ongoing.listing_current = False
+        self._listen(tested)
+        ongoing.progress = replace(ongoing.progress, tested=(endpoint_id, tested))
 
     def _listen(self, answer: CreateAnswer | TestAnswer | DeleteAnswer) -> None:
         """Notice when the API no longer responds."""

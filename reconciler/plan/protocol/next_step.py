@@ -21,7 +21,7 @@ from reconciler.plan.protocol.cleanup import drop_expired, retire
 from reconciler.plan.protocol.create import begin, blank, explained_by, resolve
 from reconciler.plan.protocol.decide import Branch, Decision, decide
 from reconciler.plan.protocol.remove import remove
-from reconciler.plan.protocol.state import State, delete, record, refuses_key, write
+from reconciler.plan.protocol.state import State, delete, is_not_found, record, refuses_key, write
 from reconciler.plan.protocol.steps import (
     Done,
     Failed,
@@ -33,7 +33,7 @@ from reconciler.plan.protocol.steps import (
     Undelete,
     Wait,
 )
-from reconciler.ports import Delivered, NotDelivered, Refused, VersionState
+from reconciler.ports import Delivered, NotDelivered, VersionState
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -204,7 +204,14 @@ def _verify(s: State, document: Document, current: Current) -> Step:
         return write(s, replace(document, ledger=verified), "record that the delivery was accepted")
     if refuses_key(answer):
         return Failed(f"the API refused the key: {answer}", hint="check the API key", failure=Failure.RUN)
-    if isinstance(answer, Refused) and answer.status == 404 and not s.listing_current:  # noqa: PLR2004 - not found
+    if is_not_found(answer) and s.progress.made and s.progress.made.endpoint.id == current.endpoint_id:
+        # This is lag: a second endpoint would not be known any sooner.
+        return Failed(
+            f"the API does not know endpoint {current.endpoint_id} yet, which this run created: {answer}",
+            hint="its secret is in Vault; run `reconciler apply` again in a few minutes to test it",
+            failure=Failure.UNVERIFIED,
+        )
+    if is_not_found(answer) and not s.listing_current:
         # If it is gone, it is created again; if it is still listed, the API cannot test it.
         return ListAgain()
     words = answer.reason if isinstance(answer, NotDelivered) else str(answer)

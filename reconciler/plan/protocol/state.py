@@ -188,6 +188,11 @@ def refuses_key(answer: object) -> bool:
     return isinstance(answer, Refused) and answer.status in {401, 403}
 
 
+def is_not_found(answer: object) -> bool:
+    """Whether the API itself does not know the endpoint: it is gone, or not known everywhere yet."""
+    return isinstance(answer, Refused) and answer.status == 404  # noqa: PLR2004 - HTTP's number for not found
+
+
 def record(s: State, document: Document) -> Step | None:
     """Return the write that brings the metadata up to date; None if it is."""
     projection = project(document, s.stored.version, tested=s.desired is None or s.desired.test)

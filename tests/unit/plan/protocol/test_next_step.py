@@ -444,3 +444,33 @@ def test_silence_of_vault_is_what_ends_a_run() -> None:
     org.store.before = silent
     outcome = org.apply(*(webhook(f"w{number}") for number in range(6)))
     assert [each.result for each in outcome.changes][-2:] == [Result.NOT_ATTEMPTED] * 2
+
+
+# --- the API lags behind ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lag", [0.5, 5.0])
+def test_a_new_endpoint_that_is_not_known_yet_is_tested_again(lag: float) -> None:
+    """A 404 for the test of what this run has just created is lag: the run waits and tests again."""
+    org = Org(ApiBehavior(test_lag=lag, listing_lag=lag))
+    outcome = org.apply(A)
+    assert outcome.complete
+    assert org.api.ever_made == 1
+    assert outcome.seconds < 10
+    org.clock.advance(minutes=1)
+    org.check([A])
+
+
+def test_a_new_endpoint_that_stays_unknown_is_unverified() -> None:
+    """No second endpoint is created because the first one's test gets a 404, and the reason is true."""
+    org = Org(ApiBehavior(test_lag=60.0, listing_lag=5.0))
+    outcome = org.apply(A)
+    (change,) = outcome.changes
+    assert change.result is Result.UNVERIFIED
+    assert "does not know endpoint we_0001 yet, which this run created: HTTP 404" in (change.detail or "")
+    assert "in a few minutes" in (change.hint or "")
+    assert org.api.ever_made == 1
+    org.clock.advance(minutes=2)
+    assert org.apply(A).complete
+    assert org.api.ever_made == 1
+    org.check([A])
