@@ -137,6 +137,15 @@ def test_unmanaged_endpoints_come_newest_first() -> None:
     assert lines[1][2].words == "none"
 
 
+def test_a_warning_about_all_of_it_comes_before_the_changes() -> None:
+    """Such as secrets that Vault will delete; without one, the page is as it was."""
+    sheet = small_sheet()
+    warned = replace(sheet, plan=replace(sheet.plan, warnings=("Vault will delete <b>",)))
+    page = plan_html([warned], OCCASION)
+    warning = '<p class="alert note">Vault will delete &lt;b&gt;</p>'
+    assert page.index(warning) < page.index('<section class="group')
+
+
 def test_steps_are_told_when_asked_for() -> None:
     """The verbose view numbers the steps of a change."""
     assert _page(small_sheet()).all("ol") == []
