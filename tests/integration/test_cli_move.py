@@ -151,3 +151,14 @@ def test_what_has_changed_must_be_named(command: CommandLine) -> None:
     same = command("move", "--from-api-url", command.environment["ZOF_API_URL"] + "/")
     assert same.exit_code == 64
     assert "nothing has changed" in same.stderr
+
+
+def test_of_several_organizations_one_must_be_named(command: CommandLine) -> None:
+    """Exit 64, before anything is sent."""
+    (command.folder / "reconciler.yaml").write_text(
+        "apiVersion: webhooks.zof.ai/v1\nkind: Config\norganizations: [{name: a}, {name: b}]\n"
+    )
+    result = command("move", "--from-organization", "old", "--yes", ZOF_ORGANIZATION=None)
+    assert result.exit_code == 64
+    assert "add --organization NAME" in result.stderr
+    assert not command.zof.requests

@@ -179,3 +179,14 @@ def test_a_signal_cleans_up(command: CommandLine) -> None:
     assert "ended early: the probe was interrupted" in ended.stdout
     assert not command.live
     assert _record(command) == {}
+
+
+def test_of_several_organizations_one_must_be_named(command: CommandLine) -> None:
+    """Exit 64, before anything is sent."""
+    (command.folder / "reconciler.yaml").write_text(
+        "apiVersion: webhooks.zof.ai/v1\nkind: Config\norganizations: [{name: a}, {name: b}]\n"
+    )
+    result = command("doctor", "--probe", URL, ZOF_ORGANIZATION=None)
+    assert result.exit_code == 64
+    assert "add --organization NAME" in result.stderr
+    assert not command.zof.requests

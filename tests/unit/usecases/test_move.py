@@ -193,6 +193,13 @@ def test_an_interrupted_change_is_cleaned_up_at_the_new_address() -> None:
     assert "interrupted" in first.note
     assert move(org.session, planned).complete
     assert _ledger(org, "a")["pending"]["stuck"] is True  # type: ignore[index]
+    assert len(org.api.endpoints) == 2
+    posts = org.api.posts
+    org.apply(A, B)
+    org.clock.advance(minutes=6)
+    org.apply(A, B)
+    assert org.api.posts == posts + 1, "one new request, with a key of its own"
+    org.check([A, B])
 
 
 def test_missing_endpoints_refuse_the_move() -> None:
