@@ -49,7 +49,7 @@ class Vendor(httpx.BaseTransport):
     def client(self, reporter: Reporter) -> ZofApi:
         """Return the real client, with virtual time and this vendor."""
         return ZofApi(
-            "https://api.zof.ai/v1",
+            "http://127.0.0.1:8080/v1",
             Secret("zof_key"),
             clock=self.api.clock,
             reporter=reporter,
