@@ -240,8 +240,10 @@ class StepExecutor:
             with contextlib.suppress(DocumentUnreadable):
                 self.learn(self._session.store.read(entry.name).document)
 
-    def list_again(self) -> None:
-        """List the endpoints again.
+    def list_again(self) -> frozenset[str]:
+        """List the endpoints again; return the ids that the listing shows.
+
+        An endpoint that this run created is live even if the listing does not show it yet.
 
         Raises:
             ApiError: the listing is not complete.
@@ -261,3 +263,4 @@ class StepExecutor:
             for endpoint in listed.values():
                 self.live.add(endpoint)
             self.listing_began = began
+        return frozenset(listed)

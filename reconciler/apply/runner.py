@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from reconciler.apply.ended import ended_by
 from reconciler.apply.executor import MAX_SILENCE, ChangeInProgress, StepExecutor
+from reconciler.apply.spellings import settle_spellings
 from reconciler.errors import (
     ApiError,
     DocumentUnreadable,
@@ -100,6 +101,10 @@ class Runner:
         if len(self._store_failures) == len(outcomes) > 0 and not self._executor.acted:
             raise self._store_failures[0]
         swept, sweep_failure, conflicts = self._sweep(abandoning)
+        if not self._halted:
+            settle_spellings(
+                self._session, self._executor, self._stored, self._desired, self._state, self._stop
+            )
         return Outcome(
             changes=tuple(sorted(outcomes.values(), key=lambda outcome: outcome.change.name)),
             api_requests=self._session.api.requests_sent,

@@ -169,6 +169,15 @@ class Abandoned(Struct, frozen=True):
         return self.resembles(endpoint) and is_within(endpoint.created, self.windows)
 
 
+class Spelling(Struct, frozen=True):
+    """How the API lists an endpoint, where it writes the URL or the events differently from what was sent."""
+
+    digest: str
+    """The digest of what was sent."""
+    listed: str
+    """The digest of what is listed."""
+
+
 class Manifest(Struct, frozen=True):
     """The manifest that the webhook was last applied from."""
 
@@ -190,6 +199,10 @@ class Ledger(Struct, frozen=True):
     current: Current | None = None
     previous: tuple[Previous, ...] = ()
     abandoned: tuple[Abandoned, ...] = ()
+    spelling: Spelling | None = None
+    """The API's spelling, learned: not drift."""
+    suspected: Spelling | None = None
+    """What the replaced endpoint looked like: if its successor looks the same, it is the API's spelling."""
     removing: bool = False
     released: bool = False
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE

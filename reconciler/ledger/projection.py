@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct, field
 
 from reconciler.ledger.document import Document
-from reconciler.ledger.ledger import CLOCK_TOLERANCE, Abandoned, Current, Ledger, Manifest, Previous
+from reconciler.ledger.ledger import CLOCK_TOLERANCE, Abandoned, Current, Ledger, Manifest, Previous, Spelling
 from reconciler.model import POLICIES, DeletionPolicy, Run
 from reconciler.texts import MOST_DIGITS, from_timestamp, to_timestamp
 
@@ -45,6 +45,10 @@ class Projection(Struct, frozen=True, gc=False):
     digest: str | None = None
     live_digest: str | None = None
     """As `Current.live_digest`; None where it is the same as `digest`."""
+    spelled_digest: str | None = None
+    """As `Ledger.spelling`, if it is about `digest`: the digest that the API is known to list."""
+    suspected_digest: str | None = None
+    """As `Ledger.suspected`, if it is about `digest`."""
     previous_ids: tuple[str, ...] = ()
     """The replaced endpoints that are still live."""
     next_due: datetime | None = None
@@ -102,6 +106,8 @@ class Projection(Struct, frozen=True, gc=False):
             "url": self.url,
             "digest": self.digest,
             "live_digest": self.live_digest,
+            "spelled_digest": self.spelled_digest,
+            "suspected_digest": self.suspected_digest,
             "previous_ids": previous,
             "next_due": to_timestamp(self.next_due),
             "abandoned": str(self.abandoned) if self.abandoned else None,
@@ -139,6 +145,8 @@ class Projection(Struct, frozen=True, gc=False):
                 url=get("url"),
                 digest=get("digest"),
                 live_digest=get("live_digest"),
+                spelled_digest=get("spelled_digest"),
+                suspected_digest=get("suspected_digest"),
                 previous_ids=tuple(ids.split(",")) if (ids := get("previous_ids")) else (),
                 next_due=from_timestamp(get("next_due")),
                 abandoned=_number(given) if (given := get("abandoned")) is not None else 0,
@@ -191,6 +199,8 @@ def project(document: Document, version: int, *, tested: bool, state: str | None
         url=current.url if current else None,
         digest=current.digest if current else None,
         live_digest=_live_digest(current) if current else None,
+        spelled_digest=_listed(ledger.spelling, current),
+        suspected_digest=_listed(ledger.suspected, current),
         previous_ids=tuple(p.endpoint_id for p in ledger.previous if p.deleted_at is None),
         next_due=ledger.next_due,
         abandoned=len(ledger.abandoned),
@@ -207,6 +217,16 @@ def project(document: Document, version: int, *, tested: bool, state: str | None
 def _live_digest(current: Current) -> str | None:
     """Return the digest of what the API made of the request, where it is another one."""
     return current.live_digest if current.live_digest not in {"", current.digest} else None
+
+
+def _listed(spelling: Spelling | None, current: Current | None) -> str | None:
+    """Return the digest that is listed for what the current endpoint was asked to be."""
+    is_about_it = spelling is not None and current is not None and spelling.digest == current.digest
+    return spelling.listed if spelling is not None and is_about_it else None
+
+
+def _spelling(projection: Projection, listed: str | None) -> Spelling | None:
+    return Spelling(projection.digest or "", listed) if listed is not None else None
 
 
 def _state(ledger: Ledger, *, tested: bool) -> str:
@@ -247,6 +267,8 @@ def document_from_projection(projection: Projection, *, secret: Secret | None = 
             api_url=projection.api_url,
             generation=projection.generation,
             current=_current(projection),
+            spelling=_spelling(projection, projection.spelled_digest),
+            suspected=_spelling(projection, projection.suspected_digest),
             previous=tuple(Previous(i, projection.generation, due) for i in projection.previous_ids),
             abandoned=tuple(
                 Abandoned("", "", (), frozenset(), abandoned_at, abandoned_at)

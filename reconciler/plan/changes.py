@@ -169,8 +169,10 @@ def _is_disabled(endpoint_id: str | None, live: LiveIndex) -> bool:
 
 def _is_changed(live: Shape, projection: Projection | None) -> bool:
     """Whether the endpoint differs from what the API made of our request."""
-    recorded = (projection.live_digest or projection.digest) if projection else None
-    return body_digest(live.url, live.events) != recorded
+    if projection is None:
+        return True
+    known = {projection.live_digest or projection.digest, projection.spelled_digest}
+    return body_digest(live.url, live.events) not in known
 
 
 def differences(before: Shape | None, after: Shape | None) -> tuple[FieldChange, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct, field
 
 from reconciler.model import DeletionPolicy, Organization
+from reconciler.plan.drift import DriftKind
 from reconciler.plan.expiry import expiry_warnings
 from reconciler.plan.guards import Facts
 from reconciler.plan.live import LiveIndex
@@ -95,7 +96,9 @@ def compare(
         changes = tuple(
             describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due
         )
-    requests = listing_requests + sum(change.api_requests for change in changes)
+    # A run lists again at its end if an endpoint is replaced because it is listed differently.
+    listings = 2 if any(c.drift and DriftKind.ENDPOINT_CHANGED in c.drift.kinds for c in changes) else 1
+    requests = listings * listing_requests + sum(change.api_requests for change in changes)
     unmanaged = _unmanaged([*(change.name for change in changes), *elsewhere], wanted, metadata, live)
     plan = Plan(
         organization=organization.name,

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.sandbox.behavior import Behavior
 from tests.fixtures.openbao import create_token, write_policy
 
 if TYPE_CHECKING:
+    from reconciler.sandbox.spelling import Spelling
     from tests.fixtures.command import CommandLine
 
 UNLIMITED = 1_000_000
@@ -274,3 +276,21 @@ def test_a_plan_makes_as_few_requests_as_there_are_pages(command: CommandLine, l
     assert [(each.method, each.path) for each in requests] == [("GET", "/v1/webhooks")] * max(
         1, -(-live // 100)
     )
+
+
+@pytest.mark.parametrize("spelling", ["query_order", "trailing_slash", "masked_query", "implicit_event"])
+def test_an_api_with_its_own_spelling_is_learned(command: CommandLine, spelling: Spelling) -> None:
+    """The endpoint is replaced once; then the spelling is reported, recorded, and not drift."""
+    command.zof.behavior = replace(command.zof.behavior, listing_spelling=spelling)
+    command.write("ci", url="https://hooks.example.com/zof?x=1&y=2")
+    assert command("apply", "--yes").exit_code == 0, command.outputs
+    learned = command("apply", "--yes")
+    assert learned.exit_code == 0, command.outputs
+    assert "ci: the API lists the URL or the events in its own spelling" in learned.stderr
+    live, document = command.live, command.document("ci")
+    for args in (["drift"], ["plan", "--exit-code"], ["apply", "--yes"]):
+        assert command(*args).exit_code == 0, command.outputs
+    assert (command.live, command.document("ci")) == (live, document)
+    ((endpoint_id, _),) = live.values()
+    command.zof.console.edit(endpoint_id, events=["run.started"])
+    assert command("drift").exit_code == 2

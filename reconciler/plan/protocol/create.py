@@ -13,6 +13,7 @@ from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, SendingWindow, Webhook
 from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers, lookalikes
 from reconciler.plan.protocol.decide import conflict
+from reconciler.plan.protocol.spelling import suspected
 from reconciler.plan.protocol.state import State, declared, delete, refuses_key, write
 from reconciler.plan.protocol.steps import (
     CreateEndpoint,
@@ -70,21 +71,36 @@ def begin(s: State, document: Document, webhook: Webhook, *, gap: bool = False) 
         return Failed(problem, hint=hint)
     attempt = s.progress.attempts + 1
     generation = ledger.generation + 1
-    body = {"url": webhook.url, "events": list(webhook.events), "secret": s.fresh.secret.reveal()}
+    body = {"url": webhook.normalized_url, "events": list(webhook.events), "secret": s.fresh.secret.reveal()}
     pending = Pending(
         generation=generation,
         attempt=attempt,
         idempotency_key=f"{s.name}-g{generation}-a{attempt}-{s.fresh.key_suffix}",
         body=Secret(json.dumps(body)),
         digest=webhook.digest,
-        baseline_ids=frozenset(endpoint.id for endpoint in s.live.at(webhook.normalized_url)),
+        baseline_ids=_at(s, ledger, webhook.normalized_url),
         written_at=s.now,
         gap=gap,
         revoke=webhook.revoke,
         windows=(_window(s),),
     )
-    begun = replace(declared(s, ledger, webhook), generation=generation, pending=pending, removing=False)
+    begun = replace(
+        declared(s, ledger, webhook),
+        generation=generation,
+        pending=pending,
+        suspected=suspected(ledger, webhook, s.live),
+        removing=False,
+    )
     return write(s, replace(document, ledger=begun), "record the intent", begins_attempt=True)
+
+
+def _at(s: State, ledger: Ledger, normalized_url: str) -> frozenset[str]:
+    """Return the live endpoints with this URL, also our own one if the listing spells it differently."""
+    current = ledger.current
+    found = frozenset(endpoint.id for endpoint in s.live.at(normalized_url))
+    if current is None or s.live.get(current.endpoint_id) is None:
+        return found
+    return found | {current.endpoint_id} if normalize_url(current.url) == normalized_url else found
 
 
 def explained_by(ledger: Ledger, live: LiveIndex) -> frozenset[str]:
@@ -353,7 +369,7 @@ def _refused(s: State, document: Document, pending: Pending, answer: Refused) ->
     if answer.status != 409:  # noqa: PLR2004 - HTTP's own number for a conflict
         failed = Failed(f"the API refused the endpoint: {answer}", hint="correct the manifest")
         return _forget(s, document, pending, failed, answer.windows)
-    neighbours = s.live.at(s.desired.normalized_url if s.desired else "")
+    neighbours = _at(s, document.ledger, s.desired.normalized_url if s.desired else "")
     if answer.param != "url" and not (answer.param is None and neighbours):
         failed = Failed(
             f"the API holds another request under our key: {answer}", hint="run `reconciler apply` again"
@@ -362,7 +378,7 @@ def _refused(s: State, document: Document, pending: Pending, answer: Refused) ->
     if not _is_ours(s, pending):
         # An earlier run sent this intent: the endpoint at the URL may be its own, under a forgotten key.
         return _mark_stuck(s, document, pending, answer, "record that the intent may be carried out")
-    ours = bool(neighbours) and all(s.live.is_owned(endpoint.id) for endpoint in neighbours)
+    ours = bool(neighbours) and all(s.live.is_owned(endpoint_id) for endpoint_id in neighbours)
     if s.desired is not None and s.desired.allow_event_gap and ours and not pending.gap:
         cleared = replace(document, ledger=replace(document.ledger, pending=None))
         return begin(s, cleared, s.desired, gap=True)

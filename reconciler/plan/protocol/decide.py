@@ -37,6 +37,8 @@ class Branch(Enum):
     """Send a test delivery."""
     KEEP = auto()
     """Record the manifest's policy, and clean up what is due."""
+    SPELLING = auto()
+    """Record whether a difference is the API's spelling."""
     LEAVE = auto()
     """The endpoint is disabled: a person must decide. Until then its predecessors stay."""
     RELEASE = auto()
@@ -130,6 +132,7 @@ def decide(
     | yes | any | not verified, and a test is wanted | resume, interrupted | verify |
     | yes | any | next step due | resume, rotation | keep |
     | yes | another policy | - | update, manifest | keep |
+    | yes | a spelling is suspected | shown in it, or as asked | update, manifest | spelling |
     | yes | any | - | - | keep |
     """
     is_removed = projection is not None and projection.state == "deleted"
@@ -169,7 +172,19 @@ def _as_asked(
     if is_disabled:
         reason = f"endpoint {projection.endpoint_id} is disabled: it receives no events"
         return Decision(Branch.LEAVE, Action.NONE, reason, Cause.DRIFT)
+    if projection.suspected_digest is not None and endpoint is not None:
+        return Decision(Branch.SPELLING, Action.UPDATE, _spelled(webhook, projection, endpoint))
     return _UNCHANGED
+
+
+def _spelled(webhook: Webhook, projection: Projection, endpoint: Endpoint) -> str:
+    """Return what is recorded about a suspected spelling."""
+    if endpoint.digest != projection.suspected_digest or endpoint.serves(webhook):
+        return "the endpoint is listed as asked: the difference before was not the API's spelling"
+    return (
+        f"the API lists endpoint {endpoint.id} in its own spelling, as it did with the one that was replaced "
+        "for that: it is recorded, and not drift"
+    )
 
 
 def _resume(branch: Branch, reason: str) -> Decision:
@@ -255,10 +270,15 @@ def _needed(
 def _is_as_made(endpoint: Endpoint, webhook: Webhook, projection: Projection) -> bool:
     """Whether the endpoint still is what the API made of exactly this manifest.
 
-    An API may write a URL or the events in its own way: what has not changed since is not drift.
+    An API may write a URL or the events in its own way: what has not changed since is not drift. Nor is what
+    it lists for an endpoint that replaced one for the same difference.
     """
     made = projection.live_digest or projection.digest
-    return webhook.digest == projection.digest and endpoint.digest == made
+    return webhook.digest == projection.digest and endpoint.digest in {
+        made,
+        projection.spelled_digest,
+        projection.suspected_digest,
+    }
 
 
 def _due(projection: Projection) -> str:

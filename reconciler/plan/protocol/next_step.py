@@ -21,6 +21,7 @@ from reconciler.plan.protocol.cleanup import drop_expired, retire
 from reconciler.plan.protocol.create import begin, blank, explained_by, resolve
 from reconciler.plan.protocol.decide import Branch, Decision, decide
 from reconciler.plan.protocol.remove import remove
+from reconciler.plan.protocol.spelling import settle_suspicion
 from reconciler.plan.protocol.state import State, delete, is_not_found, record, refuses_key, write
 from reconciler.plan.protocol.steps import (
     Done,
@@ -75,7 +76,8 @@ def is_served(webhook: Webhook, document: Document | None, live: LiveIndex, now:
     if document is None:
         return False
     projection = project(document, 0, tested=webhook.test)
-    return decide(webhook, projection, VersionState.LIVE, live, now).branch is Branch.KEEP
+    branch = decide(webhook, projection, VersionState.LIVE, live, now).branch
+    return branch in {Branch.KEEP, Branch.SPELLING}
 
 
 def _undelete(s: State) -> Step:
@@ -150,6 +152,10 @@ def _carry_out(s: State, document: Document, decision: Decision) -> Step:
             if decision.problem is not None:
                 return Failed(decision.problem, hint=decision.hint)
             return _declare(s, document, webhook, "take the released endpoint back")
+        case Branch.SPELLING if webhook is not None:
+            # What this run created is known from the response so far, not from a listing.
+            created_now = _is_made_now(s, document)
+            return _settle(s, document) if created_now else settle_suspicion(s, document, webhook)
         case Branch.BEGIN if webhook is not None:
             if document.ledger.released:
                 document = replace(document, ledger=replace(document.ledger, current=None, released=False))
@@ -225,10 +231,16 @@ def _verify(s: State, document: Document, current: Current) -> Step:
     )
 
 
+def _is_made_now(s: State, document: Document) -> bool:
+    """Whether this run created the current endpoint."""
+    current, made = document.ledger.current, s.progress.made
+    return current is not None and made is not None and made.endpoint.id == current.endpoint_id
+
+
 def _left(s: State, document: Document) -> Step:
     """End a change whose endpoint is disabled. It is a failure only if this run created the endpoint."""
-    current, made = document.ledger.current, s.progress.made
-    if current is None or made is None or made.endpoint.id != current.endpoint_id:
+    current = document.ledger.current
+    if current is None or not _is_made_now(s, document):
         return Done()
     return Failed(
         f"the API created endpoint {current.endpoint_id} disabled: it receives no events",
