@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec import Struct
 
@@ -42,9 +42,10 @@ def sort_out(
         desired: the manifests.
     """
     odd = [entry for entry in entries if isinstance(entry, OddEntry)]
-    endpoints = [entry for entry in entries if isinstance(entry, Endpoint)]
     if not odd:
-        return Sorted(endpoints)
+        # Every plan of a large fleet comes here: nothing is copied.
+        return Sorted(cast("Sequence[Endpoint]", entries))
+    endpoints = [entry for entry in entries if isinstance(entry, Endpoint)]
     projections = [(name, m.projection) for name, m in metadata.items() if m.projection is not None]
     recorded = {endpoint_id: name for name, p in projections for endpoint_id in p.recorded_ids}
     urls = {normalize_url(p.url): name for name, p in projections if p.url and p.recorded_ids}
