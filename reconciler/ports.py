@@ -191,7 +191,8 @@ class Metadata(Struct, frozen=True, gc=False):
     @property
     def is_interrupted(self) -> bool:
         """Whether there is a version that the projection does not describe: only its document shows more."""
-        return self.state is not VersionState.ABSENT and not self.is_settled
+        is_lost = self.state is VersionState.DESTROYED and self.projection is None
+        return self.state is not VersionState.ABSENT and not is_lost and not self.is_settled
 
 
 class Stored(Struct, frozen=True):

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.model import OddEndpoint
 from reconciler.plan.odd_entries import as_endpoints, unreadable_entry
-from reconciler.plan.protocol.state import Progress, is_not_found
+from reconciler.plan.protocol.state import NOT_OURS, Progress, is_not_found
 from reconciler.plan.protocol.steps import (
     CreateEndpoint,
     DeleteEndpoint,
@@ -117,10 +117,8 @@ class StepExecutor:
             case WriteProjection(projection=projection):
                 store.write_projection(name, projection)
                 ongoing.stored = replace(ongoing.stored, projection=projection)
-            case Undelete(version=version):
-                store.undelete(name, version)
-                ongoing.stored = store.read(name)
-                self.learn(ongoing.stored.document)
+            case Undelete(version=version, is_known=is_known):
+                self._undelete(ongoing, version, is_known=is_known)
             case SoftDelete(version=version):
                 store.soft_delete(name, version)
                 ongoing.stored = replace(ongoing.stored, state=VersionState.DELETED, document=None)
@@ -165,6 +163,25 @@ class StepExecutor:
         self._session.reporter.answered(
             ongoing.name, request, endpoint_id=endpoint_id, request_id=answer.request_id, ok=ok
         )
+
+    def _undelete(self, ongoing: ChangeInProgress, version: int, *, is_known: bool) -> None:
+        """Bring a version back, and look at it; delete it again if it is not ours."""
+        store, name = self._session.store, ongoing.name
+        store.undelete(name, version)
+        try:
+            ongoing.stored = store.read(name)
+        except DocumentUnreadable as error:
+            if is_known:
+                raise
+            store.soft_delete(name, version)
+            raise DocumentUnreadable(
+                f"the document was deleted in Vault, and it is not ours ({error.message}): it was read and "
+                "deleted again",
+                hint=NOT_OURS,
+            ) from error
+        self.learn(ongoing.stored.document)
+        if not is_known:
+            ongoing.progress = replace(ongoing.progress, revived=version)
 
     def _write(self, ongoing: ChangeInProgress, step: WriteDocument) -> None:
         try:

@@ -25,7 +25,7 @@ from reconciler.errors import ApiError, ReconcilerError, StoreError, StoreUnavai
 from reconciler.model import DeletionPolicy, Secret, SendingWindow
 from reconciler.plan.outcome import Outcome
 from reconciler.plan.protocol.state import Adoption
-from reconciler.ports import Created, Refused, Unanswered, VersionState
+from reconciler.ports import Created, Refused, Unanswered
 from reconciler.report.plan.json import plan_json
 from reconciler.urls import normalize_url
 from reconciler.usecases.adopt import plan_adoption
@@ -760,10 +760,6 @@ class Histories(RuleBasedStateMachine):
                 own = self.manifests.get(released[endpoint.id])
                 if (taker is not None and taker is not own) or (own is not None and not endpoint.serves(own)):
                     self._delete(endpoint.id)
-        for name in org.store.names:
-            stored = org.store.list_metadata()[name]
-            if stored.state is VersionState.DELETED and stored.projection is None:
-                org.store.undelete(name, stored.version)
 
 
 Histories.TestCase.settings = settings(

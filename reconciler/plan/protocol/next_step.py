@@ -22,13 +22,14 @@ from reconciler.plan.protocol.create import begin, blank, explained_by, resolve
 from reconciler.plan.protocol.decide import Branch, Decision, decide
 from reconciler.plan.protocol.remove import remove
 from reconciler.plan.protocol.spelling import settle_suspicion
-from reconciler.plan.protocol.state import State, delete, is_not_found, record, refuses_key, write
+from reconciler.plan.protocol.state import NOT_OURS, State, delete, is_not_found, record, refuses_key, write
 from reconciler.plan.protocol.steps import (
     Done,
     Failed,
     Failure,
     Hold,
     ListAgain,
+    SoftDelete,
     Step,
     TestEndpoint,
     Undelete,
@@ -57,7 +58,8 @@ def next_step(s: State) -> Step:
         # The secret is lost; the metadata's id still proves who owns the endpoint.
         document = document_from_projection(projection)
     if document is not None and (foreign := _foreign(s, document.ledger)):
-        return foreign
+        # Without metadata, only its content shows that a deleted document is somebody else's.
+        return SoftDelete(stored.version) if s.progress.revived == stored.version else foreign
     if s.adoption is not None and s.desired is not None:
         adopting = adopt(s, document, s.desired, s.adoption)
         if adopting is not None:
@@ -81,12 +83,12 @@ def is_served(webhook: Webhook, document: Document | None, live: LiveIndex, now:
 
 
 def _undelete(s: State) -> Step:
-    if s.stored.projection is None:
+    if s.progress.revived is not None:
         return Failed(
-            "the document was deleted in Vault, and nothing shows whose it was",
-            hint=f"undelete version {s.stored.version} or destroy it, then run `reconciler apply` again",
+            "the document was deleted in Vault, and it is not this webhook's: it was read and deleted again",
+            hint=NOT_OURS,
         )
-    return Undelete(s.stored.version)
+    return Undelete(s.stored.version, is_known=s.stored.projection is not None)
 
 
 def _foreign(s: State, ledger: Ledger) -> Failed | None:

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from reconciler.model import SendingWindow
     from reconciler.plan.live import LiveIndex
 
+NOT_OURS = (
+    "give the webhook another name, or remove the document with all its versions and its metadata in Vault; "
+    "then run `reconciler apply` again"
+)
 REMOVE_BY_HAND = "remove it in Admin Center > Developer > Webhooks, then run `reconciler apply` again"
 
 
@@ -70,6 +74,8 @@ class Progress(Struct, frozen=True):
     undeleted: Mapping[str, DeleteAnswer] = field(default_factory=dict)
     """Endpoints that could not be deleted, and the response."""
     purged: bool = False
+    revived: int | None = None
+    """The version that this run undeleted to see whose it is."""
     failed: Failed | None = None
     """Why the change ends after its last write."""
 

@@ -104,6 +104,8 @@ class Undelete(Struct, frozen=True):
     """Bring back a version that was soft-deleted by hand."""
 
     version: int
+    is_known: bool = True
+    """Whether the metadata shows that it is ours. If not, what is not ours is deleted again."""
 
     description = "undelete the secret"
     api_requests = 0

@@ -183,17 +183,6 @@ def _ledger_of(wanted: object) -> str:
     return str(org.store.fields("a")["ledger"])
 
 
-def test_a_deleted_document_that_nobody_knows_is_left_alone() -> None:
-    """Whose a soft-deleted document without metadata was cannot be told: a person has to look."""
-    org = Org()
-    version = org.store.put("a", {"somebody": "else's"})
-    org.store.soft_delete("a", version)
-    outcome = org.apply(A)
-    assert outcome.changes[0].result is Result.FAILED
-    assert "undelete version 1 or destroy it" in (outcome.changes[0].hint or "")
-    assert not org.api.endpoints
-
-
 def test_release_during_an_overlap_looks_after_what_was_replaced() -> None:
     """The replaced endpoint goes with the release, its secret a day later; the released one stays."""
     org = Org()
@@ -474,3 +463,88 @@ def test_a_new_endpoint_that_stays_unknown_is_unverified() -> None:
     assert org.apply(A).complete
     assert org.api.ever_made == 1
     org.check([A])
+
+
+# --- a document without metadata is deleted in Vault -------------------------------------------------------
+
+
+class Killed(BaseException):
+    """The process is killed here."""
+
+
+def killed_in_first_creation(moment: str) -> Org:
+    """Return an organization whose first creation was killed before or after its POST."""
+    org = Org()
+
+    def kill(request: str, *_: object) -> None:
+        if request == "create":
+            raise Killed
+
+    if moment == "before":
+        org.api.before = kill
+    else:
+        org.api.after = kill
+    with pytest.raises(Killed):
+        org.apply(A)
+    accept(org)
+    return org
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_first_intent_that_a_person_deletes_is_undeleted(moment: str) -> None:
+    """The document has no metadata yet: it is brought back, looked at, and continued."""
+    org = killed_in_first_creation(moment)
+    org.store.soft_delete("a", 1)
+    org.clock.advance(hours=1)
+    assert org.apply(A).complete
+    org.clock.advance(hours=1)
+    org.apply(A)
+    org.check([A])
+    assert org.api.ever_made == 1
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_first_intent_that_a_person_destroys_is_started_over(moment: str) -> None:
+    """What the lost intent may have created is a conflict: nothing shows whose it is."""
+    org = killed_in_first_creation(moment)
+    org.store.destroy_before("a", 2)
+    org.clock.advance(hours=1)
+    (change,) = org.plan(A).plan.changes
+    outcome = org.apply(A)
+    if moment == "after":
+        (orphan,) = org.api.endpoints
+        assert outcome.changes[0].result is Result.FAILED
+        for hint in (change.hint, outcome.changes[0].hint):
+            assert f"reconciler adopt a --id {orphan}" in (hint or "")
+        org.api.console_delete(orphan)
+        outcome = org.apply(A)
+    assert outcome.complete
+    org.check([A])
+
+
+def test_a_first_intent_that_was_destroyed_and_is_not_wanted_any_more() -> None:
+    """Nothing is left to do for a destroyed document whose manifest is gone."""
+    org = killed_in_first_creation("before")
+    org.store.destroy_before("a", 2)
+    assert org.plan().plan.changes == ()
+
+
+@pytest.mark.parametrize("owner", ["nobody", "another organization", "another webhook"])
+def test_a_deleted_document_that_is_not_ours_is_deleted_again(owner: str) -> None:
+    """What was deleted by hand and is somebody else's is looked at, and is deleted as before."""
+    org = Org()
+    if owner == "nobody":
+        org.store.put("a", {"password": "hunter2"})
+    else:
+        other = Org(organization="other") if owner == "another organization" else Org()
+        named = A if owner == "another organization" else B
+        other.apply(named)
+        org.store.put("a", other.store.fields(named.name))
+    org.store.soft_delete("a", 1)
+    for _ in range(2):
+        (change,) = org.apply(A).changes
+        assert change.result is Result.FAILED
+        assert "deleted again" in (change.detail or "")
+        assert "give the webhook another name" in (change.hint or "")
+        assert org.store.fields("a") == {}
+    assert org.api.posts == 0
