@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import httpx
 import pytest
@@ -180,3 +180,44 @@ def _words(world: World) -> str:
     except ReconcilerError as error:
         return f"{error.message} {error.hint} {world.org.reporter.warnings}"
     return f"{[(each.detail, each.hint) for each in outcome.changes]} {world.org.reporter.warnings}"
+
+
+# --- odd entries ------------------------------------------------------------------------------------------
+
+ODD: dict[str, Any] = {
+    "events null": {"id": "we_odd", "url": "https://odd.example.com/", "events": None},
+    "an integer id and no events": {"id": 4711, "url": "https://odd.example.com/"},
+    "no url": {"id": "we_odd", "events": ["run.failed"]},
+}
+
+
+@pytest.mark.parametrize("title", ODD)
+def test_an_odd_entry_that_cannot_be_ours_is_skipped(title: str) -> None:
+    """One odd entry does not stop the others; a warning names it."""
+    world = World(Habits(odd_entries=(ODD[title],)))
+    outcome = world.org.apply(A)
+    assert outcome.complete
+    assert any("we_odd" in warning or "4711" in warning for warning in world.org.reporter.warnings)
+    assert not world.org.plan(A).plan.changes
+    world.check()
+
+
+def test_an_integer_id_is_an_id() -> None:
+    """Such an endpoint is listed as unmanaged like any other, and never touched."""
+    world = World(
+        Habits(odd_entries=({"id": 4711, "url": "https://odd.example.com/", "events": ["run.failed"]},))
+    )
+    assert world.org.apply(A).complete
+    assert "4711" in [endpoint.id for endpoint in world.org.plan(A).plan.unmanaged]
+    world.check()
+
+
+def test_an_odd_entry_with_our_id_is_not_skipped() -> None:
+    """An entry that may be our own endpoint stops the run: it must not count as gone."""
+    world = World()
+    world.org.apply(A)
+    ours = world.current("a")
+    world.vendor.habits = Habits(odd_entries=({"id": ours, "url": A.url, "events": None},))
+    del world.org.api.endpoints[ours]
+    with pytest.raises(ReconcilerError):
+        world.org.apply(A)
