@@ -104,7 +104,8 @@ def check_vault(settings: OrganizationSettings) -> list[Check]:
                 checks.append(_attempt(names[3], lambda: _may(session, place, _TO_APPLY)))
                 if all(check.ok is not False for check in checks[:3]):
                     checks.append(_attempt(names[4], lambda: _list(session, settings)))
-                    checks.append(_check_settings(names[5], session, place))
+                    if checks[4].ok:
+                        checks.append(_check_settings(names[5], session, place))
     except ReconcilerError as error:
         checks.append(_failed(names[len(checks)], error))
     return checks + [_unknown(name) for name in names[len(checks) :]]
