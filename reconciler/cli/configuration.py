@@ -108,12 +108,17 @@ def _recorded_paths(settings: OrganizationSettings, options: Options) -> Recorde
 def _all_manifests(settings: OrganizationSettings, options: Options) -> tuple[str, ...] | None:
     """Return the paths of all manifests of an organization; None if that is not known.
 
-    Without a configuration, the default folder is in the working directory, or at the root of the repository.
+    Without a configuration, PATHs take the place of the default folder, unless they are in it. It is in the
+    working directory, or at the root of the repository.
     """
-    if all("\0" in each or os.path.lexists(each) for each in settings.manifests):
-        return settings.manifests
     if options.config is not None or os.path.lexists(DEFAULT_FILE):
-        return None
+        exist = all("\0" in each or os.path.lexists(each) for each in settings.manifests)
+        return settings.manifests if exist else None
+    default = os.path.realpath(DEFAULT_MANIFESTS)
+    if any(
+        f"{os.path.realpath(each)}/".startswith(f"{default}/") for each in settings.paths if "\0" not in each
+    ):
+        return settings.manifests
     return _recorded_paths(settings, options).folders_of(settings.paths, DEFAULT_MANIFESTS)
 
 

@@ -94,6 +94,20 @@ def test_a_manifest_that_moves_to_another_team_is_not_deleted(command: CommandLi
     assert command("plan", "--exit-code").exit_code == 0
 
 
+def test_paths_beside_the_default_folder_take_its_place(command: CommandLine) -> None:
+    """Without a configuration, `manifests/` may be another organization's: its names do not count."""
+    command.write("a")
+    staging = (command.folder / "manifests").rename(command.folder / "staging")
+    command.write("a")
+    command.write("b")
+    (staging / "b.yaml").write_bytes((command.folder / "manifests/b.yaml").read_bytes())
+    assert command("apply", "staging", "--yes").exit_code == 0
+    assert len(command.live) == 2
+    (staging / "b.yaml").unlink()
+    assert command("apply", "staging", "--yes").exit_code == 0
+    assert list(command.live) == ["https://hooks.example.com/a"]
+
+
 def test_a_record_without_a_path_is_out_of_scope(command: CommandLine) -> None:
     """Where the metadata has none, nothing shows that the webhook belongs to the PATHs."""
     file = _write(command, "team-a", "a")
