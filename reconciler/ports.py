@@ -6,6 +6,7 @@ one contract suite runs against both.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,6 +58,17 @@ class NotDelivered(Struct, frozen=True):
     request_id: str | None = None
 
 
+_CAP_STATUSES = frozenset({402, 403, 409, 422})
+# Texts, compiled when a creation is refused: most runs need none of them.
+_RATE = r"(?i)\b(?:rate|requests?)\b"
+_CAP_CODE = r"^(?!.*\b(?:rate|request|size|length)\b).*\b(?:limit|limits|quota|maximum|cap|too many)\b"
+_ENDPOINTS = r"(?:endpoint|webhook|subscription)s?\b"
+_MOST = r"\b(?:limit|quota|maximum|max|cap|too many|at most|no more than)\b"
+_NOT_OF_ONE = r"(?!.*\b(?:length|characters|bytes|size|events)\b)"
+"""Not "the maximum length of an endpoint's URL"."""
+_CAP_WORDS = rf"(?is)^{_NOT_OF_ONE}.*(?:{_MOST}.{{0,60}}{_ENDPOINTS}|{_ENDPOINTS}.{{0,60}}{_MOST})"
+
+
 class Refused(Struct, frozen=True):
     """A definitive 4xx: the same request will be refused again."""
 
@@ -67,6 +79,18 @@ class Refused(Struct, frozen=True):
     request_id: str | None = None
     windows: tuple[SendingWindow, ...] = ()
     """Of the earlier tries of a creation that may have been carried out, before the key was refused."""
+
+    @property
+    def is_cap(self) -> bool:
+        """Whether a creation is refused because the organization has as many endpoints as it may have.
+
+        There is no documented code for that: the API's code or its words say so. A refusal that names a
+        parameter is about that parameter.
+        """
+        if self.status not in _CAP_STATUSES or self.param is not None or re.search(_RATE, self.message):
+            return False
+        code = self.code.lower().replace("_", " ").replace("-", " ")
+        return any(re.search(*each) for each in ((_CAP_CODE, code), (_CAP_WORDS, self.message)))
 
     def __str__(self) -> str:
         about = f" (param: {self.param})" if self.param else ""

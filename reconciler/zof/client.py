@@ -174,7 +174,7 @@ class ZofApi:
         if not isinstance(result, CallFailure):
             return replace(result.value, windows=result.windows)
         settled = self._settle(result, secrets_in(body))
-        if isinstance(settled, Refused) and result.windows and not _is_about_key(settled.status):
+        if isinstance(settled, Refused) and result.windows and not _is_about_key(settled):
             reason = f"refused after an attempt of unknown outcome: {replace(settled, request_id=None)}"
             settled = Unanswered(reason, stored_error=True, request_id=settled.request_id)
         return replace(settled, windows=result.windows)
@@ -306,5 +306,5 @@ def _is_header_text(text: str) -> bool:
     return 0 < len(text) <= _KEY_LIMIT and text.isascii() and text.isprintable() and " " not in text
 
 
-def _is_about_key(status: int) -> bool:
-    return status in {_UNAUTHORIZED, _FORBIDDEN}
+def _is_about_key(refused: Refused) -> bool:
+    return refused.status in {_UNAUTHORIZED, _FORBIDDEN} and not refused.is_cap

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.model import Secret
 from reconciler.sandbox.faults import Fault, FaultKind
@@ -15,6 +16,7 @@ from reconciler.sandbox.openbao import OpenBaoServer
 if TYPE_CHECKING:
     from click.testing import Result
 
+    from reconciler.sandbox.behavior import CapStatus
     from tests.fixtures.command import CommandLine
 
 EVERYTHING = (["plan"], ["apply", "--yes"], ["drift"], ["status"])
@@ -140,6 +142,27 @@ def test_another_organizations_key_changes_nothing(command: CommandLine) -> None
     assert command("apply", "--yes", ZOF_API_KEY=other).exit_code == 4
     assert (command.live, command.document("ci")) == (live, document)
     assert other not in "".join(command.outputs)
+
+
+@pytest.mark.parametrize("status", [402, 403, 409, 422])
+def test_a_cap_on_endpoints_is_named(command: CommandLine, status: CapStatus) -> None:
+    """A replacement beyond the cap: exit 5 and what to do; with `allowEventGap` it is carried out."""
+    command.write("ci")
+    assert command("apply", "--yes").exit_code == 0, command.outputs
+    command.zof.behavior = replace(command.zof.behavior, max_endpoints=1, cap_status=status)
+    live = command.live
+    command.write("ci", ["run.failed"])
+    refused = command("apply", "--yes")
+    assert refused.exit_code == 5, refused.output
+    assert "cap on endpoints" in refused.stdout
+    assert "allowEventGap: true" in refused.stdout
+    assert "API key" not in refused.stdout
+    assert command.live == live
+    command.write("ci", ["run.failed"], allowEventGap=True)
+    assert command("apply", "--yes").exit_code == 0, command.outputs
+    ((_, events),) = command.live.values()
+    assert events == ("run.failed",)
+    assert command("plan", "--exit-code").exit_code == 0
 
 
 def test_apply_without_a_terminal_needs_yes(command: CommandLine) -> None:

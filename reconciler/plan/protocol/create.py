@@ -48,8 +48,18 @@ def blank(s: State) -> Document:
     return Document(Ledger(s.organization.name, s.organization.api_url, name=s.name, generation=generation))
 
 
-def begin(s: State, document: Document, webhook: Webhook, *, gap: bool = False) -> Step:
-    """Write the intent of a new endpoint, before any request is sent."""
+def begin(
+    s: State, document: Document, webhook: Webhook, *, gap: bool = False, over_cap: bool = False
+) -> Step:
+    """Write the intent of a new endpoint, before any request is sent.
+
+    Args:
+        s: the state.
+        document: the document that gets the intent.
+        webhook: the manifest.
+        gap: whether our endpoints at its URL are deleted first.
+        over_cap: whether the current endpoint is deleted first, whatever its URL: it takes the last place.
+    """
     ledger = document.ledger
     if s.progress.attempts >= MAX_ATTEMPTS:
         return Failed(
@@ -78,7 +88,8 @@ def begin(s: State, document: Document, webhook: Webhook, *, gap: bool = False) 
         idempotency_key=f"{s.name}-g{generation}-a{attempt}-{s.fresh.key_suffix}",
         body=Secret(json.dumps(body)),
         digest=webhook.digest,
-        baseline_ids=_at(s, ledger, webhook.normalized_url),
+        baseline_ids=_at(s, ledger, webhook.normalized_url)
+        | ({current_id} if over_cap and current_id else set()),
         written_at=s.now,
         gap=gap,
         revoke=webhook.revoke,
@@ -366,6 +377,8 @@ def _refused(s: State, document: Document, pending: Pending, answer: Refused) ->
         if _is_recorded(s, pending):
             return failed
         return _record_end(s, document, pending, answer, "record when the request was under way", failed)
+    if answer.is_cap:
+        return _capped(s, document, pending, answer)
     if answer.status != 409:  # noqa: PLR2004 - HTTP's own number for a conflict
         failed = Failed(f"the API refused the endpoint: {answer}", hint="correct the manifest")
         return _forget(s, document, pending, failed, answer.windows)
@@ -390,6 +403,31 @@ def _refused(s: State, document: Document, pending: Pending, answer: Refused) ->
             f"the API refuses a second endpoint with this URL: {answer}",
             hint="set `allowEventGap: true` to delete before creating (events in between are lost)",
         ),
+    )
+
+
+def _capped(s: State, document: Document, pending: Pending, answer: Refused) -> Step:
+    """Handle the cap on endpoints: the replaced endpoint can make room, if the manifest permits it."""
+    if not _is_ours(s, pending):
+        # An earlier run sent this intent: the endpoint that is one too many may be its own.
+        return _mark_stuck(s, document, pending, answer, "record that the intent may be carried out")
+    current = document.ledger.current
+    replaceable = current is not None and s.live.get(current.endpoint_id) is not None
+    if s.desired is not None and s.desired.allow_event_gap and replaceable and not pending.gap:
+        cleared = replace(document, ledger=replace(document.ledger, pending=None))
+        return begin(s, cleared, s.desired, gap=True, over_cap=True)
+    hint = "remove endpoints that are not needed (`reconciler status` lists them) or have the limit raised"
+    if replaceable:
+        hint += ", or set `allowEventGap: true` to delete before creating (events in between are lost)"
+    return _forget(
+        s,
+        document,
+        pending,
+        Failed(
+            f"the organization has reached the API's cap on endpoints: {answer}",
+            hint=f"{hint}; then run `reconciler apply` again",
+        ),
+        answer.windows,
     )
 
 

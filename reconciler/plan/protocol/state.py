@@ -191,7 +191,7 @@ def _give_up_on(endpoint_id: str, answer: DeleteAnswer) -> Failed:
 
 def refuses_key(answer: object) -> bool:
     """Whether the API refused the key: it will refuse every other request, too."""
-    return isinstance(answer, Refused) and answer.status in {401, 403}
+    return isinstance(answer, Refused) and answer.status in {401, 403} and not answer.is_cap
 
 
 def is_not_found(answer: object) -> bool:
