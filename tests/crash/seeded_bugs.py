@@ -383,6 +383,96 @@ BUGS = (
     ),
     # --- people, the vendor and proxies: what users of similar tools reported ---------------------------
     Bug(
+        "a leftover needs no evidence",
+        Edit(
+            "ledger.ledger",
+            "may_have_made",
+            "self.resembles(endpoint) and is_within($*when)",
+            "self.resembles(endpoint)",
+        ),
+        caught_by="after_a_run_that_failed and faithful",
+        tests="test_people.py",
+    ),
+    Bug(
+        "an endpoint without a date is a leftover",
+        Edit(
+            "ledger.ledger",
+            "may_have_made",
+            "self.resembles(endpoint) and is_within($*when)",
+            "self.resembles(endpoint) and (endpoint.created is None or is_within($*when))",
+        ),
+        caught_by="after_a_phase and absent",
+        tests="test_wire.py",
+    ),
+    Bug(
+        "what certainly was not carried out has a window",
+        Edit("zof.caller", "call", "if $leaves_doubt($last): $append", "$append"),
+        caught_by="after_a_phase and created-429",
+        tests="test_wire.py",
+    ),
+    Bug(
+        "a spelling is never learned",
+        Edit(
+            "plan.protocol.spelling",
+            "settle_suspicion",
+            "replace(ledger, spelling=ledger.suspected, suspected=None)",
+            "replace(ledger, suspected=None)",
+        ),
+        caught_by="spelling and query_order",
+        tests="test_habits.py",
+    ),
+    Bug(
+        "a test that lags makes another endpoint",
+        Edit(
+            EXECUTOR,
+            "_test",
+            "if endpoint_id in self._made: $*wait\nelif $not_found: $*rest",
+            "if $not_found:\n    $*rest\n    self._made.discard(endpoint_id)",
+        ),
+        caught_by="lag_makes",
+        tests="test_habits.py",
+        without=Edit(
+            "plan.protocol.next_step",
+            "_verify",
+            "is_not_found($answer) and $made and $made.endpoint.id == $current.endpoint_id",
+            "False",
+        ),
+    ),
+    Bug(
+        "a rate limit that is answered with 403 is a missing permission",
+        Edit("zof.responses", "is_rate_limit", "if $status == _FORBIDDEN: $*body", "pass"),
+        caught_by="secondary_limit",
+        tests="test_wire.py",
+    ),
+    Bug(
+        "a long pause is not mentioned",
+        Edit("zof.client", "_settle", "if failure.wait_until is not None: $*body", "pass"),
+        caught_by="long_pause",
+        tests="test_wire.py",
+    ),
+    Bug(
+        "one odd entry stops everything",
+        Edit(
+            "plan.odd_entries",
+            "sort_out",
+            "if $refusal := $refuse($*arguments): $*body",
+            "$refusal = str(entry)\nif $refusal: $*body",
+        ),
+        caught_by="odd_entry_that_cannot",
+        tests="test_wire.py",
+    ),
+    Bug(
+        "an odd entry that is ours is skipped",
+        Edit(
+            "plan.odd_entries",
+            "_refusal",
+            "if entry.id is not None: $*body",
+            "if entry.id is not None:\n    return None",
+        ),
+        caught_by="odd_entry_with_our_id",
+        tests="test_wire.py",
+    ),
+    Bug(
         "another organization's 404s are facts",
         Edit("plan.guards", "_foreign_key", "facts.listed or facts.key in facts.recorded_keys", "True"),
         caught_by="another_organizations_key and one",
