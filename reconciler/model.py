@@ -39,6 +39,11 @@ class Secret:
         """Return the text itself. Callers hand it to HTTP bodies and signatures, nowhere else."""
         return self._text
 
+    @property
+    def has_outer_whitespace(self) -> bool:
+        """Whether it begins or ends with whitespace: whoever trims it has another secret."""
+        return self._text != self._text.strip()
+
     def __repr__(self) -> str:
         return "<secret>"
 

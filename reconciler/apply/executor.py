@@ -101,6 +101,7 @@ class StepExecutor:
                     with self._mutex:
                         self.live.add(created.endpoint)
                         self._made.add(created.endpoint.id)
+                    self._warn_of_whitespace(name, created)
                 self._report(
                     ongoing, "create", created.endpoint.id if isinstance(created, Created) else None, created
                 )
@@ -163,6 +164,14 @@ class StepExecutor:
         self._session.reporter.answered(
             ongoing.name, request, endpoint_id=endpoint_id, request_id=answer.request_id, ok=ok
         )
+
+    def _warn_of_whitespace(self, name: str, created: Created) -> None:
+        if created.secret is not None and created.secret.has_outer_whitespace:
+            self._session.reporter.warn(
+                f"{name}: the API returned a signing secret with a line break or a space at its beginning or "
+                "end; it is stored exactly so, because the API signs with all of it. Check that what reads "
+                "it from Vault does not trim it (docs/reference/vault.md, Documents)"
+            )
 
     def _undelete(self, ongoing: ChangeInProgress, version: int, *, is_known: bool) -> None:
         """Bring a version back, and look at it; delete it again if it is not ours."""

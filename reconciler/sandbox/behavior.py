@@ -73,6 +73,8 @@ class Behavior(JsonSettings, frozen=True, kw_only=True):
     """Whether a `secret` in the request becomes the signing secret; otherwise the server generates one."""
     secret_field: SecretField = "secret"
     """The field with the signing secret in the answer to a creation."""
+    secret_suffix: Annotated[str, Meta(max_length=10)] = ""
+    """What each signing secret ends with, such as a line break."""
     replay_shows_secret: bool = True
     """Whether the answer to a repeated `Idempotency-Key` contains the signing secret again."""
     idempotency_ttl: Seconds = 86_400.0

@@ -194,6 +194,7 @@ class ZofStore:
                 message = f"This organization has reached its maximum of {limit} webhook endpoints."
                 raise Problem(behavior.cap_status, "endpoint_limit_reached", message)
             secret = (draft.secret if behavior.honour_client_secret else None) or _new_signing_secret()
+            secret = Secret(secret.reveal() + behavior.secret_suffix)
             endpoint = self._insert(organization, draft.url, draft.events, secret, now, request_number)
             answer = CreateAnswer(201, render(endpoint), replayed=False)
             if draft.idempotency_key is not None:

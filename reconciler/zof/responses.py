@@ -192,8 +192,11 @@ def read_creation(response: Response, asked: Secret) -> Created:
 
 
 def read_secret(value: Any) -> Secret | None:
-    """Return a signing secret; None if it is absent, empty or masked, which must never be stored."""
-    if not is_text(value) or not value.strip() or not value.isprintable() or _MASK.search(value):
+    """Return a signing secret; None if it is absent, empty or masked, which must never be stored.
+
+    Whitespace around it is kept, a line break included: the API signs with all that it returned.
+    """
+    if not is_text(value) or not (core := value.strip()) or not core.isprintable() or _MASK.search(value):
         return None
     return Secret(value)
 

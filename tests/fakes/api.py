@@ -39,6 +39,8 @@ class ApiBehavior(Struct, frozen=True):
     honours_client_secret: bool = True
     hides_secret: bool = False
     """Even the first answer has no secret."""
+    secret_suffix: str = ""
+    """What each secret ends with."""
     replay_shows_secret: bool = True
     key_lifetime: float = 24 * 3600.0
     unique_urls: bool = False
@@ -276,7 +278,7 @@ class FakeApi:
         beside = sum(each.normalized_url == endpoint.normalized_url for each in self.endpoints.values())
         self.most_at_one_url = max(self.most_at_one_url, beside)
         self._born[endpoint.id] = self.clock.now()
-        self.secrets[endpoint.id] = f"whsec_server{self._count:04}"
+        self.secrets[endpoint.id] = f"whsec_server{self._count:04}{self.behavior.secret_suffix}"
         return endpoint
 
     def console_delete(self, endpoint_id: str) -> None:

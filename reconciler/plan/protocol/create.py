@@ -62,10 +62,7 @@ def begin(
     """
     ledger = document.ledger
     if s.progress.attempts >= MAX_ATTEMPTS:
-        return Failed(
-            f"{MAX_ATTEMPTS} attempts in this run did not yield an endpoint with a known secret",
-            hint="look at the API's responses with -v, then run `reconciler apply` again",
-        )
+        return _out_of_attempts(s)
     if not s.listing_current:
         return ListAgain()
     current_id = ledger.current.endpoint_id if ledger.current else None
@@ -112,6 +109,19 @@ def _at(s: State, ledger: Ledger, normalized_url: str) -> frozenset[str]:
     if current is None or s.live.get(current.endpoint_id) is None:
         return found
     return found | {current.endpoint_id} if normalize_url(current.url) == normalized_url else found
+
+
+def _out_of_attempts(s: State) -> Failed:
+    if s.progress.made is not None and s.progress.made.secret is None:
+        return Failed(
+            f"the API's responses to {MAX_ATTEMPTS} creations contain no usable signing secret (it is absent,"
+            " masked, or has control characters inside); the endpoints were deleted",
+            hint="`reconciler doctor --probe URL` shows what the API returns; report it to the API's support",
+        )
+    return Failed(
+        f"{MAX_ATTEMPTS} attempts in this run did not yield an endpoint with a known secret",
+        hint="look at the API's responses with -v, then run `reconciler apply` again",
+    )
 
 
 def explained_by(ledger: Ledger, live: LiveIndex) -> frozenset[str]:

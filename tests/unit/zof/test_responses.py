@@ -232,6 +232,10 @@ def test_created(value: Any, expected: datetime | None) -> None:
         ),
         ({"secret": "\ud800"}, None),
         ({"secret": "line\nbreak"}, None),
+        ({"secret": "whsec_a\n"}, "whsec_a\n"),
+        ({"secret": " whsec_a\r\n"}, " whsec_a\r\n"),
+        ({"secret": "\n"}, None),
+        ({"secret": "whsec_***\n"}, None),
     ],
 )
 def test_the_secret_of_a_creation(fields: dict[str, Any], expected: str | None) -> None:

@@ -548,3 +548,31 @@ def test_a_deleted_document_that_is_not_ours_is_deleted_again(owner: str) -> Non
         assert "give the webhook another name" in (change.hint or "")
         assert org.store.fields("a") == {}
     assert org.api.posts == 0
+
+
+# --- what the API returns as a secret ---------------------------------------------------------------------
+
+
+def test_a_secret_with_a_line_break_is_stored_exactly_so() -> None:
+    """The API signs with all that it returned: whoever trims it has another secret, so the run says so."""
+    org = Org(ApiBehavior(honours_client_secret=False, secret_suffix="\n"))
+    assert org.apply(A).complete
+    assert org.store.fields("a")["signing_secret"] == "whsec_server0001\n"
+    (warning,) = org.reporter.warnings
+    assert warning.startswith("a: the API returned a signing secret with a line break")
+    assert "does not trim it" in warning
+    assert "whsec" not in warning
+    org.check([A])
+
+
+def test_a_secret_that_the_api_never_shows_ends_the_change() -> None:
+    """After three creations without a usable secret the change fails, says why, and leaves nothing."""
+    org = Org(ApiBehavior(hides_secret=True))
+    (change,) = org.apply(A).changes
+    assert change.result is Result.FAILED
+    assert "no usable signing secret (it is absent, masked, or has control characters inside)" in (
+        change.detail or ""
+    )
+    assert "reconciler doctor --probe" in (change.hint or "")
+    assert org.api.endpoints == {}
+    assert org.api.posts == 3
