@@ -439,6 +439,23 @@ BUGS = (
         ),
     ),
     Bug(
+        "paths do not limit what is deleted",
+        Edit("plan.compare", "_out_of_scope", "if scope is None: $*body", "if True: $*body"),
+        caught_by="outside and changed and there",
+        tests="test_situations.py",
+    ),
+    Bug(
+        "a deleted document without metadata is not looked at",
+        Edit(
+            "plan.protocol.next_step",
+            "_undelete",
+            "s.progress.revived is not None",
+            "s.stored.projection is None",
+        ),
+        caught_by="a_person_deletes and create",
+        tests="test_situations.py",
+    ),
+    Bug(
         "a rate limit that is answered with 403 is a missing permission",
         Edit("zof.responses", "is_rate_limit", "if $status == _FORBIDDEN: $*body", "pass"),
         caught_by="secondary_limit",

@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from reconciler.diagnostics import Severity
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.load import load_manifests
-from reconciler.model import Organization
+from reconciler.model import Location, Organization
 from reconciler.plan.drift import DriftKind
+from reconciler.plan.scope import PathScope
 from reconciler.usecases.move import move, plan_move
 from reconciler.usecases.preview import drift
 from tests.crash.people import Crash, Watch, begin, go
@@ -120,7 +121,7 @@ def test_a_disabled_endpoint_is_its_own_kind_of_drift(after: Webhook, record_pro
 
 
 @pytest.mark.parametrize("how", ["delete", "destroy"])
-@pytest.mark.parametrize("before", [(A2,)], ids=["replace"])
+@pytest.mark.parametrize("before", [(), (A2,)], ids=["create", "replace"])
 def test_a_document_that_a_person_deletes_blocks_nothing(
     how: str, before: tuple[Webhook, ...], record_property: Record
 ) -> None:
@@ -150,6 +151,44 @@ def test_a_document_that_a_person_deletes_blocks_nothing(
         org.apply(A)
         watch.check()
         org.check([A], unmanaged=org.unmanaged)
+    record_property("cases", cases)
+    assert cases > 5
+
+
+# --- PATHs that limit the scope ----------------------------------------------------------------------------
+
+THEIRS = webhook("b", location=Location("manifests/team-b/b.yaml", 1, 1))
+OURS = webhook("a", location=Location("manifests/team-a/a.yaml", 1, 1))
+SCOPES = {
+    "its manifest is there": PathScope(("manifests/team-a",), declared=frozenset({"b"})),
+    "its manifest moved": PathScope(("manifests/team-a",), declared=frozenset()),
+    "nobody knows where all are": PathScope(("manifests/team-a",), declared=None),
+}
+
+
+@pytest.mark.parametrize("title", SCOPES)
+@pytest.mark.parametrize("before", [(), (replace(THEIRS, events=("run.started",)),)], ids=["new", "changed"])
+def test_what_is_outside_of_the_paths_stays(
+    title: str, before: tuple[Webhook, ...], record_property: Record
+) -> None:
+    """Whatever moment a run of all manifests died at, one of team A's alone leaves team B's as it is."""
+    cases = 0
+    for watch in killed(before, THEIRS, OURS):
+        cases += 1
+        org = watch.org
+        theirs = {i: e for i, e in org.api.endpoints.items() if e.normalized_url == THEIRS.normalized_url}
+        org.session, whole = replace(org.session, scope=SCOPES[title]), org.session
+        for _ in range(2):
+            org.clock.advance(minutes=6)
+            go(org, OURS)
+        now = {i: e for i, e in org.api.endpoints.items() if e.normalized_url == THEIRS.normalized_url}
+        assert now == theirs, "out of scope, and changed"
+        org.session = whole
+        for _ in range(3):
+            org.clock.advance(hours=30)
+            org.apply(THEIRS, OURS)
+        watch.check()
+        org.check([THEIRS, OURS], unmanaged=org.unmanaged)
     record_property("cases", cases)
     assert cases > 5
 
