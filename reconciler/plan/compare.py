@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from reconciler.plan.scope import PathScope
 
 
+_MAY_BE_LEFT_OVER = (
+    "endpoint {0} may be left over from an interrupted creation of {1}: `reconciler apply` deletes it if it "
+    "was created while that request was under way, and otherwise leaves it alone"
+)
+
+
 class Comparison(Struct, frozen=True):
     """A plan, and what the guards and the runner need with it."""
 
@@ -100,6 +106,8 @@ def compare(
     listings = 2 if any(c.drift and DriftKind.ENDPOINT_CHANGED in c.drift.kinds for c in changes) else 1
     requests = listings * listing_requests + sum(change.api_requests for change in changes)
     unmanaged = _unmanaged([*(change.name for change in changes), *elsewhere], wanted, metadata, live)
+    watched = _watched(abandoning, unmanaged, wanted, metadata, live)
+    unmanaged = tuple(endpoint for endpoint in unmanaged if endpoint.id not in watched)
     plan = Plan(
         organization=organization.name,
         changes=changes,
@@ -109,7 +117,10 @@ def compare(
         unmanaged=unmanaged,
         released=frozenset(e.id for e in unmanaged if live.is_recorded(e.id)),
         commit=run.commit,
-        warnings=expiry_warnings((at, e.name) for e in metadata.values() if (at := e.expires_at) is not None),
+        warnings=(
+            *expiry_warnings((at, e.name) for e in metadata.values() if (at := e.expires_at) is not None),
+            *(_MAY_BE_LEFT_OVER.format(*each) for each in watched.items()),
+        ),
         cost=Cost.of(requests, requests_per_minute),
     )
     facts = Facts(
@@ -164,6 +175,29 @@ def _unmanaged(
         for endpoint in in_question(wanted.get(entry.name), entry.projection, live)
     }
     return tuple(endpoint for endpoint in unowned if endpoint.id not in maybe_ours)
+
+
+def _watched(
+    abandoning: Iterable[str],
+    unmanaged: Iterable[Endpoint],
+    wanted: Mapping[str, Webhook],
+    metadata: Mapping[str, Metadata],
+    live: LiveIndex,
+) -> dict[str, str]:
+    """Return the unmanaged endpoints that a sweep may delete, and the webhooks whose attempts it is about."""
+    names = tuple(abandoning)
+    if not names:
+        return {}
+    from reconciler.plan.changes import in_question  # noqa: PLC0415 (an abandoned attempt is rare)
+
+    found = {
+        endpoint.id: name
+        for name in names
+        for endpoint in in_question(wanted.get(name), metadata[name].projection, live)
+        # Without a time of creation there is no evidence, and nothing is deleted.
+        if endpoint.created is not None
+    }
+    return {endpoint.id: found[endpoint.id] for endpoint in unmanaged if endpoint.id in found}
 
 
 class _Ownership(Struct):

@@ -213,3 +213,19 @@ def test_each_run_that_sends_an_intent_opens_a_window() -> None:
     org.clock.advance(hours=1)
     org.apply(A)
     org.check([A])
+
+
+def test_a_plan_names_what_a_sweep_may_delete() -> None:
+    """While an attempt is watched, an endpoint at its URL is not listed among those that are not changed."""
+    org = Org(ApiBehavior(listing_lag=20, key_lifetime=0))
+    fail_creations(org, CLOSED, carried_out=True)
+    org.clock.advance(seconds=1)
+    org.apply(A)
+    org.clock.advance(seconds=30)
+    planned = org.plan(A).plan
+    (warning,) = planned.warnings
+    assert "endpoint we_0001 may be left over from an interrupted creation of a" in warning
+    assert planned.unmanaged == ()
+    org.clock.advance(minutes=10)
+    assert org.apply(A).swept == ("we_0001",)
+    org.check([A])
