@@ -456,6 +456,34 @@ BUGS = (
         tests="test_situations.py",
     ),
     Bug(
+        "a cap is taken for a refused key",
+        Edit(
+            STATE,
+            "refuses_key",
+            "isinstance($answer, Refused) and $refuses and not answer.is_cap",
+            "isinstance($answer, Refused) and $refuses",
+        ),
+        caught_by="a_cap_blocks",
+        tests="test_habits.py",
+    ),
+    Bug(
+        "no gap makes room under a cap",
+        Edit(
+            CREATE,
+            "_capped",
+            "$wanted is not None and $wanted.allow_event_gap and replaceable and not pending.gap",
+            "False",
+        ),
+        caught_by="a_cap_blocks and replace",
+        tests="test_habits.py",
+    ),
+    Bug(
+        "a line break is cut off a secret",
+        Edit("zof.responses", "read_secret", "return Secret(value)", "return Secret(value.strip())"),
+        caught_by="line_break",
+        tests="test_wire.py",
+    ),
+    Bug(
         "a rate limit that is answered with 403 is a missing permission",
         Edit("zof.responses", "is_rate_limit", "if $status == _FORBIDDEN: $*body", "pass"),
         caught_by="secondary_limit",

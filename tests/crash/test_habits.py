@@ -99,3 +99,21 @@ def test_lag_makes_no_second_endpoint(
         watch.org.clock.advance(minutes=10)
     assert watch.org.api.ever_made == 2 + len(before), "more than one was made"
     converge(watch, A)
+
+
+@pytest.mark.parametrize("before", [(), (A2,)], ids=["create", "replace"])
+def test_a_cap_blocks_nothing_for_good(before: tuple[Webhook, ...], record_property: Record) -> None:
+    """At the vendor's cap a replacement waits for `allowEventGap`, and is then carried out."""
+    record_property("cases", 1)
+    watch = begin(ApiBehavior(max_endpoints=2), *before, *([] if before else [B]))
+    rest = () if before else (B,)
+    outcome = watch.org.apply(A, *rest)
+    (failed,) = (each for each in outcome.changes if each.change.name == "a")
+    words = f"{failed.detail} {failed.hint}"
+    assert "limit" in words or "cap" in words, words
+    assert "check the API key" not in words
+    watch.org.clock.advance(minutes=10)
+    if before:
+        watch.org.apply(replace(A, allow_event_gap=True))
+        converge(watch, replace(A, allow_event_gap=True))
+    watch.check()

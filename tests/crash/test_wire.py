@@ -232,3 +232,14 @@ def test_an_odd_entry_with_our_id_is_not_skipped() -> None:
     del world.org.api.endpoints[ours]
     outcome, _ = _run(world)
     assert outcome is None, "an endpoint that may be ours counts as gone"
+
+
+# --- secrets ----------------------------------------------------------------------------------------------
+
+
+def test_a_secret_with_a_line_break_is_stored_as_it_was_returned() -> None:
+    """What verifies deliveries is stored, to the last character."""
+    world = World(Habits(after_secret="\n"), ApiBehavior(honours_client_secret=False))
+    words = _words(world)
+    stored = world.org.store.fields("a").get("signing_secret")
+    assert stored == world.org.api.secrets[world.current("a")], words

@@ -29,9 +29,7 @@ class Habits(Struct, frozen=True):
     odd_entries: tuple[Any, ...] = ()
     """Entries of each listing that no endpoint has: `events` null, a number as id, nonsense."""
     after_secret: str = ""
-    """What follows each signing secret in an answer, a line break for example."""
-    signs_with_all_of_it: bool = False
-    """Whether deliveries are signed with that, too."""
+    """How each signing secret ends: with a line break, for example. Deliveries are signed with all of it."""
 
 
 class Vendor(httpx.BaseTransport):
@@ -95,8 +93,7 @@ class Vendor(httpx.BaseTransport):
         value = self._json(answer.endpoint)
         if answer.secret is not None:
             value["secret"] = answer.secret.reveal() + self.habits.after_secret
-            if self.habits.signs_with_all_of_it:
-                self.api.secrets[answer.endpoint.id] = value["secret"]
+            self.api.secrets[answer.endpoint.id] = value["secret"]
         return httpx.Response(201, json=value)
 
     def _tested(self, answer: TestAnswer) -> httpx.Response:
