@@ -484,6 +484,18 @@ BUGS = (
         tests="test_wire.py",
     ),
     Bug(
+        "a token is never renewed",
+        Edit("vault.session", "_current_token", "self._lifetime is not None and $due", "False"),
+        caught_by="token_is_renewed",
+        tests="test_vault_wire.py",
+    ),
+    Bug(
+        "nobody hears that Vault will delete a secret",
+        Edit("plan.expiry", "expiry_warnings", "return (warning,)", "return ()"),
+        caught_by="delete_version_after",
+        tests="test_vault_wire.py",
+    ),
+    Bug(
         "a rate limit that is answered with 403 is a missing permission",
         Edit("zof.responses", "is_rate_limit", "if $status == _FORBIDDEN: $*body", "pass"),
         caught_by="secondary_limit",

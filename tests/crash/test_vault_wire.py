@@ -7,12 +7,14 @@ Vault meets each trouble once.
 from __future__ import annotations
 
 import contextlib
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError
+from reconciler.vault.documents import VaultDocuments
 from tests.fakes.kv import FakeVault
 from tests.fakes.world import Org, webhook
 
@@ -183,3 +185,29 @@ def test_other_peoples_keys_stay(wanted: tuple[Webhook, ...]) -> None:
     site.apply(*wanted)
     assert (site.vault.path("a").custom_metadata or {}).get("team-tag") == "theirs"
     site.check(*wanted)
+
+
+def test_delete_version_after_stays_and_is_not_a_loss_in_silence() -> None:
+    """A version that is going to delete itself is announced before it does."""
+    site = Site()
+    site.apply(A, B)
+    site.vault.path("a").delete_version_after = "86400s"
+    site.apply(A2, B)
+    assert site.vault.path("a").delete_version_after == "86400s"
+    planned = site.org.plan(A2, B)
+    words = str(planned.plan.to_json()) + str(site.org.reporter.warnings)
+    assert "delete_version_after" in words or "2026-11-02" in words, words
+
+
+def test_a_token_is_renewed_while_a_run_lasts() -> None:
+    """A run that takes longer than its token lives renews it, and nothing is cut off in the middle."""
+    site = Site()
+    documents = site.org.session.store
+    assert isinstance(documents, VaultDocuments)
+    site.vault.lease, site.vault.expires_at = 600.0, site.org.clock.now() + timedelta(seconds=600)
+    assert documents.seconds_left(7200) is None
+    site.org.api.before = lambda _request: site.org.clock.sleep(120)
+    many = [webhook(f"w{number}") for number in range(8)]
+    assert site.succeed(*many, B).complete
+    site.org.api.before = lambda _request: None
+    site.check(*many, B)

@@ -44,6 +44,10 @@ class FakeVault(BaseAdapter):
         super().__init__()
         self.clock = clock
         self.paths: dict[str, _Path] = {}
+        self.lease = 0.0
+        """Seconds for which a renewal extends the token; 0: the token never expires."""
+        self.expires_at: datetime | None = None
+        """When the token expires."""
         self.requests: list[tuple[str, str]] = []
         """Method and path of each, in order."""
         self.strike: Callable[[str, str], Answer | None] = _nothing
@@ -93,6 +97,10 @@ class FakeVault(BaseAdapter):
     # --- KV version 2 -----------------------------------------------------------------------------------
 
     def _answer(self, method: str, path: str, body: dict[str, Any]) -> Answer:
+        if self.expires_at is not None and self.expires_at <= self.clock.now():
+            return 403, {"errors": ["permission denied", "invalid token"]}
+        if path.startswith("auth/token/"):
+            return self._describe_token(renew=path.endswith("renew-self"))
         if path.startswith("sys/internal/ui/mounts/"):
             return 200, {"data": {"type": "kv", "options": {"version": "2"}}}
         mount, area, name = path.split("/", 2)
@@ -115,6 +123,14 @@ class FakeVault(BaseAdapter):
     def _list(self, folder: str) -> Answer:
         keys = [each.removeprefix(f"{folder.rstrip('/')}/") for each in sorted(self.paths)]
         return (200, {"data": {"keys": keys}}) if keys else (404, {"errors": []})
+
+    def _describe_token(self, *, renew: bool) -> Answer:
+        now, lease = self.clock.now(), int(self.lease)
+        if renew:
+            self.expires_at = now + timedelta(seconds=lease)
+            return 200, {"auth": {"client_token": "hvs.test", "lease_duration": lease, "renewable": True}}
+        left = int((self.expires_at - now).total_seconds()) if self.expires_at else 0
+        return 200, {"data": {"ttl": left, "creation_ttl": lease, "renewable": True, "policies": []}}
 
     def _read_metadata(self, name: str) -> Answer:
         found = self.paths.get(name)
