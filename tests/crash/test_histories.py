@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Endpoint, Webhook
     from reconciler.ports import CreateAnswer, DeleteAnswer, TestAnswer
+    from reconciler.sandbox.spelling import Spelling
 
 PATIENCE = 60.0
 """Seconds after which two runs that wait for each other count as deadlocked; no test ever waits."""
@@ -766,6 +767,35 @@ Histories.TestCase.settings = settings(
     examples(1000), stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 TestHistories = Histories.TestCase
+
+
+class HistoriesWithHabits(Histories):
+    """The same with an API that has habits of its own."""
+
+    @initialize(
+        behavior=BEHAVIORS,
+        pace=st.sampled_from([0.0, 0.5, 4.0]),
+        spelling=st.sampled_from(["as_sent", "trailing_slash", "implicit_event"]),
+        shows_created=st.booleans(),
+        test_lag=st.sampled_from([0.0, 3.0]),
+    )
+    def begin(
+        self,
+        behavior: ApiBehavior,
+        pace: float,
+        spelling: Spelling = "as_sent",
+        shows_created: bool = True,
+        test_lag: float = 0.0,
+    ) -> None:
+        """The listing spells endpoints in its own way, without dates, and tests lag."""
+        habits = replace(behavior, listing_spelling=spelling, shows_created=shows_created, test_lag=test_lag)
+        super().begin(habits, pace)
+
+
+HistoriesWithHabits.TestCase.settings = settings(
+    examples(120), stateful_step_count=25, suppress_health_check=list(HealthCheck)
+)
+TestHistoriesWithHabits = HistoriesWithHabits.TestCase
 
 
 # --- histories that ended badly once ----------------------------------------------------------------------
