@@ -382,6 +382,8 @@ BUGS = (
         tests="test_adoption_crashes.py",
     ),
     # --- people, the vendor and proxies: what users of similar tools reported ---------------------------
+    # Not here, because no simulated request shows them: how NO_PROXY and certificates are read
+    # (tests/unit), and what `doctor` reports (tests/integration/test_cli_doctor.py).
     Bug(
         "a leftover needs no evidence",
         Edit(
