@@ -202,7 +202,8 @@ def _begin(
 ) -> Decision:
     current_id, owned = (projection.endpoint_id, projection.owned_ids) if projection else (None, ())
     at_url = live.at(webhook.normalized_url) if projection and projection.abandoned else ()
-    ambiguous = [endpoint.id for endpoint in at_url]
+    # What the attempts asked for is not in the metadata: mostly, it is what the manifest asks for.
+    ambiguous = [e.id for e in at_url if e.events == webhook.events and not live.is_recorded(e.id)]
     found = conflict(webhook, current_id, owned, live, explained, ambiguous=ambiguous)
     problem, hint = found or (None, None)
     return Decision(Branch.BEGIN, action, reason, cause, problem, hint)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler.model import SendingWindow
+from reconciler.model import DeletionPolicy, SendingWindow
 from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action
 from reconciler.ports import Created, Refused, Unanswered
@@ -229,3 +229,18 @@ def test_a_plan_names_what_a_sweep_may_delete() -> None:
     org.clock.advance(minutes=10)
     assert org.apply(A).swept == ("we_0001",)
     org.check([A])
+
+
+def test_a_released_endpoint_is_no_leftover() -> None:
+    """An endpoint that a ledger has released is known, however many attempts were abandoned at its URL."""
+    org = Org()
+    org.apply(A, replace(B, deletion_policy=DeletionPolicy.RETAIN))
+    org.api.behavior = ApiBehavior(hides_secret=True)
+    moved = replace(A, url=B.url)
+    org.apply(moved)
+    org.api.behavior = ApiBehavior()
+    for _ in range(2):
+        (change,) = org.plan(moved).plan.changes
+        (outcome,) = org.apply(moved).changes
+        assert outcome.detail == change.problem
+        assert "interrupted" not in (change.problem or "interrupted")
