@@ -193,7 +193,7 @@ def _look(window: Window, text: str, state: str) -> None:
     with window.open(text, "#webhook=alerts") as opened:
         assert opened.page.locator("#webhook\\=alerts .state").inner_text() == state
         assert opened.page.get_by_text("Found: endpoint-removed").is_visible() is (state == "drifted")
-        assert opened.page.get_by_role("columnheader", name="Who", exact=True).is_visible()
+        assert opened.page.get_by_role("columnheader", name="By", exact=True).is_visible()
         assert (opened.requests, opened.complaints, opened.violations()) == ([], [], [])
 
 
@@ -253,7 +253,7 @@ def test_the_whole_story(repository: Repository, request: pytest.FixtureRequest)
         states={"ci": "in sync", "alerts": "drifted"},
     )
     due = read_page(repository.fleet).one("tbody", id="webhook=alerts").one("div", class_="due").words
-    assert "Found: endpoint-removed (live); reconciler apply creates a new one" in due
+    assert "Found: endpoint-removed (live). Fix: reconciler apply creates a new one" in due
 
     jobs = repository.drift(heal=True, actor="linus")
     assert (jobs["drift"].result, jobs["heal"].result) == ("success", "success"), jobs["heal"].log
