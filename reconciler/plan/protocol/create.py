@@ -13,7 +13,7 @@ from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, SendingWindow, Webhook
 from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers, lookalikes
 from reconciler.plan.protocol.decide import conflict
-from reconciler.plan.protocol.spelling import suspected
+from reconciler.plan.protocol.spelling import suspected, without_successor
 from reconciler.plan.protocol.state import State, declared, delete, refuses_key, write
 from reconciler.plan.protocol.steps import (
     CreateEndpoint,
@@ -300,12 +300,13 @@ def _abandon(
     last_sent: datetime,
     windows: tuple[SendingWindow, ...],
 ) -> Step:
+    ledger = without_successor(document.ledger, s.live)
     if not windows:
-        ledger = replace(document.ledger, pending=None)
+        ledger = replace(ledger, pending=None)
         return write(s, replace(document, ledger=ledger), "clear the intent, which was never carried out")
     # Later sweeps look again: the listing may lag behind.
-    abandoned = (*document.ledger.abandoned, pending.abandon(last_sent, windows))
-    ledger = replace(document.ledger, pending=None, abandoned=abandoned)
+    abandoned = (*ledger.abandoned, pending.abandon(last_sent, windows))
+    ledger = replace(ledger, pending=None, abandoned=abandoned)
     return write(s, replace(document, ledger=ledger), "abandon the attempt")
 
 
@@ -317,7 +318,7 @@ def _forget(
     windows: tuple[SendingWindow, ...] = (),
 ) -> Step:
     """Clear an intent that was refused for good. An earlier request may still have created an endpoint."""
-    ledger = replace(document.ledger, pending=None)
+    ledger = replace(without_successor(document.ledger, s.live), pending=None)
     secrets = dict(document.previous_secrets)
     if evidence := _evidence(s, pending, windows):
         ledger = replace(ledger, abandoned=(*ledger.abandoned, pending.abandon(s.now, evidence)))

@@ -33,6 +33,15 @@ def suspected(ledger: Ledger, webhook: Webhook, live: LiveIndex) -> Spelling | N
     return Spelling(current.digest, endpoint.digest)
 
 
+def without_successor(ledger: Ledger, live: LiveIndex) -> Ledger:
+    """Return the ledger after a replacement that failed: only a successor can confirm a suspicion.
+
+    The endpoint that raised it is still the current one, and would confirm itself.
+    """
+    is_live = ledger.current is not None and live.get(ledger.current.endpoint_id) is not None
+    return replace(ledger, suspected=None) if is_live else ledger
+
+
 def is_as_asked(ledger: Ledger, webhook: Webhook, endpoint: Endpoint) -> bool:
     """Whether the endpoint is as the manifest asks, or what the API is known to make of exactly that."""
     current = ledger.current

@@ -142,6 +142,17 @@ def test_a_spelling_belongs_to_one_manifest() -> None:
     assert org.api.ever_made == 4
 
 
+def test_an_endpoint_that_cannot_be_replaced_confirms_no_spelling() -> None:
+    """Where the API refuses a second endpoint with the URL, a person's change stays drift."""
+    org, wanted = Org(ApiBehavior(unique_urls=True)), webhook("a")
+    org.apply(wanted)
+    (endpoint_id,) = org.api.endpoints
+    org.api.console_change(endpoint_id, events=("run.started",))
+    assert not org.apply(wanted).complete
+    (change,) = org.plan(wanted).plan.changes
+    assert (change.action, change.cause) == (Action.REPLACE, Cause.DRIFT)
+
+
 def test_the_canonical_url_is_sent() -> None:
     """The API gets scheme and host in lower case, A-labels and no default port."""
     org = Org()
