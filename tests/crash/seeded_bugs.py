@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLE = "SEEDED_BUG"
 CREATE, CLEANUP, STATE = "plan.protocol.create", "plan.protocol.cleanup", "plan.protocol.state"
-ADOPT, DECIDE = "plan.protocol.adopt", "plan.protocol.decide"
+ADOPT, DECIDE, WINDOWS = "plan.protocol.adopt", "plan.protocol.decide", "plan.protocol.evidence"
 LEDGER = "ledger.ledger"
 RUNNER, EXECUTOR = "apply.runner", "apply.executor"
 CRASHES, RIVALS, FAULTS = "every_crash_point", "rival", "fault_at_every"
@@ -254,7 +254,7 @@ BUGS = (
     ),
     Bug(
         "the window of a request stays open when it has ended",
-        Edit(CREATE, "_evidence", "known.remove(opened)", "pass"),
+        Edit(WINDOWS, "evidence_of", "known.remove(opened)", "pass"),
         caught_by="created_later",
         tests=EVIDENCE,
     ),
@@ -314,7 +314,7 @@ BUGS = (
             """
             if not s.listing_current:
                 return ListAgain()
-            left = replace(document.ledger, abandoned=(pending.abandon(s.now, _windows(pending)),))
+            left = replace(document.ledger, abandoned=(pending.abandon(s.now, windows_of(pending)),))
             if step := clear_abandoned(s, left):
                 return step
             $since = timedelta(seconds=s.stored.age) if $stuck else $window
@@ -343,7 +343,7 @@ BUGS = (
     ),
     Bug(
         "another run's intent is sent without a word",
-        Edit(CREATE, "_send", "not _is_announced(s, pending)", "False"),
+        Edit(CREATE, "_send", "not is_announced(s, pending)", "False"),
         caught_by="says_that_it_sends",
         tests="test_histories.py",
     ),

@@ -13,6 +13,14 @@ from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, SendingWindow, Webhook
 from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers, lookalikes
 from reconciler.plan.protocol.decide import conflict
+from reconciler.plan.protocol.evidence import (
+    announced_window,
+    evidence_of,
+    is_announced,
+    is_recorded,
+    until_now,
+    windows_of,
+)
 from reconciler.plan.protocol.spelling import suspected, without_successor
 from reconciler.plan.protocol.state import State, declared, delete, refuses_key, write
 from reconciler.plan.protocol.steps import (
@@ -27,7 +35,6 @@ from reconciler.ports import (
     Refused,
     Unanswered,
 )
-from reconciler.retry import LONGEST_OPERATION
 from reconciler.urls import normalize_url
 
 if TYPE_CHECKING:
@@ -36,10 +43,6 @@ if TYPE_CHECKING:
 REPLAY_WINDOW = timedelta(hours=20)
 """How long we rely on the API to remember a key; it keeps keys for 24 hours."""
 MAX_ATTEMPTS = 3
-LONGEST_SENDING = timedelta(seconds=LONGEST_OPERATION)
-"""After this time, the request of a run that was killed is no longer under way."""
-ANNOUNCED_FOR = timedelta(seconds=30)
-"""So long after its announcement a request may be sent: the rest of its window is for the request itself."""
 
 
 def blank(s: State) -> Document:
@@ -90,7 +93,7 @@ def begin(
         written_at=s.now,
         gap=gap,
         revoke=webhook.revoke,
-        windows=(_window(s),),
+        windows=(announced_window(s),),
     )
     begun = replace(
         declared(s, ledger, webhook),
@@ -129,47 +132,10 @@ def explained_by(ledger: Ledger, live: LiveIndex) -> frozenset[str]:
     return frozenset(e.id for attempt in ledger.abandoned for e in leftovers(attempt, live))
 
 
-def _window(s: State) -> SendingWindow:
-    """Return the window of a request that is about to be sent: it ends at the latest possible moment."""
-    return SendingWindow(s.api_time, s.api_time + LONGEST_SENDING)
-
-
-def _windows(pending: Pending) -> tuple[SendingWindow, ...]:
-    """Return when the request may have been carried out, by the ledger."""
-    if pending.windows is None:
-        # An older version sent it, right after it had written the intent.
-        return (SendingWindow(pending.written_at, pending.written_at + LONGEST_SENDING),)
-    return pending.windows
-
-
-def _opened(s: State, pending: Pending) -> SendingWindow | None:
-    """Return the window that this run has opened for its own request, while the ledger has it."""
-    key, window = s.progress.opened or (None, None)
-    return window if key == pending.idempotency_key and window in _windows(pending) else None
-
-
-def _evidence(
-    s: State, pending: Pending, windows: tuple[SendingWindow, ...] = ()
-) -> tuple[SendingWindow, ...]:
-    """Return when the request may have been carried out, now that this run's own request has ended.
-
-    `windows` are those of that request; the one that was opened for it is no longer needed.
-    """
-    known = list(_windows(pending))
-    if (opened := _opened(s, pending)) is not None:
-        known.remove(opened)
-    return (*known, *windows)
-
-
-def _is_recorded(s: State, pending: Pending) -> bool:
-    """Whether the ledger says how this run's own request ended."""
-    return _opened(s, pending) is None
-
-
 def resolve(s: State, document: Document, pending: Pending) -> Step:
     """Resolve an intent: repeat its request if that is safe, and act on the response."""
     answer = s.progress.created if s.progress.key == pending.idempotency_key else None
-    if pending.stuck or (answer is None and not _windows(pending)):
+    if pending.stuck or (answer is None and not windows_of(pending)):
         return _give_up(s, document, pending)
     match answer:
         case None:
@@ -195,7 +161,7 @@ def resolve(s: State, document: Document, pending: Pending) -> Step:
             # Never assume that the API uses the secret that we sent. Abandon the attempt first: a run that
             # loses the race for this write must not touch the endpoint that the other run continues with.
             return _abandon(
-                s, document, pending, s.now, _evidence(s, pending, _until_now(s, pending, answer))
+                s, document, pending, s.now, evidence_of(s, pending, until_now(s, pending, answer))
             )
         case Refused():
             return _refused(s, document, pending, answer)
@@ -224,7 +190,7 @@ def _age(s: State, pending: Pending) -> timedelta:
 
 
 def _send(s: State, document: Document, pending: Pending) -> Step:
-    if not _is_announced(s, pending):
+    if not is_announced(s, pending):
         if _belongs_to_others(s, document, pending):
             return _give_up(s, document, pending)
         return _announce(s, document, pending)
@@ -243,19 +209,6 @@ def _send(s: State, document: Document, pending: Pending) -> Step:
     return CreateEndpoint(pending.idempotency_key, pending.body, pending.baseline_ids)
 
 
-def _until_now(s: State, pending: Pending, made: Created) -> tuple[SendingWindow, ...]:
-    """Return when this run's request was under way, until it created an endpoint that is no use."""
-    opened = _opened(s, pending)
-    began = s.api_time if opened is None else opened.began
-    return (*made.windows, SendingWindow(began, max(began, s.api_time)))
-
-
-def _is_announced(s: State, pending: Pending) -> bool:
-    """Whether the ledger says that this run is about to send the request, and has said so just now."""
-    opened = _opened(s, pending)
-    return opened is not None and timedelta(0) <= s.api_time - opened.began <= ANNOUNCED_FOR
-
-
 def _announce(s: State, document: Document, pending: Pending) -> Step:
     """Open a window before the request is sent: what it creates is known by the time of its creation.
 
@@ -263,7 +216,7 @@ def _announce(s: State, document: Document, pending: Pending) -> Step:
     endpoints.
     """
     resent = pending.resent or pending.idempotency_key not in s.progress.begun
-    windows = (*_evidence(s, pending), _window(s))
+    windows = (*evidence_of(s, pending), announced_window(s))
     ledger = replace(document.ledger, pending=replace(pending, resent=resent, windows=windows))
     announced = replace(document, ledger=ledger)
     return write(s, announced, "record that the intent is sent again", announces=True)
@@ -276,7 +229,7 @@ def _belongs_to_others(s: State, document: Document, pending: Pending) -> bool:
     """
     if s.desired is None or not _is_wanted(s, pending):
         return False
-    ledger, windows = document.ledger, _windows(pending)
+    ledger, windows = document.ledger, windows_of(pending)
     attempt = pending.abandon(s.now, windows)
     explained = set(explained_by(ledger, s.live)) | pending.baseline_ids
     for endpoint in s.live.at(normalize_url(pending.url)):
@@ -290,7 +243,7 @@ def _give_up(s: State, document: Document, pending: Pending) -> Step:
     """Give up an attempt whose key may be forgotten. The next attempt or the sweep cleans up after it."""
     # No run sends it once it is stuck (the version's age shows since when), nor after its window.
     since = timedelta(seconds=s.stored.age) if pending.stuck else _age(s, pending) - REPLAY_WINDOW
-    return _abandon(s, document, pending, s.now - max(since, timedelta(0)), _windows(pending))
+    return _abandon(s, document, pending, s.now - max(since, timedelta(0)), windows_of(pending))
 
 
 def _abandon(
@@ -320,7 +273,7 @@ def _forget(
     """Clear an intent that was refused for good. An earlier request may still have created an endpoint."""
     ledger = replace(without_successor(document.ledger, s.live), pending=None)
     secrets = dict(document.previous_secrets)
-    if evidence := _evidence(s, pending, windows):
+    if evidence := evidence_of(s, pending, windows):
         ledger = replace(ledger, abandoned=(*ledger.abandoned, pending.abandon(s.now, evidence)))
     current = ledger.current
     if pending.gap and current is not None and current.endpoint_id in s.progress.deleted:
@@ -361,7 +314,7 @@ def _record_end(
     then: Failed | None,
 ) -> Step:
     """Record when the request was under way, now that it has ended."""
-    pending = replace(pending, windows=_evidence(s, pending, answer.windows))
+    pending = replace(pending, windows=evidence_of(s, pending, answer.windows))
     return write(s, replace(document, ledger=replace(document.ledger, pending=pending)), why, then=then)
 
 
@@ -370,13 +323,13 @@ def _unanswered(s: State, document: Document, pending: Pending, answer: Unanswer
         pending,
         Failed(f"the creation had no usable response: {answer}", hint="run `reconciler apply` again"),
     )
-    if not _evidence(s, pending, answer.windows):
+    if not evidence_of(s, pending, answer.windows):
         # Certainly nothing was created: what appears at the URL from now on is not ours.
         return _forget(s, document, pending, failed)
     if answer.stored_error:
         why = "record that the server may replay its error"
         return _mark_stuck(s, document, pending, answer, why, failed)
-    if _is_recorded(s, pending):
+    if is_recorded(s, pending):
         return failed
     return _record_end(s, document, pending, answer, "record when the request was under way", failed)
 
@@ -385,13 +338,16 @@ def _refused(s: State, document: Document, pending: Pending, answer: Refused) ->
     if refuses_key(answer):
         # The key is at fault, not the intent, which stays until a valid key is used.
         failed = Failed(f"the API refused the key: {answer}", hint="check the API key", failure=Failure.RUN)
-        if _is_recorded(s, pending):
+        if is_recorded(s, pending):
             return failed
         return _record_end(s, document, pending, answer, "record when the request was under way", failed)
     if answer.is_cap:
         return _capped(s, document, pending, answer)
     if answer.status != 409:  # noqa: PLR2004 - HTTP's own number for a conflict
-        failed = Failed(f"the API refused the endpoint: {answer}", hint="correct the manifest")
+        failed = Failed(
+            f"the API refused the endpoint: {answer}",
+            hint="correct the manifest, then run `reconciler apply` again",
+        )
         return _forget(s, document, pending, failed, answer.windows)
     neighbours = _at(s, document.ledger, s.desired.normalized_url if s.desired else "")
     if answer.param != "url" and not (answer.param is None and neighbours):
@@ -414,6 +370,7 @@ def _refused(s: State, document: Document, pending: Pending, answer: Refused) ->
             f"the API refuses a second endpoint with this URL: {answer}",
             hint="set `allowEventGap: true` to delete before creating (events in between are lost)",
         ),
+        answer.windows,
     )
 
 
@@ -452,7 +409,7 @@ def _promote(s: State, document: Document, pending: Pending, made: Created, secr
         if document.signing_secret is not None:
             secrets[old.endpoint_id] = document.signing_secret
     abandoned = ledger.abandoned
-    if windows := _evidence(s, pending, made.windows):
+    if windows := evidence_of(s, pending, made.windows):
         # A server that had forgotten the key has created two endpoints: the sweep looks for the other one.
         abandoned = (*abandoned, pending.abandon(s.now, windows, also=frozenset({made.endpoint.id})))
     current = Current(
