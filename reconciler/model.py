@@ -41,7 +41,7 @@ class Secret:
 
     @property
     def has_outer_whitespace(self) -> bool:
-        """Whether it begins or ends with whitespace: whoever trims it has another secret."""
+        """Whether it begins or ends with whitespace, which a consumer must not trim."""
         return self._text != self._text.strip()
 
     def __repr__(self) -> str:

@@ -206,8 +206,8 @@ def _created(listed: Endpoint) -> Finding:
         "creation time",
         "the listing has no usable `created`",
         as_assumed=False,
-        consequence="what an interrupted creation has left cannot be told from a person's endpoint: it is "
-        "reported as a conflict and never deleted",
+        consequence="a leftover of an interrupted creation cannot be distinguished from a person's endpoint: "
+        "it is reported as a conflict and never deleted",
     )
 
 

@@ -102,7 +102,7 @@ class VaultDocuments:
         )
         for metadata in found.values():
             if metadata.version == 0:
-                # Whoever reads a path without versions is not shown its metadata.
+                # A read of a path without versions does not return its metadata.
                 self._other_keys.note(metadata.name, details[metadata.name])
         self._other_keys.note_listing()
         return found
