@@ -10,6 +10,7 @@ that sees the API's own store looks at each request. In the end all is calm, and
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -92,6 +93,8 @@ MARGIN = timedelta(seconds=5)
 LONGEST_SENDING = timedelta(minutes=2)
 """After this time, the request of a run that died is no longer under way."""
 ROUNDS = 4
+ADVISED = re.compile(r"`reconciler adopt \S+ --id (\S+)`")
+"""The endpoint that a hint asks somebody to take over or to remove."""
 
 
 def address(path: str) -> str:
@@ -285,6 +288,7 @@ class Stage:
                     intent.sent.append((since, since + LONGEST_SENDING))
         self.listen(str(outcome))
         self.named |= {conflict.endpoint_id for conflict in outcome.conflicts}
+        self.named |= set(ADVISED.findall(" ".join(change.hint or "" for change in outcome.changes)))
         return outcome
 
     def listen(self, words: str) -> None:
