@@ -50,6 +50,17 @@ def _normalize(url: str) -> str:
     return f"{scheme}://{authority}{path}{query}"
 
 
+def spelling_key(url: str) -> str:
+    """Return what the spellings that APIs are known to use for one URL have in common.
+
+    They may add a final slash or leave it out, sort the query, and mask its values. Two different URLs can
+    have the same key: it shows that two may be one, not that they are.
+    """
+    address, _, query = normalize_url(url).partition("?")
+    names = sorted(parameter.partition("=")[0] for parameter in query.split("&"))
+    return f"{address.rstrip('/')}?{'&'.join(names)}"
+
+
 def _normalize_host(host: str) -> str:
     """Lower-case `host`, drop its trailing dot, turn Unicode into A-labels, shorten IPv6 (RFC 5952)."""
     host = host.lower().removesuffix(".")

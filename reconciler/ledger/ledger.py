@@ -13,7 +13,7 @@ from msgspec import Meta, Struct, field
 
 from reconciler.model import DeletionPolicy, Run, Secret, SendingWindow
 from reconciler.texts import MOST_DIGITS
-from reconciler.urls import normalize_url
+from reconciler.urls import normalize_url, spelling_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -159,6 +159,17 @@ class Abandoned(Struct, frozen=True):
             endpoint.id not in self.baseline_ids
             and endpoint.events == tuple(sorted(self.events))
             and endpoint.normalized_url == normalize_url(self.url)
+        )
+
+    def may_be_spelled(self, endpoint: Endpoint) -> bool:
+        """Whether `endpoint` may be this request's work if the API has a spelling of its own.
+
+        That is less than `resembles`: it never explains an endpoint, whenever that was created.
+        """
+        return (
+            endpoint.id not in self.baseline_ids
+            and set(self.events) <= set(endpoint.events)
+            and spelling_key(endpoint.url) == spelling_key(self.url)
         )
 
     def may_have_made(self, endpoint: Endpoint) -> bool:

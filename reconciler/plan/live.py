@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from reconciler.urls import spelling_key
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from reconciler.ledger.ledger import Ledger
@@ -28,6 +30,7 @@ class LiveIndex:
         """Index `endpoints`."""
         self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
         self._by_url: dict[str, tuple[str, ...]] | None = None
+        self._by_spelling_key: dict[str, tuple[str, ...]] | None = None
         self._owned: set[str] = set()
         self._released: set[str] = set()
         self._parent: LiveIndex | None = None
@@ -62,11 +65,23 @@ class LiveIndex:
                 found[endpoint_id] = endpoint
         return tuple(found[key] for key in sorted(found) if self.get(key) is not None)
 
+    def spelled_like(self, url: str) -> tuple[Endpoint, ...]:
+        """Return the live endpoints that an API with a spelling of its own may list for `url`, by id."""
+        key = spelling_key(url)
+        found = {e.id: e for e in self._parent.spelled_like(url)} if self._parent else {}
+        for endpoint_id in self._spelling_keys().get(key, ()):
+            endpoint = self._by_id[endpoint_id]
+            if endpoint is not None and spelling_key(endpoint.url) == key:
+                found[endpoint_id] = endpoint
+        return tuple(found[key] for key in sorted(found) if self.get(key) is not None)
+
     def add(self, endpoint: Endpoint) -> None:
         """Note that `endpoint` is live."""
         urls, url = self._urls(), endpoint.normalized_url
         self._by_id[endpoint.id] = endpoint
         urls[url] = (*(i for i in urls.get(url, ()) if i != endpoint.id), endpoint.id)
+        # Rebuilt on its next use: few runs need it.
+        self._by_spelling_key = None
 
     def remove(self, endpoint_id: str) -> None:
         """Note that this endpoint is gone."""
@@ -93,12 +108,21 @@ class LiveIndex:
     def _urls(self) -> dict[str, tuple[str, ...]]:
         # Built on first use: a plan without changes never needs it.
         if self._by_url is None:
-            found: dict[str, list[str]] = {}
-            for endpoint in self:
-                found.setdefault(endpoint.normalized_url, []).append(endpoint.id)
             # Assigned when complete: another thread must not see a part of it.
-            self._by_url = {url: tuple(ids) for url, ids in found.items()}
+            self._by_url = self._grouped(lambda endpoint: endpoint.normalized_url)
         return self._by_url
+
+    def _spelling_keys(self) -> dict[str, tuple[str, ...]]:
+        found = self._by_spelling_key
+        if found is None:
+            found = self._by_spelling_key = self._grouped(lambda endpoint: spelling_key(endpoint.url))
+        return found
+
+    def _grouped(self, key: Callable[[Endpoint], str]) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for endpoint in self:
+            found.setdefault(key(endpoint), []).append(endpoint.id)
+        return {group: tuple(ids) for group, ids in found.items()}
 
 
 def newest_first(endpoints: Iterable[Endpoint]) -> list[Endpoint]:

@@ -868,3 +868,16 @@ def test_a_leftover_that_another_run_has_recorded_stays() -> None:
     history.declare(name="a", path="q", events=OURS[2])
     history.interleave(bursts=[0, 0, 2], rival="same", trouble=None, at=0)
     _end(history)
+
+
+@pytest.mark.parametrize("unique_urls", [False, True])
+@pytest.mark.parametrize("spelling", ["trailing_slash", "implicit_event"])
+def test_a_leftover_in_the_apis_own_spelling_is_reported(spelling: Spelling, unique_urls: bool) -> None:
+    """A listing without dates and with a spelling of its own still shows what an interrupted run has left."""
+    history = HistoriesWithHabits()
+    behavior = replace(FORGETFUL, unique_urls=unique_urls)
+    history.begin(behavior=behavior, pace=0.0, spelling=spelling, shows_created=False)
+    history.declare(name="a", path="p", events=OURS[0])
+    history.apply_killed(at=8)
+    _end(history)
+    assert history.stage.named == {"we_0002"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from reconciler.urls import normalize_url, service_url_problem
+from reconciler.urls import normalize_url, service_url_problem, spelling_key
 
 GOOD = (
     "https://api.zof.ai/v1",
@@ -116,3 +116,25 @@ def test_one_url_has_one_spelling(spelt: str, normal: str) -> None:
     """Different spellings of one URL compare equal, and the normal form is stable."""
     assert normalize_url(spelt) == normal
     assert normalize_url(normal) == normal
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "https://hooks.example.com/a/?x=1&y=2",
+        "https://hooks.example.com/a?y=2&x=1",
+        "https://HOOKS.example.com:443/a?x=***&y=***",
+    ],
+)
+def test_the_spellings_that_apis_use_for_one_url_have_one_key(other: str) -> None:
+    """A final slash, the order of a query and its values do not matter."""
+    assert spelling_key("https://hooks.example.com/a?x=1&y=2") == spelling_key(other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["https://hooks.example.com/b?x=1", "https://hooks.example.com/a?y=1", "https://hooks.example.com/a"],
+)
+def test_other_paths_and_other_parameters_have_another_key(other: str) -> None:
+    """A path and the names in a query do."""
+    assert spelling_key("https://hooks.example.com/a?x=1") != spelling_key(other)

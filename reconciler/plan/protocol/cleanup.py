@@ -139,13 +139,15 @@ def leftovers(
 def lookalikes(ledger: Ledger, live: LiveIndex) -> list[Endpoint]:
     """Return the live endpoints that abandoned attempts may have created, but without evidence, by id.
 
-    They are like leftovers, except that the API does not say when they were created, or says another time
-    than that of a request. They may be a person's, so nothing is done to them.
+    They are like leftovers, except that the API does not say when they were created, says another time than
+    that of a request, or spells URL or events differently. They may be a person's: nothing is done to them.
     """
     found: dict[str, Endpoint] = {}
     explained: set[str] = set()
     for attempt in ledger.abandoned:
-        for endpoint in _resembling(attempt, live, ledger.recorded_ids):
+        for endpoint in live.spelled_like(attempt.url):
+            if not attempt.may_be_spelled(endpoint) or _is_known(endpoint, live, ledger.recorded_ids):
+                continue
             found[endpoint.id] = endpoint
             if attempt.may_have_made(endpoint):
                 explained.add(endpoint.id)
@@ -168,6 +170,9 @@ def _may_explain(attempt: Abandoned, live: LiveIndex) -> bool:
 
 def _resembling(attempt: Abandoned, live: LiveIndex, spared: frozenset[str]) -> Iterator[Endpoint]:
     for endpoint in live.at(normalize_url(attempt.url)):
-        known = endpoint.id in spared or live.is_recorded(endpoint.id)
-        if attempt.resembles(endpoint) and not known:
+        if attempt.resembles(endpoint) and not _is_known(endpoint, live, spared):
             yield endpoint
+
+
+def _is_known(endpoint: Endpoint, live: LiveIndex, spared: frozenset[str]) -> bool:
+    return endpoint.id in spared or live.is_recorded(endpoint.id)

@@ -12,7 +12,7 @@ from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, SendingWindow, Webhook
 from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers, lookalikes
-from reconciler.plan.protocol.decide import conflict
+from reconciler.plan.protocol.decide import REMOVE, adoption_command, conflict
 from reconciler.plan.protocol.evidence import (
     announced_window,
     evidence_of,
@@ -362,15 +362,19 @@ def _refused(s: State, document: Document, pending: Pending, answer: Refused) ->
     if s.desired is not None and s.desired.allow_event_gap and ours and not pending.gap:
         cleared = replace(document, ledger=replace(document.ledger, pending=None))
         return begin(s, cleared, s.desired, gap=True)
-    return _forget(
-        s,
-        document,
-        pending,
-        Failed(
-            f"the API refuses a second endpoint with this URL: {answer}",
-            hint="set `allowEventGap: true` to delete before creating (events in between are lost)",
-        ),
-        answer.windows,
+    return _forget(s, document, pending, _taken(s, pending, answer), answer.windows)
+
+
+def _taken(s: State, pending: Pending, answer: Refused) -> Failed:
+    """Return the failure of a creation at a URL that an endpoint has."""
+    problem = f"the API refuses a second endpoint with this URL: {answer}"
+    for endpoint in s.live.spelled_like(pending.url):
+        if not s.live.is_recorded(endpoint.id):
+            problem += f"; unmanaged endpoint {endpoint.id} is listed at {endpoint.url}"
+            command = adoption_command(s.name, endpoint)
+            return Failed(problem, hint=f"take it over with `{command}`, or {REMOVE}")
+    return Failed(
+        problem, hint="set `allowEventGap: true` to delete before creating (events in between are lost)"
     )
 
 
