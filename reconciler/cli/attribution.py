@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from reconciler.child_processes import child_environment
 from reconciler.model import Run
 
 if TYPE_CHECKING:
@@ -94,7 +95,14 @@ def _git_commit() -> str | None:
 def _git(*args: str) -> str | None:
     """Return git's output; None if git fails or prints nothing."""
     try:
-        done = subprocess.run(["git", *args], capture_output=True, check=False, timeout=_GIT_PATIENCE)
+        done = subprocess.run(
+            ["git", *args],
+            env=child_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_GIT_PATIENCE,
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return (done.stdout.decode("utf-8", "replace").strip() or None) if done.returncode == 0 else None

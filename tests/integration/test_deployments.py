@@ -47,6 +47,7 @@ def _bash(script: str, folder: Path, **environ: str) -> subprocess.CompletedProc
     [
         ("validate manifests", 0, "No problems. 1 webhook in 1 file."),
         ("validate nowhere --format github", 3, "nowhere"),
+        ("validate\n  manifests\n  --explain WH020\n", 0, "# WH020"),
         ("validate $(touch${IFS}evil) `touch evil2` ; touch evil3", 3, "evil"),
     ],
 )
@@ -76,6 +77,18 @@ def test_the_action_installs_the_commit_that_it_is_pinned_to() -> None:
     assert re.search(r"@[0-9a-f]{40}$", setup["uses"])
     assert '"$GITHUB_ACTION_PATH"' in install["run"]
     assert "${{" not in install["run"] + run["run"]
+
+
+def test_installing_the_action_runs_no_code_of_the_checkout(tmp_path: Path) -> None:
+    """A `venv.py` in the current folder is not what makes the environment."""
+    _, install, _ = _read("action.yml")["runs"]["steps"]
+    assert install["working-directory"] == "${{ runner.temp }}"
+    (tmp_path / "venv.py").write_text("open('executed', 'w')")
+    make = install["run"].partition("\n")[0] + " --without-pip"
+    done = _bash(make, tmp_path, RUNNER_TEMP=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "reconciler/bin/python").exists()
+    assert not (tmp_path / "executed").exists()
 
 
 # --- GitLab -------------------------------------------------------------------------------------------------

@@ -352,6 +352,19 @@ def test_a_forks_pull_request_is_checked_without_any_key(repository: Repository)
     assert len(repository.zof.requests) == asked
 
 
+def test_a_fork_hides_no_change_from_the_summary(repository: Repository) -> None:
+    """Attributes in its branch, other suffixes and policies make no difference."""
+    repository.commit("feature")
+    (repository.folder / ".gitattributes").write_text("* -diff\n", encoding="utf-8")
+    (repository.folder / "manifests/hidden.YAML").write_text("# hidden manifest\n", encoding="utf-8")
+    (repository.folder / "policy.json").write_text('{"not": "hidden policy"}\n', encoding="utf-8")
+    summary = repository.preview(repository.commit("feature"), repository="mallory/webhooks")[
+        "validate"
+    ].summary
+    assert "    +# hidden manifest" in summary
+    assert '    +{"not": "hidden policy"}' in summary
+
+
 def test_a_fork_does_not_break_out_of_its_code(repository: Repository) -> None:
     """Whatever a manifest holds, each line of the summary that comes from it stays in the code block."""
     file = repository.folder / "manifests/ci.yaml"

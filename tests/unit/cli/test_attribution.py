@@ -52,6 +52,17 @@ def test_a_run_by_hand_is_attributed_to_the_user_or_to_whom_they_name() -> None:
     assert current_run({"GITHUB_SHA": "x", "GITHUB_RUN_ID": "42"}).url is None
 
 
+def test_git_gets_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hook, a pager or an alias of the user's configuration cannot read them either."""
+    git = tmp_path / "git"
+    git.write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\n", encoding="utf-8")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("VAULT_TOKEN", "hvs.canary")
+    current_run({})
+    assert "canary" not in (tmp_path / "seen").read_text(encoding="utf-8")
+
+
 def test_the_commit_comes_from_git_where_there_is_a_repository(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
