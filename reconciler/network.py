@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from reconciler.errors import InvalidInput
+from reconciler.texts import read_count
 from reconciler.urls import is_loopback, normalize_url
 
 if TYPE_CHECKING:
@@ -147,9 +148,9 @@ def _read_exception(entry: str) -> _Exception | None:
         host, port = text, None
     else:
         host, _, port = text.partition(":")
-    if port and not port.isdecimal():
+    number = read_count(port)
+    if port and number is None:
         return None
-    number = int(port) if port else None
     address = _read_address(host)
     if address is not None:
         return _Exception(network=ipaddress.ip_network(address), port=number)

@@ -1,7 +1,12 @@
-"""Texts, counts and moments as JSON, metadata and headers hold them: what can be written, and read again."""
+"""Texts, numbers and moments as JSON, metadata and headers hold them: what can be written, and read again.
+
+Python's own `int` and `float` accept signs, spaces, underscores and the digits of every script, and fail with
+a number of thousands of digits. Numbers from outside are read here.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TypeGuard
 
@@ -9,6 +14,18 @@ MOST_DIGITS = 12
 """A count has no more: what a ledger may hold, its metadata can say."""
 YEARS = range(1970, 9000)
 """A moment beyond these is nobody's clock, and arithmetic with it ends at the calendar's edge."""
+_COUNT = re.compile(rf"[0-9]{{1,{MOST_DIGITS}}}")
+
+
+def read_count(value: object) -> int | None:
+    """Read a whole number from 0 to 999,999,999,999 in decimal digits; None for anything else."""
+    return int(value) if isinstance(value, str) and _COUNT.fullmatch(value) else None
+
+
+def as_count(value: object) -> int | None:
+    """Return a JSON number if it is a whole one from 0 to 999,999,999,999; None for anything else."""
+    # In Python, True is an int.
+    return value if type(value) is int and 0 <= value < 10**MOST_DIGITS else None
 
 
 def to_timestamp(moment: datetime | None) -> str | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from reconciler.errors import CasConflict, LockHeld, ReconcilerError
-from reconciler.texts import known_timestamp, to_timestamp
+from reconciler.texts import known_timestamp, read_count, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -117,8 +117,8 @@ def lock_state(
         return LockState.EXPIRED
     same_boot = holder.boot_id != "" and fields.get("boot_id") == holder.boot_id
     if same_boot and fields.get("host") == holder.host:
-        pid, started = fields.get("pid", ""), fields.get("process_start", "")
-        if pid.isdecimal() and started and not alive(int(pid), started):
+        pid, started = read_count(fields.get("pid")), fields.get("process_start", "")
+        if pid is not None and started and not alive(pid, started):
             return LockState.DEAD
     return LockState.HELD
 

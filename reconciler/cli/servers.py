@@ -12,6 +12,7 @@ from msgspec import Struct
 from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.model import Secret
 from reconciler.receiver.signature import candidate_secrets
+from reconciler.texts import read_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _MOUNT = "secret"
 _HOST = "127.0.0.1"
-_PORT_MAX, _PORT_DIGITS = 65_535, 5
+_PORT_MAX = 65_535
 
 
 class Servers(Struct, frozen=True):
@@ -104,12 +105,13 @@ def _known_port(folder: Path | None) -> int:
         raise InvalidInput(
             f"cannot keep the sandbox in {folder}", hint="name a folder that you can write to"
         ) from error
-    if not (text.isascii() and text.isdecimal() and len(text) <= _PORT_DIGITS and int(text) <= _PORT_MAX):
+    port = read_count(text)
+    if port is None or port > _PORT_MAX:
         raise InvalidInput(
             f"{folder / 'port'} does not hold a port number", hint=f"delete {folder} to start over"
         )
-    _require_free(int(text), folder)
-    return int(text)
+    _require_free(port, folder)
+    return port
 
 
 def _require_free(port: int, folder: Path) -> None:

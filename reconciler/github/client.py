@@ -12,6 +12,7 @@ import httpx
 
 from reconciler import __version__
 from reconciler.errors import InvalidInput, ReconcilerError
+from reconciler.headers import read_number
 from reconciler.http_client import open_client
 from reconciler.network import Network
 from reconciler.retry import backoff, retry
@@ -178,7 +179,10 @@ class GitHub:
         raise ReconcilerError(f"GitHub did not answer {method} {path}", hint="run the job again")
 
     def _rate_limit(self, answer: httpx.Response | None) -> float | None:
-        return None if answer is None else _rate_limit_wait(answer, self._clock.now().timestamp())
+        if answer is None:
+            return None
+        now = self._clock.now().timestamp()
+        return rate_limit_wait(answer.status_code, answer.headers, answer.content, now)
 
 
 def _open_client(url: str) -> httpx.Client:
@@ -211,24 +215,25 @@ def retry_delay(method: str, status: int | None, attempt: int, wait: float | Non
     return max(wait or 0.0, backoff(attempt, _FIRST_WAIT))
 
 
-def _rate_limit_wait(answer: httpx.Response, now: float) -> float | None:
-    """Return the seconds that a rate limit asks to wait; None if the response is not about a rate limit."""
-    if answer.status_code not in _REFUSED:
+def rate_limit_wait(status: int, headers: Mapping[str, str], body: bytes, now: float) -> float | None:
+    """Return the seconds that a response asks to wait; None if it is not about a rate limit.
+
+    Args:
+        status: its status.
+        headers: its headers; lookups ignore case.
+        body: its body.
+        now: the current Unix time.
+    """
+    if status not in _REFUSED:
         return None
-    headers = answer.headers
     if "retry-after" in headers:
-        return _seconds(headers["retry-after"])
-    if headers.get("x-ratelimit-remaining") == "0":
-        return max(0.0, _seconds(headers.get("x-ratelimit-reset", "0")) - now)
-    if answer.status_code not in _HINTS:
+        return read_number(headers["retry-after"]) or 0.0
+    if read_number(headers.get("x-ratelimit-remaining")) == 0:
+        return max(0.0, (read_number(headers.get("x-ratelimit-reset")) or 0.0) - now)
+    if status not in _HINTS:
         return _FIRST_WAIT
     # Without headers, GitHub's documentation asks to wait a minute.
-    return _MINUTE if b"secondary rate limit" in answer.content else None
-
-
-def _seconds(text: str) -> float:
-    # Ten digits suffice until 2286; other texts are not a number of seconds.
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= len("1234567890") else 0.0
+    return _MINUTE if b"secondary rate limit" in body else None
 
 
 def _checked(answer: httpx.Response, method: str, path: str) -> httpx.Response:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import CLOCK_TOLERANCE, Abandoned, Current, Ledger, Manifest, Previous, Spelling
 from reconciler.model import POLICIES, DeletionPolicy, Run
-from reconciler.texts import MOST_DIGITS, from_timestamp, to_timestamp
+from reconciler.texts import from_timestamp, read_count, to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -177,10 +177,10 @@ def _fits_metadata(text: str) -> bool:
 
 
 def _number(text: str) -> int:
-    """Read what `str` makes of a count; `int` alone takes signs, spaces and underscores too."""
-    if len(text) > MOST_DIGITS or not (text.isascii() and text.isdecimal()):
+    count = read_count(text)
+    if count is None:
         raise ValueError("not a count")
-    return int(text)
+    return count
 
 
 def project(document: Document, version: int, *, tested: bool, state: str | None = None) -> Projection:

@@ -9,6 +9,7 @@ from hvac.utils import format_url
 from msgspec import Struct
 
 from reconciler.errors import StoreError
+from reconciler.texts import as_count
 from reconciler.vault.responses import Denied, NotFound, Purpose, Unsupported, unexpected_shape
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ def describe_token(session: VaultSession) -> TokenDescription:
     """
     purpose = Purpose("read", "auth/token/lookup-self", harmless=True)
     data = session.call(lambda client: client.auth.token.lookup_self(), purpose).data
-    policies, ttl = data.get("policies"), data.get("ttl")
-    if not isinstance(policies, list) or type(ttl) is not int:
+    policies, ttl = data.get("policies"), as_count(data.get("ttl"))
+    if not isinstance(policies, list) or ttl is None:
         raise unexpected_shape(purpose)
     # Policies of the token's identity apply, too.
     inherited = data.get("identity_policies")

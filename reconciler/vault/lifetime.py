@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from reconciler.texts import as_count
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -40,8 +42,8 @@ class Lifetime(Struct, frozen=True):
 
 def from_login(auth: dict[str, Any], now: float) -> Lifetime:
     """Read the lifetime from the `auth` of a login or a renewal."""
-    lease = _seconds(auth.get("lease_duration"))
-    if lease == 0:
+    lease = as_count(auth.get("lease_duration"))
+    if not lease:
         return Lifetime(None)
     return Lifetime(now + lease, lease, auth.get("renewable") is True)
 
@@ -54,14 +56,10 @@ def from_lookup(data: dict[str, Any], at: datetime | None, now: float) -> Lifeti
         at: Vault's time.
         now: the same moment on the monotonic clock.
     """
-    left = _seconds(data.get("ttl"))
-    if left == 0:
+    left = as_count(data.get("ttl"))
+    if not left:
         return Lifetime(None)
-    longest, created = _seconds(data.get("explicit_max_ttl")), _seconds(data.get("creation_time"))
+    longest, created = as_count(data.get("explicit_max_ttl")), as_count(data.get("creation_time"))
     ends_at = now + created + longest - at.timestamp() if longest and created and at is not None else None
-    lease = max(left, _seconds(data.get("creation_ttl")))
+    lease = max(left, as_count(data.get("creation_ttl")) or 0)
     return Lifetime(now + left, lease, data.get("renewable") is True, ends_at)
-
-
-def _seconds(value: object) -> int:
-    return value if type(value) is int and value > 0 else 0

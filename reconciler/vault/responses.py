@@ -19,15 +19,15 @@ from __future__ import annotations
 import json
 import re
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
+from reconciler.headers import read_date, read_number
 from reconciler.retry import backoff
-from reconciler.texts import YEARS, span
+from reconciler.texts import span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -291,7 +291,7 @@ def interpret(
         return Answer(data, auth, found=status == HTTPStatus.OK, at=_date(response))
     if status < HTTPStatus.BAD_REQUEST:
         raise unexpected_shape(purpose)
-    wait = _seconds(response.headers.get("Retry-After"))
+    wait = read_number(response.headers.get("Retry-After"))
     words = _words(body)
     if words is None:
         raise foreign_response(status, purpose, wait=wait)
@@ -307,12 +307,4 @@ def _words(body: dict[str, Any] | None) -> str | None:
 
 
 def _date(response: requests.Response) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(response.headers.get("Date", ""))
-    except (ValueError, OverflowError):
-        return None
-    return date if date.tzinfo and date.year in YEARS else None
-
-
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isdecimal() and text.isascii() else None
+    return read_date(response.headers.get("Date"))

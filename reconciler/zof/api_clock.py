@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from reconciler.headers import read_date
 from reconciler.model import SendingWindow
-from reconciler.zof.pacing import read_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,9 +9,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
+from reconciler.headers import read_date
 from reconciler.ports import Deleted, Delivered, NotDelivered, Refused, Unanswered
 from reconciler.zof.caller import Caller, CallFailure, moment
-from reconciler.zof.pacing import Gate, Pacer, read_date, read_signals
+from reconciler.zof.pacing import Gate, Pacer, read_signals
 from reconciler.zof.responses import (
     Events,
     Page,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from reconciler.headers import read_date
 from reconciler.ports import Exchange
-from reconciler.zof.pacing import read_date
 from reconciler.zof.wire import clean
 
 if TYPE_CHECKING:

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import re
 import threading
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from reconciler.texts import YEARS
+from reconciler.headers import read_date, read_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +25,6 @@ MARGIN = 0.25
 FARTHEST_RESET = 3600.0
 """Seconds; a window that ends later than this is ignored."""
 
-_NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 # `Date` is in whole seconds, and servers update it once a second.
 _DATE_IS_OLD_BY = 2.0
 _WORTH_REPORTING = 1.0
@@ -56,9 +53,9 @@ def read_signals(headers: Mapping[str, str], wall: float) -> Signals:
     Sources: the vendor's documentation of rate limits; RFC 9110 sections 6.6.1 and 10.2.3.
     """
     server_now = _server_now(read_date(headers.get("date")), wall)
-    limit = _number(headers.get("x-ratelimit-limit"))
-    remaining = _number(headers.get("x-ratelimit-remaining"))
-    reset = _number(headers.get("x-ratelimit-reset"))
+    limit = read_number(headers.get("x-ratelimit-limit"))
+    remaining = read_number(headers.get("x-ratelimit-remaining"))
+    reset = read_number(headers.get("x-ratelimit-reset"))
     reset_in = None if reset is None else reset - server_now
     if reset_in is None or reset_in > FARTHEST_RESET:
         reset = reset_in = None
@@ -71,18 +68,6 @@ def read_signals(headers: Mapping[str, str], wall: float) -> Signals:
     )
 
 
-def read_date(text: str | None) -> datetime | None:
-    """Read an HTTP date (aware); None if it is absent or invalid."""
-    if text is None:
-        return None
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    # Without an offset the moment is ambiguous.
-    return moment if moment.tzinfo is not None and moment.year in YEARS else None
-
-
 def _server_now(date: datetime | None, wall: float) -> float:
     """Return the server's time: our clock, which is finer than `Date`, while the two agree."""
     if date is None or 0 <= wall - date.timestamp() < _DATE_IS_OLD_BY:
@@ -90,12 +75,8 @@ def _server_now(date: datetime | None, wall: float) -> float:
     return date.timestamp()
 
 
-def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and _NUMBER.fullmatch(text.strip()) else None
-
-
 def _retry_after(text: str | None, server_now: float) -> float | None:
-    seconds = _number(text)
+    seconds = read_number(text)
     if seconds is not None:
         return seconds
     moment = read_date(text)

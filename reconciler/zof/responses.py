@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from reconciler.model import Endpoint, OddEntry, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
-from reconciler.texts import YEARS, is_text
+from reconciler.texts import YEARS, as_count, is_text
 from reconciler.zof.wire import clean
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ def read_test(response: Response, secrets: Sequence[Secret]) -> Delivered | NotD
         UnreadableResponse: it is neither empty nor JSON, or it is an error object.
     """
     value = _read_anything(response.body)
-    status = value.get("status_code")
-    failed_status = isinstance(status, int) and status >= _CLIENT_ERROR
+    status = as_count(value.get("status_code"))
+    failed_status = status is not None and status >= _CLIENT_ERROR
     if value.get("delivered") is not False and value.get("success") is not False and not failed_status:
         _refuse_error(value)
         return Delivered(response.request_id)

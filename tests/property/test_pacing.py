@@ -20,7 +20,6 @@ from reconciler.zof.pacing import (
     Gate,
     Pacer,
     Signals,
-    read_date,
     read_signals,
 )
 from tests.fakes.clock import FakeClock
@@ -236,13 +235,6 @@ def test_what_headers_mean() -> None:
     assert read_signals(contradicting, wall).reset_in == 10
     assert read_signals({"x-ratelimit-reset": str(int(EPOCH) - 30)}, wall).reset_in == 0
     assert read_signals({"x-ratelimit-reset": str(int(EPOCH) + 10**8)}, wall).reset_in is None
-
-
-def test_a_date_without_an_offset_is_none() -> None:
-    """A date that does not say which hour is meant is not guessed at."""
-    assert read_date("Sun, 01 Nov 2026 12:00:00 -0000") is None
-    assert read_date(None) is None
-    assert read_date("Sun, 01 Nov 2026 12:00:00 GMT") is not None
 
 
 def test_a_late_word_about_a_window_that_is_over() -> None:

@@ -85,6 +85,8 @@ SAME_HOST = {"host": ADA.host, "boot_id": ADA.boot_id}
         (held_by(GRACE, **SAME_HOST), always, LockState.HELD),
         (held_by(GRACE, **SAME_HOST), nowhere, LockState.DEAD),
         (held_by(GRACE, **SAME_HOST, pid="x"), nowhere, LockState.HELD),
+        (held_by(GRACE, **SAME_HOST, pid="9" * 5_000), nowhere, LockState.HELD),
+        (held_by(GRACE, **SAME_HOST, pid="\u00b2"), nowhere, LockState.HELD),
         (held_by(GRACE, **SAME_HOST, process_start=""), nowhere, LockState.HELD),
         (held_by(GRACE, host=ADA.host), nowhere, LockState.HELD),
         (held_by(GRACE, boot_id=ADA.boot_id), nowhere, LockState.HELD),

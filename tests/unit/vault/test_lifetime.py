@@ -20,6 +20,7 @@ AT = datetime(2026, 11, 30, 12, tzinfo=UTC)
         ({"lease_duration": 600, "renewable": False}, Lifetime(1600.0, 600)),
         ({"lease_duration": 0, "renewable": True}, Lifetime(None)),
         ({"lease_duration": "600"}, Lifetime(None)),
+        ({"lease_duration": 10**400}, Lifetime(None)),
         ({}, Lifetime(None)),
     ],
 )
@@ -32,6 +33,11 @@ def test_a_login_says_how_long_its_token_is_valid(auth: dict[str, Any], expected
     ("data", "expected"),
     [
         ({"ttl": 0}, Lifetime(None)),
+        ({"ttl": 10**400}, Lifetime(None)),
+        (
+            {"ttl": 90, "creation_ttl": 10**400, "explicit_max_ttl": 10**400, "creation_time": 10**400},
+            Lifetime(1090.0, 90),
+        ),
         ({"ttl": 90, "creation_ttl": 600, "renewable": True}, Lifetime(1090.0, 600, renewable=True)),
         ({"ttl": 900, "creation_ttl": 600, "renewable": True}, Lifetime(1900.0, 900, renewable=True)),
         (
