@@ -24,11 +24,12 @@ import fcntl
 import json
 import os
 import threading
-from typing import TYPE_CHECKING, Any, ParamSpec, Self
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO
 
 from msgspec import Struct, field
 
 from reconciler.errors import ReconcilerError
+from reconciler.named_files import append_line, open_log, open_regular
 from reconciler.plan.history import HistoryEntry
 from reconciler.texts import known_timestamp, to_timestamp
 
@@ -77,8 +78,9 @@ class RunLog:
         }
 
     def __enter__(self) -> Self:
-        self._audit.open()
-        self._journal.open(keep_previous=True)
+        # The audit log says what happened: nobody may direct it into another file.
+        self._audit.open(follow=False, begin=False)
+        self._journal.open(follow=True, begin=True)
         # `read_cut_off` sees by this lock that the run is still in progress.
         self._journal.lock()
         return self
@@ -167,14 +169,17 @@ class _JsonLines:
         self._mutex = threading.Lock()
         self._file: int | None = None
 
-    def open(self, *, keep_previous: bool = False) -> None:
-        """Open the file, private to its owner; with `keep_previous` rename an old one and begin a new one."""
+    def open(self, *, follow: bool, begin: bool) -> None:
+        """Open the file, private to its owner.
+
+        Args:
+            follow: whether a symbolic link is followed.
+            begin: whether to begin a new file, and to keep the old one under another name.
+        """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if keep_previous and self._path.exists():
-                self._path.replace(self._path.with_suffix(".previous.jsonl"))
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        except OSError as error:
+            self._file = open_log(self._path, follow=follow, begin=begin)
+        except (OSError, ValueError) as error:
             self._give_up(error)
 
     def lock(self) -> None:
@@ -184,14 +189,13 @@ class _JsonLines:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, value: Mapping[str, Any]) -> None:
-        """Write one line, and wait until it is on disk."""
+        """Write one line; in a regular file it is on disk at the end."""
         line = json.dumps(value) + "\n"
         with self._mutex:
             if self._file is None:
                 return
             try:
-                os.write(self._file, line.encode())
-                os.fsync(self._file)
+                append_line(self._file, line.encode())
             except OSError as error:
                 os.close(self._file)
                 self._file = None
@@ -204,10 +208,9 @@ class _JsonLines:
                 os.close(self._file)
                 self._file = None
 
-    def _give_up(self, error: OSError) -> None:
-        self._warn(
-            f"cannot write the {self._what} {self._path}: {error.strerror}; the run continues without it"
-        )
+    def _give_up(self, error: OSError | ValueError) -> None:
+        why = error.strerror if isinstance(error, OSError) else "not a path"
+        self._warn(f"cannot write the {self._what} {self._path}: {why}; the run continues without it")
 
 
 class CutOff(Struct, frozen=True):
@@ -226,7 +229,7 @@ class CutOff(Struct, frozen=True):
 def read_cut_off(path: Path) -> CutOff | None:
     """Return what the journal's last run left; None if it ended, is in progress or left no journal."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with _open_text(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             lines = file.read(_JOURNAL_MAX).splitlines()
     except (OSError, ValueError):
@@ -258,7 +261,7 @@ def read_audit(path: Path, organization: str) -> tuple[HistoryEntry, ...]:
         ReconcilerError: the log cannot be read.
     """
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with _open_text(path) as file:
             return tuple(
                 _entry(value) for value in _read_objects(file) if value.get("organization") == organization
             )
@@ -266,6 +269,11 @@ def read_audit(path: Path, organization: str) -> tuple[HistoryEntry, ...]:
         return ()
     except OSError as error:
         raise ReconcilerError(f"cannot read the audit log {path}: {error.strerror}") from error
+
+
+def _open_text(path: Path) -> TextIO:
+    """Open a log for reading. A pipe or a device is not read: nobody knows when it ends."""
+    return os.fdopen(open_regular(path), encoding="utf-8", errors="replace")
 
 
 def _entry(value: dict[str, Any]) -> HistoryEntry:

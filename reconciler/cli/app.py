@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from typing import Any, NoReturn
@@ -9,7 +10,8 @@ from typing import Any, NoReturn
 import click
 
 from reconciler import __version__
-from reconciler.cli.output import write_error
+from reconciler.cli.output import give_up_stdout, write_error
+from reconciler.cli.signals import terminate_as_interrupt
 from reconciler.errors import ExitCode, ReconcilerError
 
 VERBOSE = "reconciler.verbose"
@@ -68,21 +70,54 @@ class LazyGroup(click.Group):
             return error.exit_code
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except OSError as error:
+            if _is_from_click(error):
+                raise
+            return _internal(error, show=_shows_trace(ctx))
         except Exception as error:  # noqa: BLE001 (the outermost frame: users never see a traceback)
-            return _internal(error, show=ctx.meta.get(VERBOSE, 0) >= _TRACEBACK_AT)
+            return _internal(error, show=_shows_trace(ctx))
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run and exit: usage errors with 64, an interrupt with 130. The arguments are click's."""
+        """Run and exit: usage errors with 64, an interrupt with 130. The arguments are click's.
+
+        SIGTERM ends a command as Ctrl-C does, so that it logs out of Vault.
+        """
         extra["standalone_mode"] = False
         try:
-            code = super().main(*args, **extra)
+            with terminate_as_interrupt():
+                code = super().main(*args, **extra)
         except click.ClickException as error:
-            error.show()
+            with contextlib.suppress(OSError):
+                error.show()
             code = ExitCode.USAGE
         except click.Abort:
             write_error("interrupted")
             code = _INTERRUPTED
+        except OSError as error:
+            code = _help_unwritten(error)
         sys.exit(int(code or 0))
+
+
+def _shows_trace(ctx: click.Context) -> bool:
+    return bool(ctx.meta.get(VERBOSE, 0) >= _TRACEBACK_AT)
+
+
+def _is_from_click(error: OSError) -> bool:
+    """Whether click could not write, such as the help of a command."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "click.utils"
+
+
+def _help_unwritten(error: OSError) -> ExitCode:
+    """Report that click could not write to stdout, unless its reader has left."""
+    try:
+        give_up_stdout(error)
+    except ReconcilerError as unwritable:
+        write_error(unwritable.message, unwritable.hint)
+        return unwritable.exit_code
+    return ExitCode.OK
 
 
 def _internal(error: Exception, *, show: bool) -> ExitCode:

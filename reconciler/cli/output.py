@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from reconciler.errors import ReconcilerError
+from reconciler.named_files import create, write_whole
 from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
 
 def write_result(text: str, path: str | None = None) -> None:
     """Write a result to stdout, or to the file `path` in one piece.
 
-    A closed stdout (`| head`) is not an error: the output is dropped, and the run continues.
+    A reader that has left (`| head`) is not an error: the output is dropped, and the run continues.
 
     Raises:
-        ReconcilerError: the file cannot be written.
+        ReconcilerError: it cannot be written.
     """
     if path is None or path == "-":
         _write(sys.stdout, text)
@@ -32,15 +34,17 @@ def write_result(text: str, path: str | None = None) -> None:
 def write_file(path: str, text: str) -> None:
     """Write the file in one piece: a reader sees the old content or the new, never a part.
 
+    What is not a regular file is written through; a process that stops reading a pipe is not an error.
+
     Raises:
         ReconcilerError: it cannot be written.
     """
-    target = Path(path)
     try:
-        with _temporary(target, text) as temporary:
-            temporary.replace(target)
+        write_whole(path, text.encode(errors="backslashreplace"))
+    except BrokenPipeError:
+        return
     except (OSError, ValueError) as error:
-        raise _unwritable(target, error, "name a file in an existing folder that you can write to") from error
+        raise _unwritable(path, error, "name a file in an existing folder that you can write to") from error
 
 
 def create_file(root: Path, name: str, text: str) -> bool:
@@ -58,50 +62,19 @@ def create_file(root: Path, name: str, text: str) -> bool:
                 f"{visible(target.parent)} is outside of {visible(root)}", hint="replace the symbolic link"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(target):
-            return False
-        with _temporary(target, text) as temporary:
-            # Unlike a rename, a link never replaces a file that was created in the meantime.
-            os.link(temporary, target)
+        return create(target, text.encode(errors="backslashreplace"))
     except FileExistsError:
-        if os.path.lexists(target):
-            return False
         raise ReconcilerError(
             f"cannot write {visible(target)}: a file is in the place of a folder", hint="name another folder"
         ) from None
     # A link to itself is a RuntimeError before Python 3.13.
     except (OSError, ValueError, RuntimeError) as error:
         raise _unwritable(target, error, "name a folder that you can write to") from error
-    return True
 
 
-@contextlib.contextmanager
-def _temporary(target: Path, text: str) -> Iterator[Path]:
-    """Write the text to a new file beside `target`, which is deleted at the end unless it was renamed."""
-    import tempfile  # noqa: PLC0415 (most runs write to stdout)
-
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-            # mkstemp makes a private file; a result has the permissions of any new file.
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-        yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _unwritable(target: Path, error: Exception, hint: str) -> ReconcilerError:
+def _unwritable(target: str | Path, error: Exception, hint: str) -> ReconcilerError:
     why = error.strerror if isinstance(error, OSError) else "not a path"
     return ReconcilerError(f"cannot write {visible(target)}: {why}", hint=hint)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def write_error(message: str, hint: str | None = None) -> None:
@@ -126,19 +99,50 @@ def write_note(message: str) -> None:
 
 
 def wants_color(stream: TextIO, environ: Mapping[str, str], *, no_color: bool) -> bool:
-    """Return whether to use colours: on a terminal, unless they are switched off (https://no-color.org)."""
-    if no_color or environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
+    """Return whether to use colours: on a terminal, unless NO_COLOR or FORCE_COLOR says otherwise.
+
+    Each counts if it is set and not empty (https://no-color.org, https://force-color.org).
+    """
+    if no_color or environ.get("NO_COLOR"):
         return False
-    return stream.isatty()
+    if environ.get("FORCE_COLOR"):
+        return True
+    return environ.get("TERM") != "dumb" and stream.isatty()
 
 
 def _write(stream: TextIO, text: str) -> None:
+    """Write to stdout or stderr. What a reader that has left (`| head`) does not get is not an error.
+
+    Raises:
+        ReconcilerError: stdout is closed, or on a full disk.
+    """
     try:
         stream.write(text)
         stream.flush()
-    except BrokenPipeError:
-        # The rest goes nowhere, so that the interpreter's last flush succeeds.
-        with contextlib.suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+    except OSError as error:
+        if stream is sys.stdout:
+            give_up_stdout(error)
+        else:
+            _discard(stream)
+
+
+def give_up_stdout(error: OSError) -> None:
+    """Write nothing more to stdout after a write has failed.
+
+    Raises:
+        ReconcilerError: it is closed, or on a full disk; not if its reader has left.
+    """
+    _discard(sys.stdout)
+    if not isinstance(error, BrokenPipeError):
+        why = "it is closed" if error.errno == errno.EBADF else error.strerror
+        raise ReconcilerError(f"cannot write to stdout: {why}", hint="check where stdout goes") from error
+
+
+def _discard(stream: TextIO) -> None:
+    """Let everything else go nowhere, so that the interpreter's last flush succeeds."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    with contextlib.suppress(OSError):
+        stream.flush()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from reconciler.cli.notifications import notify
 from reconciler.cli.output import write_error, write_problems
+from reconciler.cli.repository import place_in_repository
 from reconciler.errors import ExitCode
 from reconciler.report.format.markdown import COMMENT_LIMIT
 from reconciler.report.format.style import count
@@ -47,7 +50,9 @@ def rendered_plan(planned: Planned, options: Options, *, title: Title = PLAN, sh
         case "github":
             from reconciler.report.plan.github import plan_github  # noqa: PLC0415 (most runs want text)
 
-            return plan_github(plan, refusals)
+            moved = place_in_repository()
+            changes = tuple(replace(each, source=each.source and moved(each.source)) for each in plan.changes)
+            return plan_github(replace(plan, changes=changes), refusals)
         case _:
             return plan_text(plan, refusals, title=title, view=view)
 

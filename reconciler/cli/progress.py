@@ -91,8 +91,8 @@ class LineReporter:
             try:
                 self._stream.write(f"{visible(message)}\n")
                 self._stream.flush()
-            except BrokenPipeError:
-                # Nobody reads the output any more; the run continues.
+            except OSError:
+                # Nobody reads the output any more, or the disk is full; the run continues.
                 self._verbose = 0
 
 

@@ -31,7 +31,9 @@ def audit_path(organization: Organization) -> Path:
 def _state_file(organization: Organization, suffix: str) -> Path:
     home = os.path.expanduser("~/.local/state")  # noqa: PTH111 (Path's own raises if there is no home)
     fallback = tempfile.gettempdir() if home.startswith("~") else home
-    state = Path(os.environ.get("XDG_STATE_HOME") or fallback)
+    # The XDG specification: a relative path is ignored, or each folder would have logs of its own.
+    named = Path(os.environ.get("XDG_STATE_HOME", ""))
+    state = named if named.is_absolute() else Path(fallback)
     api = re.sub(r"[^a-z0-9.]+", "-", organization.api_url.partition("://")[2].lower())
     return state / "webhook-reconciler" / f"{api}-{organization.name}.{suffix}"
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
 import signal
 import struct
+import subprocess
+import sys
 import termios
 import threading
 from fcntl import ioctl
@@ -16,6 +19,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.ci import accessors
+from tests.fixtures.openbao import create_role, enable_approle, write_policy
 from tests.fixtures.proxy import Fate, Proxy
 
 if TYPE_CHECKING:
@@ -150,6 +155,21 @@ def test_help_into_a_closed_pipe_is_quiet(command: CommandLine) -> None:
     assert errors == ""
 
 
+@pytest.mark.parametrize("args", ["--version", "--help", "validate", "validate --help"])
+@pytest.mark.parametrize(
+    ("redirect", "why"), [(">&-", "it is closed"), (">/dev/full", "No space left on device")]
+)
+def test_a_stdout_that_cannot_be_written_is_one_sentence(
+    command: CommandLine, args: str, redirect: str, why: str
+) -> None:
+    """Exit 1, whatever was to be written; stdin may be closed, too."""
+    command.write("ci")
+    shell = ["sh", "-c", f"exec {sys.executable} -m reconciler {args} {redirect} <&-"]
+    done = subprocess.run(shell, cwd=command.folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: cannot write to stdout: {why}\nhint: check where stdout goes\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_finishes_the_step_in_hand(command: CommandLine, number: signal.Signals) -> None:
     """The first signal lets the step end, lists what is left, frees the lock; the next run goes on."""
@@ -185,9 +205,22 @@ def test_an_interrupt_finishes_the_step_in_hand(command: CommandLine, number: si
         assert len(command.live) == 3
 
 
-def test_an_interrupted_plan_is_quiet(command: CommandLine) -> None:
-    """Ctrl-C while a plan waits for an answer: exit 130, one word, no traceback."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_plan_is_quiet_and_logs_out(command: CommandLine, number: signal.Signals) -> None:
+    """A signal while a plan waits for an answer: exit 130, one word, no traceback; its token is revoked."""
     command.write("ci")
+    enable_approle(command.vault, "interrupted")
+    rules = f'path "secret/+/{command.prefix}/*" {{ capabilities = ["read", "list"] }}'
+    write_policy(command.vault, "interrupted", rules)
+    role_id, secret_id = create_role(command.vault, "plan", "interrupted", mount="interrupted")
+    organization = {
+        "name": command.environment["ZOF_ORGANIZATION"],
+        "vault": {"prefix": command.prefix, "auth": {"method": "approle", "mount": "interrupted"}},
+    }
+    config = {"apiVersion": "webhooks.zof.ai/v1", "kind": "Config", "organizations": [organization]}
+    (command.folder / "reconciler.yaml").write_text(json.dumps(config), encoding="utf-8")
+    command.environment |= {"VAULT_ROLE_ID": role_id, "VAULT_SECRET_ID": secret_id.reveal()}
+    before = accessors(command.vault)
     arrived, over = threading.Event(), threading.Event()
 
     def hold_back(_request: Request) -> Fate:
@@ -200,9 +233,11 @@ def test_an_interrupted_plan_is_quiet(command: CommandLine) -> None:
         command.environment["ZOF_API_URL"] = f"{proxy.address}/v1"
         process = command.popen("plan", "-v")
         assert arrived.wait(PATIENCE)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=PATIENCE)
         over.set()
     assert process.returncode == 130
+    assert accessors(command.vault) == before
+    command.vault.request("DELETE", "sys/auth/interrupted")
     assert errors.strip().splitlines()[-1] == "error: interrupted"
     assert "Traceback" not in errors

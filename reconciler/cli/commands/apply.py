@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,13 +70,11 @@ def _read_plan(path: str) -> dict[str, Any]:
         InvalidInput: it cannot be read, is not a plan, or was changed after it was made.
     """
     from reconciler.manifest.schema import packaged_schema
+    from reconciler.named_files import read_whole
     from reconciler.report.plan.json import check_digest, parse_plan
 
     try:
-        file = Path(path)
-        if file.stat().st_size > _PLAN_FILE_MAX:
-            raise InvalidInput(f"the plan file {visible(path)} is too large to be a plan")
-        content = file.read_bytes()
+        content = read_whole(path, _PLAN_FILE_MAX)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not a path"
         raise InvalidInput(

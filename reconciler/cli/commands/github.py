@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 _AUTHOR = "github-actions[bot]"
 _REPOSITORY = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+")
+_FILE_MAX = 64 * 1024 * 1024
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
@@ -172,8 +172,10 @@ def _pull_request(environ: Mapping[str, str]) -> int:
 
 
 def _read(path: str) -> str:
+    from reconciler.named_files import read_whole
+
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return read_whole(path, _FILE_MAX).decode()
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ReconcilerError(f"cannot read {visible(path)}: {why}") from None

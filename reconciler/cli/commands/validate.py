@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 
     from reconciler.diagnostics import Diagnostic
     from reconciler.manifest.load import Loaded
-    from reconciler.model import Location
 
 # The environment only selects the organization: nothing is sent anywhere.
 _VARIABLES = frozenset({"ZOF_ORGANIZATION"})
@@ -157,21 +155,12 @@ def _no_problems(loaded: list[Loaded], options: Options) -> str:
 
 
 def from_repository_root(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Return the diagnostics with paths from the root of the current folder's repository, as code hosts do.
-
-    Paths outside of it are kept, and all paths if there is no repository.
-    """
+    """Return the diagnostics with paths from the root of the repository, as code hosts take them."""
     from msgspec.structs import replace
 
-    folder = Path.cwd()
-    root = next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None)
-    if root is None:
-        return list(diagnostics)
+    from reconciler.cli.repository import place_in_repository
 
-    def moved(place: Location) -> Location:
-        path = os.path.relpath(folder / place.path, root)
-        return place if path.split(os.sep, 1)[0] == os.pardir else replace(place, path=path)
-
+    moved = place_in_repository()
     return [
         replace(
             each,

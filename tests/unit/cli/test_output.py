@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,14 +28,18 @@ class _Tty(io.StringIO):
         ({"NO_COLOR": "1"}, False, False),
         ({"TERM": "dumb"}, False, False),
         ({}, True, False),
+        ({"FORCE_COLOR": "1", "TERM": "dumb"}, False, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, False),
+        ({"FORCE_COLOR": "1"}, True, False),
     ],
 )
 def test_colours_are_for_terminals_that_want_them(
     environ: dict[str, str], no_color: bool, painted: bool
 ) -> None:
-    """NO_COLOR (not empty), TERM=dumb and --no-color switch colours off; so does not being a terminal."""
+    """NO_COLOR (not empty), TERM=dumb and --no-color switch colours off; FORCE_COLOR switches them on."""
     assert wants_color(_Tty(), environ, no_color=no_color) is painted
-    assert not wants_color(io.StringIO(), environ, no_color=no_color)
+    forced = painted and "FORCE_COLOR" in environ
+    assert wants_color(io.StringIO(), environ, no_color=no_color) is forced
 
 
 def test_a_file_is_replaced_in_one_piece(tmp_path: Path) -> None:
@@ -56,3 +61,13 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path: Path, name: str
     with pytest.raises(ReconcilerError, match="cannot write"):
         write_file(str(tmp_path / name), "text")
     assert [each.name for each in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_pipe_whose_reader_has_left_is_no_error(tmp_path: Path) -> None:
+    """`--output >(head -1)` ends as `| head -1` does."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    write_file(f"/dev/fd/{writing}", "text")
+    os.close(writing)
+    with pytest.raises(ReconcilerError, match=r"cannot write .*No such file or directory"):
+        write_file(str(tmp_path / "absent/file"), "text")

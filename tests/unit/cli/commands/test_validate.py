@@ -56,6 +56,14 @@ def test_the_git_file_of_a_worktree_marks_a_root_too(infra: Path) -> None:
     assert _paths("a.yaml") == ("a.yaml", "a.yaml")
 
 
+def test_without_a_git_folder_the_workspace_is_the_root(infra: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container has a copy without it; a workspace elsewhere says nothing about this folder."""
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(infra.parent))
+    assert _paths("a.yaml") == ("infra/a.yaml", "infra/a.yaml")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(infra / "elsewhere"))
+    assert _paths("a.yaml") == ("a.yaml", "a.yaml")
+
+
 @pytest.mark.usefixtures("infra")
 def test_without_a_repository_paths_stay_as_they_are() -> None:
     """There is nothing to count from; a diagnostic without a place has none afterwards."""
