@@ -237,6 +237,11 @@ class Ledger(Struct, frozen=True):
         return frozenset() if self.released else self.recorded_ids
 
     @property
+    def sent(self) -> tuple[str, str] | None:
+        """The current endpoint's id, and its URL as it was sent."""
+        return None if self.current is None else (self.current.endpoint_id, self.current.url)
+
+    @property
     def next_due(self) -> datetime | None:
         """When the next step of an overlap or of a sweep is due, if one is."""
         moments = [p.next_due for p in self.previous] + [a.watched_until for a in self.abandoned]

@@ -74,6 +74,11 @@ class Projection(Struct, frozen=True, gc=False):
         """The recorded endpoints that are ours: as `Ledger.owned_ids`."""
         return () if self.state == "released" else self.recorded_ids
 
+    @property
+    def sent(self) -> tuple[str, str] | None:
+        """The current endpoint's id, and its URL as it was sent: as `Ledger.sent`."""
+        return (self.endpoint_id, self.url) if self.endpoint_id and self.url else None
+
     def to_metadata(self) -> dict[str, str]:
         """Return `custom_metadata`: printable texts of at most 512 bytes, none of them secret.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.urls import spelling_key
+from reconciler.urls import normalize_url, spelling_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from reconciler.ledger.ledger import Ledger
@@ -31,6 +31,9 @@ class LiveIndex:
         self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
         self._by_url: dict[str, tuple[str, ...]] | None = None
         self._by_spelling_key: dict[str, tuple[str, ...]] | None = None
+        self._sent: dict[str, str] = {}
+        """The URLs of recorded endpoints as they were sent: the listing may spell them differently."""
+        self._by_sent: dict[str, tuple[str, ...]] | None = None
         self._owned: set[str] = set()
         self._released: set[str] = set()
         self._parent: LiveIndex | None = None
@@ -56,12 +59,17 @@ class LiveIndex:
         return self._parent.get(endpoint_id) if self._parent else None
 
     def at(self, normalized_url: str) -> tuple[Endpoint, ...]:
-        """Return the live endpoints with this normalised URL, by id."""
+        """Return the live endpoints with this normalised URL, as it is listed or as it was sent, by id."""
         found = {e.id: e for e in self._parent.at(normalized_url)} if self._parent else {}
         for endpoint_id in self._urls().get(normalized_url, ()):
             endpoint = self._by_id[endpoint_id]
             # A later listing may have shown it at another URL.
             if endpoint is not None and endpoint.normalized_url == normalized_url:
+                found[endpoint_id] = endpoint
+        for endpoint_id in self._sent_urls().get(normalized_url, ()):
+            endpoint = self.get(endpoint_id)
+            # Somebody may have changed it since.
+            if endpoint is not None and spelling_key(endpoint.url) == spelling_key(normalized_url):
                 found[endpoint_id] = endpoint
         return tuple(found[key] for key in sorted(found) if self.get(key) is not None)
 
@@ -89,6 +97,10 @@ class LiveIndex:
 
     def learn(self, ledger: Ledger | Projection) -> None:
         """Record the endpoints that `ledger` owns, or accounts for because it released them."""
+        if ledger.sent is not None:
+            endpoint_id, url = ledger.sent
+            self._sent[endpoint_id] = url
+            self._by_sent = None
         owned = ledger.owned_ids
         if owned:
             self._owned.update(owned)
@@ -109,20 +121,29 @@ class LiveIndex:
         # Built on first use: a plan without changes never needs it.
         if self._by_url is None:
             # Assigned when complete: another thread must not see a part of it.
-            self._by_url = self._grouped(lambda endpoint: endpoint.normalized_url)
+            self._by_url = _grouped((endpoint.normalized_url, endpoint.id) for endpoint in self)
         return self._by_url
+
+    def _sent_urls(self) -> dict[str, tuple[str, ...]]:
+        found = self._by_sent
+        if found is None:
+            sent = list(self._sent.items())
+            found = self._by_sent = _grouped((normalize_url(url), endpoint_id) for endpoint_id, url in sent)
+        return found
 
     def _spelling_keys(self) -> dict[str, tuple[str, ...]]:
         found = self._by_spelling_key
         if found is None:
-            found = self._by_spelling_key = self._grouped(lambda endpoint: spelling_key(endpoint.url))
+            found = self._by_spelling_key = _grouped((spelling_key(e.url), e.id) for e in self)
         return found
 
-    def _grouped(self, key: Callable[[Endpoint], str]) -> dict[str, tuple[str, ...]]:
-        found: dict[str, list[str]] = {}
-        for endpoint in self:
-            found.setdefault(key(endpoint), []).append(endpoint.id)
-        return {group: tuple(ids) for group, ids in found.items()}
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+    """Return the ids of each key."""
+    found: dict[str, list[str]] = {}
+    for key, endpoint_id in pairs:
+        found.setdefault(key, []).append(endpoint_id)
+    return {key: tuple(ids) for key, ids in found.items()}
 
 
 def newest_first(endpoints: Iterable[Endpoint]) -> list[Endpoint]:

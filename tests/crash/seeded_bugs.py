@@ -210,7 +210,7 @@ BUGS = (
         "a sweep that takes what its own ledger records",
         Edit(
             CLEANUP,
-            "_resembling",
+            "_is_known",
             "endpoint.id in spared or live.is_recorded(endpoint.id)",
             "False",
         ),

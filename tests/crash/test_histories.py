@@ -881,3 +881,22 @@ def test_a_leftover_in_the_apis_own_spelling_is_reported(spelling: Spelling, uni
     history.apply_killed(at=8)
     _end(history)
     assert history.stage.named == {"we_0002"}
+
+
+@pytest.mark.parametrize("unique_urls", [False, True])
+@pytest.mark.parametrize("change", ["rename", "swap"])
+def test_a_url_in_the_apis_own_spelling_is_handed_over_without_a_gap(change: str, unique_urls: bool) -> None:
+    """The endpoint of another name stays until the new one serves its URL, or makes way for it."""
+    history = HistoriesWithHabits()
+    behavior = replace(FORGETFUL, unique_urls=unique_urls)
+    history.begin(behavior=behavior, pace=0.0, spelling="trailing_slash", shows_created=False)
+    history.declare(name="a", path="p", events=OURS[0])
+    history.declare(name="c", path="q", events=OURS[0])
+    for _ in range(3):
+        history.apply()
+    if change == "rename":
+        history.rename(name="a", new="b")
+    else:
+        history.declare(name="c", path="p", events=OURS[0])
+    history.apply_with_fault(at=3, fault="silence")
+    _end(history)

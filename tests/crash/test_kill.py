@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.examples import spread
 from tests.fixtures.proxy import Fate
 from tests.fixtures.world import UNLIMITED, World
 
@@ -34,8 +35,9 @@ BEHAVIORS = {
     "hidden on replay": Behavior(replay_shows_secret=False, rate_limit=UNLIMITED),
     "keys forgotten at once": Behavior(idempotency_ttl=0, rate_limit=UNLIMITED),
 }
-SHARES = 4
-"""Each case takes every fourth moment, so that several processes can share the work."""
+SHARES = 2
+"""The moments are divided, so that several processes can share the work."""
+STRIDE = 3
 
 
 class Killer:
@@ -109,7 +111,7 @@ def test_killed_before_and_after_every_request(
         moments = run(world, Killer(), None)
         world.check()
     assert moments > 2 * 20, "fewer requests than the changes need"
-    points = range(share, moments, SHARES)
+    points = spread(moments, STRIDE)[share::SHARES]
     record_property("cases", len(points))
     for point in points:
         with World.begin(tmp_path / f"{point}", openbao, behavior) as world:
@@ -134,7 +136,7 @@ def test_an_adoption_killed_before_and_after_every_request(
             moments = run(world, Killer(), point, adopt)
             if point is None:
                 assert moments > 2 * 12, "fewer requests than an adoption needs"
-                points += range(moments)
+                points += spread(moments, STRIDE)
             elif world.command(*APPLY, "--lock-timeout", "0").exit_code == 5:
                 assert endpoint.url in world.command.live, "deleted while nobody owned it"
                 assert world.command(*adopt).exit_code == 0, world.command.outputs

@@ -34,6 +34,7 @@ from reconciler.vault.session import VaultSession
 from reconciler.zof.client import ZofApi
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import SilentReporter
+from tests.fixtures.examples import spread
 from tests.fixtures.world import UNLIMITED, World
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ BEHAVIOR = Behavior(
 )
 KEY = Secret("zof_key")
 RUN = Run("ada", "0" * 40)
+STRIDE = 3
 CHANGES = 3
 API_OPERATION = 123.5
 """Seconds that one operation of a silent API takes: four tries of 30 s and the pauses between them."""
@@ -184,7 +186,7 @@ def test_silent_from_any_request_on(
     mute: bool,
 ) -> None:
     """The run ends with 1 or 5 after as many timeouts as it has changes, and the next ones converge."""
-    for at in range(requests_of[server]):
+    for at in spread(requests_of[server], STRIDE, int(mute)):
         with World.begin(tmp_path / f"{at}", openbao, BEHAVIOR) as world:
             clock = _clock()
             silences = {

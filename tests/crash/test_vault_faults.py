@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.examples import spread
 from tests.fixtures.openbao import create_role, enable_approle, write_policy
 from tests.fixtures.proxy import Fate, Proxy, Reply
 from tests.fixtures.world import UNLIMITED, World
@@ -31,6 +32,7 @@ BEHAVIOR = Behavior(
     replay_shows_secret=False,
     rate_limit=UNLIMITED,
 )
+STRIDE = 3
 FEWEST = 20
 """As many Vault requests the changes need at least: with fewer, the tests have lost their object."""
 
@@ -114,8 +116,9 @@ def test_one_fault_at_one_request(
     if isinstance(answer, Reply) and "Location" in answer.headers:
         answer = Reply(302, "", {"Location": elsewhere.address.replace("127.0.0.1", "localhost")})
     failures = []
-    record_property("cases", requests)
-    for at in range(requests):
+    moments = spread(requests, STRIDE, list(FAULTS).index(fault))
+    record_property("cases", len(moments))
+    for at in moments:
         with World.begin(tmp_path / f"{at}", openbao, BEHAVIOR) as world:
             world.vault.script = Striker(at, lambda _request: answer)
             ended = world.end(world.start("apply", "--yes", "--no-progress"))
@@ -155,7 +158,7 @@ def test_a_lock_that_cannot_be_taken_comes_with_advice(
 
 def test_sealed_in_mid_run(tmp_path: Path, openbao: OpenBaoServer, requests: int) -> None:
     """When Vault is sealed at some request and stays so for the rest of the run, nothing is lost either."""
-    for at in range(requests):
+    for at in spread(requests, STRIDE):
         with World.begin(tmp_path / f"{at}", openbao, BEHAVIOR) as world:
             world.vault.script = Striker(at, lambda _request: FAULTS["sealed"], lasting=True)
             ended = world.end(world.start("apply", "--yes", "--no-progress"))

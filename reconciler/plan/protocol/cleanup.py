@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.plan.outcome import Conflict
 from reconciler.plan.protocol.decide import EITHER_WAY, REMOVE, adoption_command
-from reconciler.plan.protocol.state import State, delete, let_go, record, write
+from reconciler.plan.protocol.state import State, delete, let_go, record, served_url, write
 from reconciler.plan.protocol.steps import DestroyBefore, Done, Step
 from reconciler.urls import normalize_url
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.ledger.document import Document
-    from reconciler.ledger.ledger import Abandoned, Ledger
+    from reconciler.ledger.ledger import Abandoned, Ledger, Previous
     from reconciler.model import Endpoint
     from reconciler.plan.live import LiveIndex
 
@@ -39,9 +39,7 @@ def retire(
     due = [
         p
         for p in document.ledger.previous
-        if p.deleted_at is None
-        and (all_due or p.retire_after <= s.now)
-        and not _is_at(s, p.endpoint_id, except_at)
+        if p.deleted_at is None and (all_due or p.retire_after <= s.now) and not _is_at(s, p, except_at)
     ]
     for previous in due:
         if step := let_go(s, previous.endpoint_id, previous.url, "delete the replaced endpoint"):
@@ -59,9 +57,10 @@ def retire(
     return write(s, replace(document, ledger=ledger), "record the deletion")
 
 
-def _is_at(s: State, endpoint_id: str, normalized_url: str | None) -> bool:
-    endpoint = s.live.get(endpoint_id)
-    return endpoint is not None and endpoint.normalized_url == normalized_url
+def _is_at(s: State, previous: Previous, normalized_url: str | None) -> bool:
+    if s.live.get(previous.endpoint_id) is None:
+        return False
+    return normalize_url(served_url(s, previous.endpoint_id, previous.url)) == normalized_url
 
 
 def drop_expired(s: State, document: Document) -> Step | None:

@@ -28,7 +28,7 @@ from reconciler.ports import (
     Stored,
     TestAnswer,
 )
-from reconciler.urls import normalize_url
+from reconciler.urls import normalize_url, spelling_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -163,11 +163,21 @@ def let_go(s: State, endpoint_id: str, url: str, description: str) -> Step | Non
     If another manifest is about to take over the URL, the endpoint stays until that one serves it: in
     between, events would have no endpoint.
     """
-    endpoint = s.live.get(endpoint_id)
-    url = endpoint.url if endpoint is not None else url
+    url = served_url(s, endpoint_id, url)
     successor = s.awaited.get(normalize_url(url), s.name)
     step = delete(s, endpoint_id, description)
     return Hold(successor, url) if successor != s.name and isinstance(step, DeleteEndpoint) else step
+
+
+def served_url(s: State, endpoint_id: str, recorded: str) -> str:
+    """Return the URL that an endpoint serves: the recorded one, unless somebody has changed it.
+
+    The listing may spell the recorded one in its own way; manifests do not.
+    """
+    endpoint = s.live.get(endpoint_id)
+    if endpoint is None or spelling_key(endpoint.url) == spelling_key(recorded):
+        return recorded
+    return endpoint.url
 
 
 def _is_unsupported(answer: DeleteAnswer | None) -> bool:
