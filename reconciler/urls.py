@@ -24,8 +24,9 @@ def normalize_url(url: str) -> str:
 
     Scheme and host are lower case, the default port and a trailing dot of the host go, the path is
     at least `/` and without dot segments, escapes of unreserved characters are resolved and the
-    others are in upper case. The query is kept as it is but for its escapes; a fragment, which no
-    server ever sees, is dropped. A text that cannot be parsed is returned unchanged: the rules report it.
+    others are in upper case; brackets are escaped, as a path and a query must not contain them. The query
+    is kept as it is otherwise; a fragment, which no server ever sees, is dropped. A text that cannot be
+    parsed is returned unchanged: the rules report it.
     """
     return url if _NORMAL.fullmatch(url) else _normalize(url)
 
@@ -78,13 +79,13 @@ def _normalize_host(host: str) -> str:
 
 
 def _normalize_escapes(text: str) -> str:
-    """Resolve escapes of unreserved characters; write the others in upper case."""
+    """Resolve escapes of unreserved characters, write the others in upper case, and escape brackets."""
 
     def one(match: re.Match[str]) -> str:
         char = chr(int(match[1], 16))
         return char if char in _UNRESERVED else match[0].upper()
 
-    return _ESCAPE.sub(one, text)
+    return _ESCAPE.sub(one, text).replace("[", "%5B").replace("]", "%5D")
 
 
 def _remove_dot_segments(path: str) -> str:

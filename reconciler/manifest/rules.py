@@ -88,7 +88,8 @@ DUPLICATE_URL = Rule(
 URL_MALFORMED = Rule(
     "WH023",
     "A URL is malformed",
-    "It must be an absolute URL without spaces, backslashes or control characters.",
+    "It must be an absolute URL without spaces, backslashes or control characters, and the API must accept "
+    "it: no IPv6 address, and at most 2048 characters in the form in which it is sent.",
 )
 URL_NOT_HTTPS = Rule("WH024", "A URL is not https", "Deliveries go to https endpoints only.")
 URL_CREDENTIALS = Rule(

@@ -96,7 +96,8 @@ class _Probe:
     ) -> None:
         self._session = session
         self._store = store
-        self._url = url
+        # What is sent, as for a manifest.
+        self._url = url = normalize_url(url)
         self._exchanges = exchanges
         self._stop = stop
         self._version = 0
@@ -168,7 +169,7 @@ class _Probe:
         Raises:
             GuardRefused: it is not free.
         """
-        wanted = normalize_url(self._url)
+        wanted = self._url
         hint = "name a URL without an endpoint, for example one with a path of its own"
         for name, entry in metadata.items():
             projection = entry.projection

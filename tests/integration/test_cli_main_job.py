@@ -295,3 +295,27 @@ def test_an_api_with_its_own_spelling_is_learned(command: CommandLine, spelling:
     ((endpoint_id, _),) = live.values()
     command.zof.console.edit(endpoint_id, events=["run.started"])
     assert command("drift").exit_code == 2
+
+
+def test_odd_spellings_are_sent_in_the_canonical_form(command: CommandLine) -> None:
+    """What passes validation is accepted by the API, and no spelling is drift afterwards."""
+    spellings = (
+        "https://straße.example.com/x",
+        "HTTPS://a.example.com/x",
+        "https://b.example.com:0443/x",
+        "https://c.example.com:/x",
+        "https://d.example.com/x?f[a]=1",
+    )
+    for number, url in enumerate(spellings):
+        command.write(f"w{number}", url=url)
+    applied = command("apply", "--yes")
+    assert applied.exit_code == 0, applied.output
+    assert command.live.keys() == {
+        "https://xn--strae-oqa.example.com/x",
+        "https://a.example.com/x",
+        "https://b.example.com/x",
+        "https://c.example.com/x",
+        "https://d.example.com/x?f%5Ba%5D=1",
+    }
+    assert command("drift").exit_code == 0
+    assert command("plan", "--exit-code").exit_code == 0

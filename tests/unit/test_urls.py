@@ -105,6 +105,8 @@ def test_a_query_is_accepted_where_it_is_allowed() -> None:
         ("https://example.com/a#frag", "https://example.com/a"),
         ("https://bücher.example/", "https://xn--bcher-kva.example/"),
         ("https://example.com:8443/?q=%41", "https://example.com:8443/?q=A"),
+        ("HTTPS://straße.example.com:0443/x?f[a]=1", "https://xn--strae-oqa.example.com/x?f%5Ba%5D=1"),
+        ("https://example.com:/x[%5b]", "https://example.com/x%5B%5B%5D"),
         ("https://[::1]/", "https://[::1]/"),
         ("https://[2606:4700:0:0::0001]:443/", "https://[2606:4700::1]/"),
         ("https://[fe80::1%25eth0]/", "https://[fe80::1%25eth0]/"),

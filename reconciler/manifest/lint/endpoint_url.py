@@ -74,7 +74,22 @@ def check_endpoint_url(url: str) -> list[Problem]:
     # Releases of Python do not agree on text beside the brackets of an address.
     if ("[" in parts.netloc or "]" in parts.netloc) and not _BRACKETED.fullmatch(parts.netloc):
         return [_malformed(_UNPARSABLE, _UNPARSABLE_HINT)]
-    return list(_check_parts(url, parts, port))
+    return list(_check_parts(url, parts, port)) or _check_canonical(normalize_url(url))
+
+
+def _check_canonical(url: str) -> list[Problem]:
+    """Return why the API would refuse a good URL in its canonical form, which is what is sent.
+
+    schemas/zof-webhooks.openapi.yaml describes what the API accepts.
+    """
+    if len(url) > _LONGEST_URL:
+        message = f"the URL has more than {_LONGEST_URL} characters in the form in which it is sent"
+        return [_malformed(message, "escapes and letters outside ASCII take several characters: shorten it")]
+    if url.startswith("https://["):
+        return [
+            _malformed("the URL's host is an IPv6 address, which the API does not accept", "use a host name")
+        ]
+    return []
 
 
 def _malformed(message: str, hint: str) -> Problem:

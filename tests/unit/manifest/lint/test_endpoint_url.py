@@ -19,8 +19,7 @@ GOOD = (
     "https://münchen.example.com/",
     "https://MÜNCHEN。example。com/",
     "https://8.8.8.8/",
-    "https://[2606:4700:4700::1111]:8443/",
-    "https://[::ffff:8.8.8.8]/",
+    "HTTPS://straße.example.com:0443/x?f[a]=1",
     "https://" + ".".join(["a" * 63] * 3) + ".example/",
 )
 BAD = {
@@ -117,6 +116,10 @@ BAD = {
     "https://①②⑦.0.0.1/": [NOT_PUBLIC],
     "https://127。0。0。1/": [NOT_PUBLIC],
     # IPv6, and IPv4 inside it.
+    # Public, but the API refuses it.
+    "https://[2606:4700:4700::1111]:8443/": [MALFORMED],
+    "https://[::ffff:8.8.8.8]/": [MALFORMED],
+    "https://hooks.example.com/?" + "[" * 700: [MALFORMED],
     "https://[::1]/": [NOT_PUBLIC],
     "https://[::]/": [NOT_PUBLIC],
     "https://[fe80::1]/": [NOT_PUBLIC],
@@ -183,6 +186,14 @@ def test_a_url_that_is_too_long_is_left_to_the_schema() -> None:
         ("https://hooks.example.com/\x1b", "the URL contains the character U+001B"),
         ("https://hooks.example.com/{", "the URL contains the character `{`"),
         ("https://", "the URL has no host"),
+        (
+            "https://hooks.example.com/" + "[" * 700,
+            "the URL has more than 2048 characters in the form in which it is sent",
+        ),
+        (
+            "https://[2606:4700:4700::1111]/",
+            "the URL's host is an IPv6 address, which the API does not accept",
+        ),
         ("https://MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw/", "the URL's host is a name in a local network"),
         ("https://whsec_hunter2/", "the URL's host is not a valid host name"),
     ],
