@@ -1,21 +1,17 @@
-"""Requests to one repository over GitHub's REST API. The only module of `github` that knows httpx.
-
-httpx's exceptions contain the request and with it the token: none leaves this module, not even as a cause.
-"""
+"""Requests to one repository over GitHub's REST API."""
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any, Self
 
-import httpx
-
-from reconciler import __version__
 from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.headers import read_number
-from reconciler.http_client import open_client
+from reconciler.http_client import HttpClient, NoReply, Reply, Trouble
 from reconciler.network import Network
 from reconciler.retry import backoff, retry
+from reconciler.untrusted_json import load_json
 from reconciler.urls import service_url_problem
 
 if TYPE_CHECKING:
@@ -25,6 +21,11 @@ if TYPE_CHECKING:
     from reconciler.ports import Clock
 
 _TIMEOUT = 30.0
+"""Seconds that one exchange may take."""
+_FILE_TIMEOUT = 120.0
+"""Seconds that a file may take."""
+_LONGEST_JOB = 900.0
+"""Seconds after which no further request is sent."""
 _MAX_ATTEMPTS = 5
 _FIRST_WAIT = 1.0
 _LONGEST_WAIT = 120.0
@@ -32,7 +33,10 @@ _LONGEST_WAIT = 120.0
 _MINUTE = 60.0
 _PAGE = 100
 _MOST_PAGES = 200
-_DOWNLOAD_MAX = 64 * 1024 * 1024
+_BODY_MAX = 16 * 1024 * 1024
+"""Bytes of a response: a page of 100 comments, each of the most characters, has up to 7 MB."""
+_DOWNLOAD_MAX = 8 * 1024 * 1024
+"""Bytes of an archive: a plan of 10,000 changes has about 2 MB."""
 _OK = range(200, 300)
 _REDIRECT = range(300, 400)
 _SERVER_ERROR = 500
@@ -42,6 +46,14 @@ _HINTS = {
     403: "give the job the permissions that docs/reference/workflows.md of webhook-reconciler lists",
     404: "give the job the permissions that docs/reference/workflows.md of webhook-reconciler lists",
 }
+
+
+_TOO_LATE = NoReply(
+    Trouble.TIMEOUT,
+    f"the requests of this job took {_LONGEST_JOB / 60:.0f} minutes",
+    in_doubt=False,
+    final=True,
+)
 
 
 class InDoubt(ReconcilerError):
@@ -69,8 +81,13 @@ class GitHub:
             raise InvalidInput("GITHUB_TOKEN contains invalid characters")
         self._base = f"{url.rstrip('/')}/repos/{repository}/"
         self._clock = clock
-        self._authorization = {"Authorization": f"Bearer {token.reveal()}"}
-        self._client = _open_client(url)
+        self._deadline = clock.monotonic() + _LONGEST_JOB
+        self._headers = {
+            "Authorization": f"Bearer {token.reveal()}",
+            "Accept": "application/vnd.github+json",
+            "X-GitHub-Api-Version": "2022-11-28",
+        }
+        self._client = HttpClient(url, Network.of(os.environ), clock=clock)
 
     def __enter__(self) -> Self:
         return self
@@ -129,22 +146,18 @@ class GitHub:
         url = answer.headers.get("location", "")
         if answer.status_code not in _REDIRECT or service_url_problem(url, query=True):
             raise ReconcilerError(f"GitHub answered GET {path} without the URL of a file")
-        content = bytearray()
-        try:
-            # Storage is another host, perhaps behind another proxy.
-            with _open_client(url) as client, client.stream("GET", url) as file:
-                if file.status_code not in _OK:
-                    raise ReconcilerError(f"GitHub's storage refused a file: HTTP {file.status_code}")
-                for chunk in file.iter_bytes():
-                    content += chunk
-                    if len(content) > _DOWNLOAD_MAX:
-                        raise ReconcilerError("a file in GitHub's storage is too large to be a plan")
-        except (httpx.HTTPError, httpx.InvalidURL):
+        # Storage is another host, perhaps behind another proxy.
+        storage = HttpClient(url, Network.of(os.environ), clock=self._clock)
+        file = storage.send("GET", url, headers={}, seconds=_FILE_TIMEOUT, size=_DOWNLOAD_MAX)
+        storage.close()
+        if not isinstance(file, Reply):
             # The URL is signed: with it anybody can get the file.
             raise ReconcilerError(
-                "GitHub's storage did not return the file", hint="run the job again"
-            ) from None
-        return bytes(content)
+                f"GitHub's storage did not return the file: {file.reason}", hint="run the job again"
+            )
+        if file.status_code not in _OK:
+            raise ReconcilerError(f"GitHub's storage refused a file: HTTP {file.status_code}")
+        return bytes(file.body)
 
     def _send(
         self,
@@ -153,18 +166,31 @@ class GitHub:
         body: Mapping[str, Any] | None = None,
         *,
         query: Mapping[str, str | int] | None = None,
-    ) -> httpx.Response:
-        def attempt(_elapsed: float) -> httpx.Response | None:
-            try:
-                return self._client.request(
-                    method, self._base + path, json=body, params=query, headers=self._authorization
-                )
-            except (httpx.HTTPError, httpx.InvalidURL):
-                return None
+    ) -> Reply:
+        content = None if body is None else json.dumps(body).encode()
+        headers = self._headers | ({} if body is None else {"Content-Type": "application/json"})
 
-        def decide(number: int, answer: httpx.Response | None, _elapsed: float) -> float | None:
-            status = None if answer is None else answer.status_code
-            return retry_delay(method, status, number, self._rate_limit(answer))
+        def attempt(_elapsed: float) -> Reply | NoReply:
+            left = self._deadline - self._clock.monotonic()
+            if left <= 0:
+                return _TOO_LATE
+            return self._client.send(
+                method,
+                self._base + path,
+                query=query,
+                content=content,
+                headers=headers,
+                seconds=min(_TIMEOUT, left),
+                size=_BODY_MAX,
+            )
+
+        def decide(number: int, answer: Reply | NoReply, _elapsed: float) -> float | None:
+            if isinstance(answer, NoReply) and answer.final:
+                return None
+            status = answer.status_code if isinstance(answer, Reply) else None
+            pause = retry_delay(method, status, number, self._rate_limit(answer))
+            is_late = pause is not None and self._clock.monotonic() + pause > self._deadline
+            return None if is_late else pause
 
         answer = retry(attempt, decide, clock=self._clock)
         wait = self._rate_limit(answer)
@@ -172,31 +198,18 @@ class GitHub:
             raise ReconcilerError(
                 f"GitHub asks to wait {wait:,.0f} s before {method} {path}", hint="run the job again later"
             )
-        if answer is not None and answer.status_code < _SERVER_ERROR and wait is None:
+        if isinstance(answer, Reply) and answer.status_code < _SERVER_ERROR and wait is None:
             return _checked(answer, method, path)
+        why = f": {answer.reason}" if isinstance(answer, NoReply) else ""
         if method == "POST" and wait is None:
-            raise InDoubt(f"GitHub may or may not have executed POST {path}", hint="run the job again")
-        raise ReconcilerError(f"GitHub did not answer {method} {path}", hint="run the job again")
+            raise InDoubt(f"GitHub may or may not have executed POST {path}{why}", hint="run the job again")
+        raise ReconcilerError(f"GitHub did not answer {method} {path}{why}", hint="run the job again")
 
-    def _rate_limit(self, answer: httpx.Response | None) -> float | None:
-        if answer is None:
+    def _rate_limit(self, answer: Reply | NoReply) -> float | None:
+        if isinstance(answer, NoReply):
             return None
         now = self._clock.now().timestamp()
-        return rate_limit_wait(answer.status_code, answer.headers, answer.content, now)
-
-
-def _open_client(url: str) -> httpx.Client:
-    """Return a client for the server at `url`.
-
-    Raises:
-        InvalidInput: the proxy or the certificate authorities that the environment names cannot be used.
-    """
-    headers = {
-        "Accept": "application/vnd.github+json",
-        "User-Agent": f"webhook-reconciler/{__version__}",
-        "X-GitHub-Api-Version": "2022-11-28",
-    }
-    return open_client(url, Network.of(os.environ), headers=headers, timeout=_TIMEOUT)
+        return rate_limit_wait(answer.status_code, answer.headers, answer.body, now)
 
 
 def retry_delay(method: str, status: int | None, attempt: int, wait: float | None) -> float | None:
@@ -215,7 +228,9 @@ def retry_delay(method: str, status: int | None, attempt: int, wait: float | Non
     return max(wait or 0.0, backoff(attempt, _FIRST_WAIT))
 
 
-def rate_limit_wait(status: int, headers: Mapping[str, str], body: bytes, now: float) -> float | None:
+def rate_limit_wait(
+    status: int, headers: Mapping[str, str], body: bytes | bytearray, now: float
+) -> float | None:
     """Return the seconds that a response asks to wait; None if it is not about a rate limit.
 
     Args:
@@ -236,7 +251,7 @@ def rate_limit_wait(status: int, headers: Mapping[str, str], body: bytes, now: f
     return _MINUTE if b"secondary rate limit" in body else None
 
 
-def _checked(answer: httpx.Response, method: str, path: str) -> httpx.Response:
+def _checked(answer: Reply, method: str, path: str) -> Reply:
     status = answer.status_code
     if status in _OK or (status in _REDIRECT and method == "GET"):
         return answer
@@ -246,13 +261,13 @@ def _checked(answer: httpx.Response, method: str, path: str) -> httpx.Response:
     raise ReconcilerError(f"GitHub refused {method} {path}: HTTP {status}{words}", hint=_HINTS.get(status))
 
 
-def _json(answer: httpx.Response) -> Any:
+def _json(answer: Reply) -> Any:
     try:
-        return answer.json()
-    except (ValueError, RecursionError):
+        return load_json(answer.body)
+    except ValueError:
         return None
 
 
-def _object(answer: httpx.Response) -> dict[str, Any]:
+def _object(answer: Reply) -> dict[str, Any]:
     value = _json(answer)
     return value if isinstance(value, dict) else {}

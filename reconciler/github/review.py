@@ -7,20 +7,37 @@ lift only that limit; guards and manifests still apply.
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from reconciler.errors import ReconcilerError
+from reconciler.texts import as_count
 
 if TYPE_CHECKING:
     from reconciler.github.client import GitHub
 
 PLAN_NAME = "plan.json"
 """The file in the artifact."""
-_PLAN_MAX = 256 * 1024 * 1024
+_PLAN_MAX = 32 * 1024 * 1024
+"""Bytes; a plan of 10,000 changes has about 20 MB."""
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""What GitHub's own action writes. Of other methods, Python's reader unpacks pieces of any size."""
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+)
+"""What Python's reader raises for archives that it cannot read."""
 
 
 class Review(Struct, frozen=True):
@@ -47,21 +64,27 @@ def find_review(github: GitHub, commit: str, artifact: str) -> Review | None:
     for pull in github.pages(f"commits/{commit}/pulls"):
         if not pull.get("merged_at") or pull.get("merge_commit_sha") != commit:
             continue
-        head = str(pull["head"]["sha"])
+        branch = pull.get("head")
+        head = branch.get("sha") if isinstance(branch, dict) else None
+        number = as_count(pull.get("number"))
+        if number is None or not isinstance(head, str):
+            raise ReconcilerError(
+                f"GitHub's answer about the pull request of {commit} cannot be read", hint="run the job again"
+            )
         found = _newest(github, f"{artifact}-{head}", head)
-        plan = None if found is None else _unpack(github.download(f"actions/artifacts/{found['id']}/zip"))
-        return Review(int(pull["number"]), head, plan)
+        plan = None if found is None else unpack(github.download(f"actions/artifacts/{found}/zip"))
+        return Review(number, head, plan)
     return None
 
 
-def _newest(github: GitHub, name: str, head: str) -> dict[str, Any] | None:
-    """Return the newest artifact of that name from a run at `head` of this repository, not of a fork."""
+def _newest(github: GitHub, name: str, head: str) -> int | None:
+    """Return the id of the newest artifact of that name from a run at `head`, not of a fork."""
     found = [
-        each
+        as_count(each.get("id"))
         for each in github.pages("actions/artifacts", "artifacts", name=name)
         if not each.get("expired") and each.get("name") == name and _is_own(each.get("workflow_run"), head)
     ]
-    return max(found, key=lambda each: int(each["id"]), default=None)
+    return max((number for number in found if number is not None), default=None)
 
 
 def _is_own(run: object, head: str) -> bool:
@@ -73,14 +96,31 @@ def _is_own(run: object, head: str) -> bool:
     )
 
 
-def _unpack(archive: bytes) -> bytes:
+def unpack(archive: bytes) -> bytes:
+    """Return the plan in an artifact's archive. What the archive says about sizes is not trusted.
+
+    Raises:
+        ReconcilerError: the archive is damaged, or the plan is too large.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as files:
-            if files.getinfo(PLAN_NAME).file_size > _PLAN_MAX:
-                raise ReconcilerError("the reviewed plan is too large")
-            return files.read(PLAN_NAME)
-    except (zipfile.BadZipFile, zlib.error, KeyError, NotImplementedError, RuntimeError, EOFError, OSError):
+        plan = _read_bounded(archive)
+    except _DAMAGED:
+        plan = None
+    if plan is None:
         raise ReconcilerError(
             "the artifact of the reviewed plan is damaged",
             hint="run the preview of the pull request again, then this job",
-        ) from None
+        )
+    if len(plan) > _PLAN_MAX:
+        raise ReconcilerError(f"the reviewed plan has more than {_PLAN_MAX >> 20} MB")
+    return plan
+
+
+def _read_bounded(archive: bytes) -> bytes | None:
+    """Return at most a byte more than a plan may have; None: it is packed in another way than GitHub's."""
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        packed = files.getinfo(PLAN_NAME)
+        if packed.compress_type not in _METHODS:
+            return None
+        with files.open(packed) as file:
+            return file.read(_PLAN_MAX + 1)

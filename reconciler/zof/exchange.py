@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from reconciler.headers import read_date
 from reconciler.ports import Exchange
+from reconciler.untrusted_json import load_json
 from reconciler.zof.wire import clean
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def describe_exchange(method: str, response: Response) -> Exchange:
 def _fields(body: bytes) -> tuple[str, ...]:
     """Return the names of a JSON object's fields, or of the objects' in its `data`, sorted."""
     try:
-        value: Any = json.loads(body)
-    except (ValueError, RecursionError):
+        value: Any = load_json(body)
+    except ValueError:
         return ()
     if not isinstance(value, dict):
         return ()

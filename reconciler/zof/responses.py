@@ -6,7 +6,6 @@ that we depend on is an error.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from msgspec import Struct
 from reconciler.model import Endpoint, OddEntry, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
 from reconciler.texts import YEARS, as_count, is_text
+from reconciler.untrusted_json import load_json
 from reconciler.zof.wire import clean
 
 if TYPE_CHECKING:
@@ -318,8 +318,8 @@ def _read_object(body: bytes) -> dict[str, Any]:
 
 def _read_json(body: bytes) -> Any:
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return load_json(body)
+    except ValueError:
         # The cause quotes the response, which may contain a signing secret.
         start = body[:256].lstrip().lower()
         is_page = start.startswith((b"<!doctype", b"<html"))
