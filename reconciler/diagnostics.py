@@ -78,6 +78,8 @@ class Diagnostic(Struct, frozen=True):
     also: tuple[Related, ...] = ()
     extent: Extent | None = None
     """How far the problem reaches, where that is known."""
+    last_line: int | None = None
+    """The line on which a text ends that began on an earlier one: a comment there may be about it, too."""
 
     def __str__(self) -> str:
         place = f"{self.location}: " if self.location else ""

@@ -109,7 +109,10 @@ class Source:
         """
         place = Location(self.path, span.line, span.column)
         excerpt = self._excerpt(span.line, secret)
-        return Diagnostic(rule.severity, rule.code, message, place, hint, excerpt, also, self._extent(span))
+        extent = self._extent(span)
+        return Diagnostic(
+            rule.severity, rule.code, message, place, hint, excerpt, also, extent, span.last_line
+        )
 
     def note(self, rule: Rule, message: str, place: Location, hint: str | None = None) -> Diagnostic:
         """Return the diagnostic for something about the file as a whole."""

@@ -216,7 +216,8 @@ IGNORE_WITHOUT_REASON = Rule(
 UNUSED_IGNORE = Rule(
     "WH063",
     "A comment ignores a rule that its line does not break",
-    "A comment applies to its own line only. Remove one that is not needed: it would hide the next problem.",
+    "A comment applies to its own line only, or to a text of several lines that ends on it. Remove one that "
+    "is not needed: it would hide the next problem.",
     Severity.WARNING,
     ignorable=True,
 )

@@ -1,9 +1,13 @@
-"""Comments that ignore a rule on their own line: `# reconciler: ignore[WH033] why`."""
+"""Comments that ignore a rule on their own line: `# reconciler: ignore[WH033] why`.
+
+No comment can stand within a text that continues over several lines: one behind its end counts for it.
+"""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -49,7 +53,7 @@ class Ignores:
     def cover(self, diagnostic: Diagnostic) -> bool:
         """Return whether a comment on its line ignores a diagnostic; that comment then counts as used."""
         line = diagnostic.location.line if diagnostic.location else 0
-        for ignore in self._by_line.get(line, ()):
+        for ignore in chain(self._by_line.get(line, ()), self._by_line.get(diagnostic.last_line or 0, ())):
             if ignore.code == diagnostic.rule:
                 ignore.used = True
                 return True

@@ -16,10 +16,12 @@ from yaml.events import (
     NodeEvent,
     ScalarEvent,
 )
+from yaml.nodes import ScalarNode
 from yaml.reader import ReaderError
 
 from reconciler.manifest import rules
 from reconciler.manifest.yaml.errors import Span, YamlProblem, YamlRefused, source_lines
+from reconciler.manifest.yaml.surrogates import hide_pairs, restore_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,10 +67,14 @@ def compose(data: bytes) -> Iterator[Node]:
     Raises:
         YamlRefused: it is not YAML, or exceeds a limit; after the documents before it.
     """
-    parser = _Parser(data) if _is_bounded(data) else CountingParser(data)
+    readable = hide_pairs(data)
+    parser = _Parser(readable) if _is_bounded(data) else CountingParser(readable)
     try:
         while parser.check_node():
-            yield cast("Node", parser.get_node())
+            root = cast("Node", parser.get_node())
+            if readable is not data:
+                restore_pairs(root)
+            yield root
     except YAMLError as error:
         raise YamlRefused(_explain(error, data)) from None
     except UnicodeDecodeError:
@@ -212,7 +218,12 @@ def _place(mark: Mark | CMark | None) -> Span:
 def span_of(node: Node) -> Span:
     """Return the position of a node."""
     start, end = node.start_mark, node.end_mark
-    return Span(start.line + 1, start.column + 1, end.column + 1 if end.line == start.line else None)
+    line, column = start.line + 1, start.column + 1
+    if end.line == start.line:
+        return Span(line, column, end.column + 1)
+    # A block may have a comment on the line on which it begins, and nothing behind its end.
+    continues = isinstance(node, ScalarNode) and node.style not in {"|", ">"}
+    return Span(line, column, None, end.line + 1 if continues else None)
 
 
 _BEGINS = "it begins here"
@@ -285,7 +296,7 @@ def find_unsupported(data: bytes) -> Unsupported:
 
 def _events(data: bytes) -> Iterator[Event]:
     """Yield libyaml's events."""
-    parser = _Parser(data)
+    parser = _Parser(hide_pairs(data))
     while parser.check_event():
         yield cast("Event", parser.get_event())
 

@@ -21,6 +21,8 @@ class Span(NamedTuple):
     column: int
     end: int | None = None
     """The first column after it; None if it has several lines, or if that is not known."""
+    last_line: int | None = None
+    """The line on which a text ends that began on an earlier one; None for everything else."""
 
 
 class YamlProblem(Struct, frozen=True):

@@ -183,7 +183,8 @@ class Tree:
         If the path does not exist, this is the position of the last node on it that does.
         """
         span = span_of(self._find(path, key=key))
-        return span._replace(line=span.line + self._before)
+        last_line = None if span.last_line is None else span.last_line + self._before
+        return span._replace(line=span.line + self._before, last_line=last_line)
 
     def lines(self, path: Sequence[str | int], *, key: bool = False) -> range:
         """Return the lines (from 1) that the value at `path` takes, or with `key` its key."""

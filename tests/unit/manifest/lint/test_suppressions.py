@@ -48,6 +48,19 @@ def test_a_comment_silences_its_rule_on_its_line(comment: str) -> None:
     assert found(with_comment(comment)) == []
 
 
+@pytest.mark.parametrize("text", ['"an id:\n    {}"', "an id\n    {}", "'an id:\n\n    {}'"])
+@pytest.mark.parametrize("above", ["", "# a comment\n---\n"])
+def test_a_comment_behind_a_text_of_several_lines_is_about_it(text: str, above: str) -> None:
+    """No comment can stand within it; one on a line behind it is about something else."""
+    text = text.format("Zq8vT3nW5xY7aB2cD4eF6gH8")
+    ignored = "# reconciler: ignore[WH031] an id"
+    head = f"{above}{HEAD}{URL}  events: [run.failed]\n  description: {text}"
+    assert [each[:12] for each in found(f"{head}\n")] == ["error[WH031]"]
+    assert found(f"{head}  {ignored}\n") == []
+    codes = [each.partition("[")[2][:5] for each in found(f"{head}\n  test: true  {ignored}\n")]
+    assert codes == ["WH031", "WH063"]
+
+
 def test_a_comment_silences_several_rules() -> None:
     """Codes are joined by commas; each is ignored and each must be of use."""
     text = f"{HEAD}{URL}  events: [run.exploded]  # reconciler: ignore[WH020, WH033] why\n"
