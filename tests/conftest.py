@@ -19,7 +19,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = [
     "tests.fixtures.browser",
     "tests.fixtures.command",
+    "tests.fixtures.inbox",
     "tests.fixtures.openbao",
+    "tests.fixtures.postgresql",
     "tests.fixtures.zof",
     # Last: it imports from the others.
     "tests.fixtures.ci",

@@ -32,6 +32,8 @@ _COMMANDS = {
     "adopt": "Take over an unmanaged endpoint.",
     "rotate": "Replace signing secrets.",
     "test": "Send test deliveries.",
+    "receive": "Run a receiver: verify, store and hand on deliveries.",
+    "inbox": "Show, retry and purge the events of a receiver.",
     "move": "Take the ledgers over to a moved API or a renamed organization.",
     "doctor": "Check key, permissions, Vault and clock.",
     "schema": "Print a JSON Schema.",

@@ -1,4 +1,4 @@
-"""The files of a run in the user's state folder, and what an interrupted run left in them."""
+"""The files in the user's state folder: those of runs, what an interrupted one left, and the inbox."""
 
 from __future__ import annotations
 
@@ -26,6 +26,11 @@ def journal_path(organization: Organization) -> Path:
 def audit_path(organization: Organization) -> Path:
     """Return where runs for an organization of an API append to the audit log."""
     return _state_file(organization, "audit.jsonl")
+
+
+def inbox_path(organization: Organization) -> Path:
+    """Return where a receiver stores events for an organization of an API."""
+    return _state_file(organization, "inbox.db")
 
 
 def _state_file(organization: Organization, suffix: str) -> Path:

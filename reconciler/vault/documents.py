@@ -120,6 +120,18 @@ class VaultDocuments:
         except DocumentUnreadable as error:
             raise DocumentUnreadable(f"{purpose.path}: {error.message}", hint=error.hint) from None
 
+    def read_fields(self, name: str) -> Mapping[str, object]:
+        """Return the fields of a document as they are: its ledger may be from another version.
+
+        Raises:
+            StoreError: there is no such document, its secret was deleted, or Vault did not answer.
+        """
+        _, fields = self._newest(name)
+        if fields is None:
+            path = self._purpose("read", "data", name).path
+            raise StoreError(f"there is no secret at {path}", hint="check the name, the mount and the prefix")
+        return fields
+
     def write(self, name: str, document: Document, *, cas: int) -> int:
         """Write a new version with check-and-set, which a new path requires before its first version.
 

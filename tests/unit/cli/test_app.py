@@ -111,6 +111,8 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
         "adopt",
         "rotate",
         "test",
+        "receive",
+        "inbox",
         "move",
         "doctor",
         "schema",

@@ -28,6 +28,9 @@ FLAGS = {
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
     "drift": COMMON | VAULT | EVENTS,
     "status": COMMON | VAULT | EVENTS | {"--endpoints"},
+    "receive": COMMON - {"--output", "--format"}
+    | VAULT
+    | {"--listen", "--inbox", "--forward", "--exec", "--print", "--workers", "--attempts"},
     "doctor": COMMON | VAULT | EVENTS | {"--endpoints", "--probe"},
     "schema": {"--output", "--help"},
     "sandbox": {"--path", "--help"},
