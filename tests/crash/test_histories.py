@@ -768,7 +768,7 @@ class Histories(RuleBasedStateMachine):
 
 
 Histories.TestCase.settings = settings(
-    examples(1000), stateful_step_count=25, suppress_health_check=list(HealthCheck)
+    examples(600), stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 TestHistories = Histories.TestCase
 
