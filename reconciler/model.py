@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 NO_OVERLAP = timedelta(0)
+DEFAULT_API_URL = "https://api.zof.ai/v1"
 
 
 class Secret:
@@ -65,6 +66,14 @@ class Secret:
     def __reduce__(self) -> NoReturn:
         msg = "a secret is never pickled"
         raise TypeError(msg)
+
+
+class VaultPlace(Struct, frozen=True):
+    """Where an organization's documents are in Vault: `<mount>/<prefix>/<name>`."""
+
+    address: str
+    mount: str
+    prefix: str
 
 
 class DeletionPolicy(StrEnum):

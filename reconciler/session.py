@@ -9,7 +9,7 @@ from msgspec import Struct
 from reconciler.plan.guards import GuardLimits
 
 if TYPE_CHECKING:
-    from reconciler.model import Organization, Run, Webhook
+    from reconciler.model import Organization, Run, VaultPlace, Webhook
     from reconciler.plan.scope import PathScope
     from reconciler.ports import Clock, DocumentStore, EndpointApi, FreshSource, Reporter
 
@@ -23,6 +23,7 @@ class Session(Struct, frozen=True, kw_only=True):
     """One organization with everything that a use case needs. `cli.session.open_session` opens it."""
 
     organization: Organization
+    place: VaultPlace
     run: Run
     api: EndpointApi
     store: DocumentStore

@@ -105,6 +105,12 @@ def _remove_dot_segments(path: str) -> str:
     return "/" + "/".join(kept)
 
 
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a service's URL, in normal form: `https://vault.example.com:8200`."""
+    parts = urlsplit(normalize_url(url))
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is `localhost` or an address that never leaves this machine."""
     if host.lower() == "localhost":

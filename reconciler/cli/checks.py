@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from reconciler.cli.progress import LineReporter
 from reconciler.cli.session import connect_api, connect_vault, open_store
 from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.model import DEFAULT_API_URL
 from reconciler.report.checks import Check
 from reconciler.report.format.style import count, duration
+from reconciler.usecases.plan import require_own
 from reconciler.vault.checks import capabilities, describe_token, place_settings, require_version_2
 from reconciler.vault.responses import Denied
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _SKEW_MAX = 60.0
 _TTL_SHORT = 900
 _FORBIDDEN = 403
+_API, _LISTING = ("API key", "API permission", "clock"), "Vault listing"
 # The path below the mount, and the capabilities that are needed there: to plan, and in addition to apply.
 # A folder has a slash at its end: so the server checks a listing, and a policy for `…/*` covers it.
 _TO_PLAN = (("metadata/{prefix}/", ("list",)), ("metadata/{prefix}/x", ("read",)))
@@ -42,7 +45,16 @@ class _NotAllowedToAsk(ReconcilerError):
     """The token may not ask what it may do. That is no reason to fail: it may still do what a run needs."""
 
 
-def check_api(settings: OrganizationSettings, options: Options) -> list[Check]:
+def check_servers(settings: OrganizationSettings, options: Options) -> list[Check]:
+    """Check the API and Vault. An API at an unusual URL gets no key if Vault's record names another one."""
+    vault = check_vault(settings)
+    is_foreign = any(check.name == _LISTING and check.exit_code is ExitCode.INVALID for check in vault)
+    if is_foreign and settings.organization.api_url != DEFAULT_API_URL:
+        return [*map(_unknown, _API), *vault]
+    return [*_check_api(settings, options), *vault]
+
+
+def _check_api(settings: OrganizationSettings, options: Options) -> list[Check]:
     """Check the key, its permission, and the clock against the API's."""
     try:
         with connect_api(settings, LineReporter(sys.stderr, verbose=options.verbose)) as api:
@@ -52,12 +64,13 @@ def check_api(settings: OrganizationSettings, options: Options) -> list[Check]:
     except ReconcilerError as error:
         # A key without the permission is still a valid key.
         knows_key = getattr(error, "status", None) == _FORBIDDEN
-        first = Check("API key", ok=True, detail="accepted") if knows_key else _failed("API key", error)
-        second = _failed("API permission", error) if knows_key else _unknown("API permission")
-        return [first, second, _unknown("clock")]
+        key, permission, clock = _API
+        first = Check(key, ok=True, detail="accepted") if knows_key else _failed(key, error)
+        second = _failed(permission, error) if knows_key else _unknown(permission)
+        return [first, second, _unknown(clock)]
     quota = f", {probe.rate_limit:,} requests per window" if probe.rate_limit else ""
     return [
-        Check("API key", ok=True, detail=f"accepted by {settings.api.url}{quota}"),
+        Check("API key", ok=True, detail=f"accepted by {settings.organization.api_url}{quota}"),
         Check("API permission", ok=True, detail="webhooks can be listed"),
         check_clock(probe.server_date, asked_at, answered_at),
     ]
@@ -90,7 +103,7 @@ def check_vault(settings: OrganizationSettings) -> list[Check]:
         "Vault mount",
         "Vault policy: plan",
         "Vault policy: apply",
-        "Vault listing",
+        _LISTING,
         "Vault settings",
     )
     checks: list[Check] = []
@@ -207,6 +220,7 @@ def _list(session: VaultSession, settings: OrganizationSettings) -> str:
     """List the documents as a plan does: a proxy may refuse what Vault's policies allow."""
     place = settings.vault
     found = open_store(session, settings).list_metadata()
+    require_own(found, settings.organization)
     return f"{count(len(found), 'document')} listed below {place.mount}/…/{place.prefix}"
 
 

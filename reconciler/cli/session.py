@@ -17,7 +17,8 @@ from reconciler.cli.logins import choose_login, require
 from reconciler.cli.output import wants_color
 from reconciler.cli.progress import make_reporter
 from reconciler.cli.system import SystemClock, fresh
-from reconciler.model import Secret
+from reconciler.config.servers import require_trusted
+from reconciler.model import Secret, VaultPlace
 from reconciler.session import TYPICAL_QUOTA, Session
 from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession
@@ -57,9 +58,11 @@ def load_scope(options: Options, *, manifests: bool = True) -> Scope:
     All manifests of all of them are read first: nothing is sent if anything is invalid.
 
     Raises:
-        InvalidInput: manifests or configuration are invalid; each problem has been written to stderr.
+        InvalidInput: manifests or configuration are invalid; each problem has been written to stderr. Or only
+            the configuration names a server.
     """
     config = load_configuration(options)
+    require_trusted(config, os.environ)
     loaded = load_desired(config, options) if manifests else {}
     run = current_run(os.environ, options.actor)
     scopes = {
@@ -103,6 +106,7 @@ def open_session(
     with connect_api(settings, reporter, observe) as api, connect_vault(settings) as vault:
         yield Session(
             organization=settings.organization,
+            place=VaultPlace(vault.address, settings.vault.mount, settings.vault.prefix),
             run=replace(scope.run, key_fingerprint=fingerprint(api_key(settings))),
             api=api,
             store=open_store(vault, settings),
@@ -127,7 +131,7 @@ def connect_api(
         InvalidInput: the key is missing, or must not be sent to the URL.
     """
     return ZofApi(
-        settings.api.url,
+        settings.organization.api_url,
         api_key(settings),
         clock=SystemClock(),
         reporter=reporter,

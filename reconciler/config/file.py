@@ -20,7 +20,7 @@ from reconciler.credentials.detector import looks_secret
 from reconciler.credentials.redaction import shown
 from reconciler.errors import InvalidInput
 from reconciler.manifest import rules
-from reconciler.manifest.files import Unreadable, display_path, read_file
+from reconciler.manifest.files import Unreadable, display_path, leads_out_of, read_file
 from reconciler.manifest.lint.selection import Selection, guarded_hint, unknown_code_hint
 from reconciler.manifest.load import place_and_rule, unreadable
 from reconciler.manifest.problems import Problem, Source
@@ -47,6 +47,8 @@ _MOST_GLOBS = 100
 _MOST_CODES = 100
 """The schema's limit: further codes are ignored, since suggestions for them would take seconds."""
 
+_STAY = "copy the files into that folder, or move the configuration to the root of the repository"
+
 
 class SalvagedManifests(Struct, frozen=True):
     """Where one organization of an invalid configuration has its manifests."""
@@ -66,6 +68,9 @@ class Salvage(Struct, frozen=True):
 
 
 _NO_SALVAGE = Salvage()
+_LINKED = Unreadable(
+    "it is a symbolic link that leads out of its folder", "write the file itself there, or name its real path"
+)
 
 
 class ConfigInvalid(InvalidInput):
@@ -85,13 +90,14 @@ def read_config(path: Path) -> Config:
         ConfigInvalid: it cannot be read or is invalid; its diagnostics list every problem.
     """
     name = display_path(str(path))
-    content = read_file(str(path))
+    # Whoever writes the repository chooses where a link leads, and nothing from elsewhere may be quoted.
+    content = _LINKED if leads_out_of(path.parent, path) else read_file(str(path))
     if isinstance(content, Unreadable):
         raise ConfigInvalid((unreadable(name, content),))
     source = Source(name, content)
     documents, found = _documents(source, content)
     if documents:
-        found += _problems(source, documents[0])
+        found += _problems(source, documents[0], path.parent)
     if found:
         salvage = _salvage(documents[0].value, path.parent) if documents else Salvage()
         raise ConfigInvalid(tuple(sorted(found, key=place_and_rule)), salvage)
@@ -128,19 +134,39 @@ def _documents(source: Source, content: bytes) -> tuple[list[YamlDocument], list
     return documents, found
 
 
-def _problems(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
-    """Yield every problem of the document's content."""
+def _problems(source: Source, document: YamlDocument, folder: Path) -> Iterator[Diagnostic]:
+    """Yield every problem of the document's content; its paths start at `folder`."""
     if document.problems:
         return
     schema = packaged_schema("config")
     violations = [] if schema.accepts(document.value) else schema.explain(document.value)
-    yield from (source.diagnostic(each, document) for each in violations)
+    pasted = list(_pasted_keys(document))
+    known = {problem.path for problem in pasted}
+    named = [*pasted, *(each for each in violations if each.path not in known)]
+    yield from (source.diagnostic(each, document) for each in named)
     # Fixing one error must not uncover the next: settings that have the right form are checked anyway.
     broken = {each.path for each in violations}
+    yield from _paths_outside(source, document, folder, broken)
     yield from _service_urls(source, document, broken)
     yield from _repeated_names(source, document, broken)
-    yield from _pasted_keys(source, document)
     yield from _rule_codes(source, document)
+
+
+def _paths_outside(
+    source: Source, document: YamlDocument, folder: Path, broken: set[_Path]
+) -> Iterator[Diagnostic]:
+    """Yield the paths that lead out of the configuration's folder: what is there must not be quoted."""
+    named: list[tuple[str, _Path, Any]] = [
+        ("manifests", ("organizations", number, "manifests", index), path)
+        for number, each in enumerate(_list(document.value, "organizations"))
+        for index, path in enumerate(_list(each, "manifests"))
+    ]
+    if isinstance(document.value, dict):
+        named.append(("policy", ("policy",), document.value.get("policy")))
+    for key, place, path in named:
+        if isinstance(path, str) and place not in broken and leads_out_of(folder, folder / path):
+            message = f"this path of `{key}` leads out of the configuration's folder"
+            yield source.diagnostic(Problem(rules.UNREADABLE, message, place, _STAY), document)
 
 
 def _service_urls(source: Source, document: YamlDocument, broken: set[_Path]) -> Iterator[Diagnostic]:
@@ -163,13 +189,13 @@ def _repeated_names(source: Source, document: YamlDocument, broken: set[_Path]) 
             yield source.diagnostic(Problem(rules.DUPLICATE_ORGANIZATION, message, path), document, also)
 
 
-def _pasted_keys(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
+def _pasted_keys(document: YamlDocument) -> Iterator[Problem]:
     """Yield API keys in place of the variable's name, which we would print."""
     for path, name in _settings(document.value, "api", "keyEnv"):
         if looks_secret(name):
             message = "`api.keyEnv` looks like a key, not like the name of an environment variable"
             hint = "name the environment variable that holds the key; if this is a key, revoke it"
-            yield source.diagnostic(Problem(rules.WRONG_FORM, message, path, hint), document)
+            yield Problem(rules.WRONG_FORM, message, path, hint)
 
 
 def _rule_codes(source: Source, document: YamlDocument) -> Iterator[Diagnostic]:
@@ -207,17 +233,20 @@ def _salvage(value: Any, folder: Path) -> Salvage:
     manifests = []
     for each in _list(value, "organizations"):
         named = each.get("manifests", usual) if isinstance(each, dict) else None
-        if (
-            paths := [str(folder / path) for path in named if isinstance(path, str)]
-            if isinstance(named, list)
-            else []
-        ):
+        paths = [
+            str(folder / path)
+            for path in (named if isinstance(named, list) else [])
+            if isinstance(path, str) and not leads_out_of(folder, folder / path)
+        ]
+        if paths:
             exclude = [glob for glob in _list(each, "exclude")[:_MOST_GLOBS] if isinstance(glob, str)]
             manifests.append(SalvagedManifests(tuple(paths), tuple(exclude)))
     policy = value.get("policy")
     return Salvage(
         tuple(manifests),
-        folder / policy if isinstance(policy, str) and policy else None,
+        folder / policy
+        if isinstance(policy, str) and policy and not leads_out_of(folder, folder / policy)
+        else None,
         _selection(value),
     )
 

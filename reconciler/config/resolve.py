@@ -9,8 +9,16 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler.config.settings import Config, OrganizationSettings, VaultSettings, default_prefix
+from reconciler.config.servers import API_URL, VAULT_ADDRESS, require_agreement
+from reconciler.config.settings import (
+    DEFAULT_MANIFESTS,
+    Config,
+    OrganizationSettings,
+    VaultSettings,
+    default_prefix,
+)
 from reconciler.errors import InvalidInput, UsageError
+from reconciler.manifest.files import leads_out_of
 from reconciler.manifest.problems import suggestion
 from reconciler.urls import normalize_url, service_url_problem
 
@@ -48,18 +56,27 @@ def load_config(
 
     Raises:
         ConfigInvalid: the file is invalid or, if it was named, missing.
-        InvalidInput: a variable or flag is invalid, an organization is unknown, or two share a prefix.
+        InvalidInput: a variable or flag is invalid, an organization is unknown, two share a prefix, or the
+            environment contradicts one of several organizations.
         UsageError: a flag needs one organization, and there are several.
     """
     wanted = tuple(dict.fromkeys(overrides.organizations)) or _nonempty(environ, "ZOF_ORGANIZATION")
     # A broken symbolic link is not a missing file: reading it reports the problem.
     if path is None and not os.path.lexists(DEFAULT_FILE):
         config = Config((_without_file(wanted),))
+        if not overrides.paths and leads_out_of(os.curdir, DEFAULT_MANIFESTS):
+            raise InvalidInput(
+                f"{DEFAULT_MANIFESTS} is a symbolic link that leads out of this folder",
+                hint="name the folder of the manifests as PATH",
+            )
     else:
         from reconciler.config.file import read_config  # noqa: PLC0415 (YAML is not needed without a file)
 
         config = read_config(Path(path or DEFAULT_FILE))
-    every = [_apply_environment(each, environ) for each in config.organizations]
+    several = len(config.organizations) > 1
+    if several:
+        require_agreement(_choose(config.organizations, wanted), environ)
+    every = [_apply_environment(each, environ, several=several) for each in config.organizations]
     chosen = _choose(every, wanted)
     if len(chosen) > 1 and (overrides.paths or overrides.vault_prefix):
         flag = "PATH" if overrides.paths else "--vault-prefix"
@@ -82,15 +99,20 @@ def _without_file(wanted: Sequence[str]) -> OrganizationSettings:
     return OrganizationSettings(name, VaultSettings(default_prefix(name)))
 
 
-def _apply_environment(settings: OrganizationSettings, environ: Mapping[str, str]) -> OrganizationSettings:
-    """Return the settings with those of the environment."""
+def _apply_environment(
+    settings: OrganizationSettings, environ: Mapping[str, str], *, several: bool
+) -> OrganizationSettings:
+    """Return the settings with those of the environment.
+
+    If there are `several` organizations, each keeps the servers that it names.
+    """
     api, vault = settings.api, settings.vault
-    for url in _nonempty(environ, "ZOF_API_URL"):
-        _require_service_url("ZOF_API_URL", url)
-        api = replace(api, url=url)
-    for address in _nonempty(environ, "VAULT_ADDR"):
-        _require_service_url("VAULT_ADDR", address)
-        vault = replace(vault, address=address)
+    for url in _nonempty(environ, API_URL):
+        _require_service_url(API_URL, url)
+        api = api if several and api.url else replace(api, url=url)
+    for address in _nonempty(environ, VAULT_ADDRESS):
+        _require_service_url(VAULT_ADDRESS, address)
+        vault = vault if several and vault.address else replace(vault, address=address)
     for namespace in _nonempty(environ, "VAULT_NAMESPACE"):
         _require_form("VAULT_NAMESPACE", namespace, "vault", "namespace")
         vault = replace(vault, namespace=namespace)

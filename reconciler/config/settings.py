@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import force_setattr
 
 from reconciler.manifest.lint.selection import Selection
-from reconciler.model import Organization
+from reconciler.model import DEFAULT_API_URL, Organization
 from reconciler.plan.guards import GuardLimits
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ DEFAULT_MANIFESTS = "manifests"
 class ApiSettings(Struct, frozen=True, rename="camel"):
     """The Zof API of one organization."""
 
-    url: str = "https://api.zof.ai/v1"
-    """https, or plain http on loopback; without a trailing slash."""
+    url: str | None = None
+    """https, or plain http on loopback; without a trailing slash. None if it is not configured."""
     key_env: str = "ZOF_API_KEY"
-    """The environment variable that holds the key."""
+    """The environment variable that holds the key: `ZOF_…`."""
     requests_per_minute: int | None = None
     """None if it is not configured: then the API's own headers set the pace."""
 
     def __post_init__(self) -> None:
-        force_setattr(self, "url", self.url.rstrip("/"))
+        force_setattr(self, "url", self.url and self.url.rstrip("/"))
 
 
 class AuthSettings(Struct, frozen=True, rename="camel"):
@@ -62,7 +62,7 @@ class NotificationSettings(Struct, frozen=True, rename="camel"):
     """Who is notified of what."""
 
     urls_env: str = "RECONCILER_NOTIFY_URLS"
-    """The environment variable with the addresses, which are secrets."""
+    """The environment variable with the addresses, which are secrets: `RECONCILER_NOTIFY_…`."""
     on: tuple[str, ...] = ("drift", "failure")
     """Empty: nobody is notified."""
 
@@ -84,7 +84,7 @@ class OrganizationSettings(Struct, frozen=True, rename="camel"):
     @property
     def organization(self) -> Organization:
         """The organization as plans and ledgers identify it."""
-        return Organization(self.name, self.api.url)
+        return Organization(self.name, self.api.url or DEFAULT_API_URL)
 
 
 class Config(Struct, frozen=True):

@@ -77,6 +77,12 @@ def read_file(path: str, *, follow: bool = True) -> bytes | Unreadable:
         os.close(descriptor)
 
 
+def leads_out_of(folder: str | os.PathLike[str], path: str | os.PathLike[str]) -> bool:
+    """Whether `path`, with its links resolved, is neither `folder` nor below it."""
+    # A path with a null character leads nowhere: reading it reports that.
+    return "\0" not in os.fspath(path) and not _is_in(os.path.realpath(path), os.path.realpath(folder))
+
+
 def display_path(path: str) -> str:
     """Return `path` as it can be written out: bytes of a file name that are not UTF-8 are replaced."""
     return path if path.isascii() else os.fsencode(path).decode(errors="replace")

@@ -13,7 +13,8 @@ UNREADABLE = Rule(
     "file. Below a folder, every file that ends in `.yaml` or `.yml` (in any case) must be readable, and a "
     "symbolic link must lead to a place inside the folder. Otherwise a manifest would seem to be gone, and "
     "its webhook would be deleted. Hidden names are skipped, `exclude` in `reconciler.yaml` excludes files "
-    "of other tools, and a link that is named itself is followed.",
+    "of other tools, and a link that is named on the command line is followed. The configuration, and the "
+    "paths in it, must not lead out of its folder: nothing from elsewhere may be quoted.",
 )
 ENCODING = Rule(
     "WH002",

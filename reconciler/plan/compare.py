@@ -11,7 +11,7 @@ from reconciler.plan.drift import DriftKind
 from reconciler.plan.expiry import expiry_warnings
 from reconciler.plan.guards import Facts
 from reconciler.plan.live import LiveIndex
-from reconciler.plan.plan import Action, Change, Cost, Plan
+from reconciler.plan.plan import Action, Change, Cost, Plan, Servers
 from reconciler.plan.protocol.decide import Decision, decide_by_metadata
 from reconciler.ports import Metadata, VersionState
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.model import Endpoint, Run, Webhook
+    from reconciler.model import Endpoint, Run, VaultPlace, Webhook
     from reconciler.plan.scope import PathScope
 
 
@@ -43,6 +43,7 @@ class Comparison(Struct, frozen=True):
 
 def compare(
     organization: Organization,
+    place: VaultPlace,
     desired: Sequence[Webhook],
     metadata: Mapping[str, Metadata],
     endpoints: Iterable[Endpoint],
@@ -57,6 +58,7 @@ def compare(
 
     Args:
         organization: whose webhooks these are.
+        place: where its documents are.
         desired: the manifests, names unique.
         metadata: every document's metadata, read before the listing began.
         endpoints: the complete listing.
@@ -110,6 +112,7 @@ def compare(
     unmanaged = tuple(endpoint for endpoint in unmanaged if endpoint.id not in watched)
     plan = Plan(
         organization=organization.name,
+        servers=Servers(organization.api_url, place),
         changes=changes,
         unchanged=len(wanted) - sum(change.name in wanted for change in changes),
         owned=ownership.owned - ownership.others,

@@ -97,8 +97,10 @@ class LiveIndex:
 
     def learn(self, ledger: Ledger | Projection) -> None:
         """Record the endpoints that `ledger` owns, or accounts for because it released them."""
-        self._sent.update(ledger.sent)
-        self._by_sent = None
+        if ledger.sent is not None:
+            endpoint_id, url = ledger.sent
+            self._sent[endpoint_id] = url
+            self._by_sent = None
         owned = ledger.owned_ids
         if owned:
             self._owned.update(owned)

@@ -15,9 +15,10 @@ from reconciler.plan.live import is_new, newest_first
 from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
-    from reconciler.model import Endpoint, Location
+    from reconciler.model import Endpoint, Location, VaultPlace
     from reconciler.plan.drift import Drift
 
 FORMAT_VERSION = "1"
@@ -146,10 +147,27 @@ class Cost(Struct, frozen=True):
         return cls(api_requests, paced * 60 / requests_per_minute, requests_per_minute)
 
 
+class Servers(Struct, frozen=True):
+    """The servers that a plan is for: whoever reviews it must see where credentials and secrets go."""
+
+    api_url: str
+    vault: VaultPlace
+
+    def to_json(self) -> dict[str, str]:
+        """Return the JSON object of the plan format."""
+        return {
+            "api_url": self.api_url,
+            "vault_address": self.vault.address,
+            "vault_mount": self.vault.mount,
+            "vault_prefix": self.vault.prefix,
+        }
+
+
 class Plan(Struct, frozen=True):
     """Everything that one run would do for one organization."""
 
     organization: str
+    servers: Servers
     changes: tuple[Change, ...]
     """By name. Unchanged webhooks are only counted."""
     unchanged: int
@@ -202,8 +220,9 @@ class Plan(Struct, frozen=True):
 
     @property
     def digest(self) -> str:
-        """`sha256:` and the hash of organization and changes as canonical JSON: same inputs, same digest."""
-        return digest_of(self.organization, [change.identity() for change in self.changes])
+        """`sha256:` and the hash of what will be done, and where: the same inputs give the same digest."""
+        identities = [change.identity() for change in self.changes]
+        return digest_of(self.organization, self.servers.to_json(), identities)
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as `schemas/plan.schema.json` describes it."""
@@ -211,6 +230,7 @@ class Plan(Struct, frozen=True):
             "format_version": FORMAT_VERSION,
             "digest": self.digest,
             "organization": self.organization,
+            "servers": self.servers.to_json(),
             "commit": self.commit,
             "complete_listing": True,
             "changes": [change.to_json() for change in self.changes],
@@ -227,10 +247,21 @@ class Plan(Struct, frozen=True):
         }
 
 
-def digest_of(organization: str, identities: list[dict[str, Any]]) -> str:
-    """Return the digest of what `identities` (as `Change.identity` gives them) would do."""
+def server_identity(servers: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of a plan's servers that its digest covers: Vault may have several addresses."""
+    return {key: servers[key] for key in ("api_url", "vault_mount", "vault_prefix")}
+
+
+def digest_of(organization: str, servers: Mapping[str, str], identities: list[dict[str, Any]]) -> str:
+    """Return the digest of what a plan would do.
+
+    Args:
+        organization: whose webhooks it is about.
+        servers: as `Servers.to_json` gives them.
+        identities: the changes, as `Change.identity` gives them.
+    """
     canonical = json.dumps(
-        {"organization": organization, "changes": identities},
+        {"organization": organization, "servers": server_identity(servers), "changes": identities},
         sort_keys=True,
         separators=(",", ":"),
         ensure_ascii=False,

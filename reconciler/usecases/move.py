@@ -72,8 +72,6 @@ def plan_move(session: Session, origin: Organization, *, allow_missing: Collecti
     """
     target = session.organization
     metadata = session.store.list_metadata()
-    entries, _ = list_endpoints(session)
-    live = frozenset(entry.id for entry in entries if entry.id is not None)
     documents: list[DocumentMove] = []
     unreadable: list[UnreadableDocument] = []
     already_moved = 0
@@ -84,10 +82,13 @@ def plan_move(session: Session, origin: Organization, *, allow_missing: Collecti
             unreadable.append(UnreadableDocument(name, error.message, error.hint))
             continue
         if isinstance(found, DocumentMove):
-            missing = tuple(sorted(set(found.endpoint_ids) - live))
-            documents.append(replace(found, missing=missing))
+            documents.append(found)
         else:
             already_moved += found
+    # The API gets the key only after it is certain that these are the organization's documents.
+    entries, _ = list_endpoints(session)
+    live = {entry.id for entry in entries}
+    documents = [replace(each, missing=tuple(sorted({*each.endpoint_ids} - live))) for each in documents]
     return Move(
         origin=origin,
         target=target,

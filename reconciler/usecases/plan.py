@@ -13,7 +13,7 @@ from reconciler.plan.compare import Comparison, compare
 from reconciler.plan.guards import Refusal, judge
 from reconciler.plan.move import foreign_hint
 from reconciler.plan.odd_entries import sort_out, unreadable_entry
-from reconciler.plan.plan import Action, Cause
+from reconciler.plan.plan import Action, Cause, server_identity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -104,6 +104,7 @@ def planned_from(seen: Seen, session: Session) -> Planned:
     """
     comparison = compare(
         session.organization,
+        session.place,
         session.desired,
         seen.metadata,
         readable(session, seen.entries, seen.metadata),
@@ -185,6 +186,9 @@ def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
     """
     if reviewed["organization"] != planned.plan.organization:
         return [f"the reviewed plan is for organization {reviewed['organization']}"]
+    here, there = server_identity(planned.plan.servers.to_json()), server_identity(reviewed["servers"])
+    if here != there:
+        return [f"the reviewed plan is for {_servers_text(there)}, this one for {_servers_text(here)}"]
     known = {change["name"]: change for change in reviewed["changes"]}
     beyond = []
     for change in planned.plan.changes:
@@ -204,6 +208,10 @@ def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
     return beyond
 
 
+def _servers_text(servers: Mapping[str, str]) -> str:
+    return f"{servers['api_url']} and {servers['vault_mount']}/{servers['vault_prefix']} in Vault"
+
+
 def read_metadata(session: Session) -> Mapping[str, Metadata]:
     """Return every document's metadata.
 
@@ -212,7 +220,16 @@ def read_metadata(session: Session) -> Mapping[str, Metadata]:
         ForeignDocument: the prefix holds another organization's documents.
     """
     metadata = session.store.list_metadata()
-    ours = session.organization
+    require_own(metadata, session.organization)
+    return metadata
+
+
+def require_own(metadata: Mapping[str, Metadata], ours: Organization) -> None:
+    """Refuse documents of another organization or of another API.
+
+    Raises:
+        ForeignDocument: there is one; the message names both.
+    """
     for entry in metadata.values():
         projection = entry.projection
         if projection is not None and (projection.organization, projection.api_url) != (
@@ -225,7 +242,6 @@ def read_metadata(session: Session) -> Mapping[str, Metadata]:
                 " nothing was done",
                 hint=foreign_hint(theirs, ours),
             )
-    return metadata
 
 
 def list_endpoints(session: Session) -> tuple[list[Endpoint | OddEntry], int]:

@@ -3,6 +3,7 @@
 An apply asks Vault first: that an endpoint is absent from the listing counts only against documents that
 were written before the listing began. A preview asks Vault first, too, if Vault answers quickly. If it does
 not, a difference may be the work of a run that wrote to Vault meanwhile: then it asks again, Vault first.
+Unless the API is at its usual URL, Vault is always asked first: its record must name that URL.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from reconciler.errors import ReconcilerError
 from reconciler.ledger.ledger import CLOCK_TOLERANCE
+from reconciler.model import DEFAULT_API_URL
 from reconciler.plan.guards import EMPTY
 from reconciler.plan.plan import Cause
 from reconciler.usecases.plan import (
@@ -78,7 +80,8 @@ def _look(session: Session) -> tuple[Seen, bool]:
     """Ask Vault and the API; return their state, and whether Vault had answered before the API was asked."""
     vault = _MetadataReader(session)
     vault.start()
-    vault.join(_AT_ONCE)
+    # Another API than the usual one gets the key only if Vault's record does not name a different one.
+    vault.join(_AT_ONCE if session.organization.api_url == DEFAULT_API_URL else None)
     metadata = None if vault.is_alive() else vault.result()
     began = session.clock.now()
     try:

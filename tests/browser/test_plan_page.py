@@ -13,7 +13,7 @@ from reconciler.plan.plan import Plan
 from reconciler.report.pages.plan import PlanSection, plan_html
 from tests.fixtures.fleet import OCCASION
 from tests.fixtures.page import HOSTILE
-from tests.fixtures.plan import large_plan, small_plan, small_sheet
+from tests.fixtures.plan import SERVERS, large_plan, small_plan, small_sheet
 
 if TYPE_CHECKING:
     from tests.fixtures.browser import Window
@@ -41,7 +41,7 @@ def test_long_texts_break(window: Window, width: int) -> None:
     """Texts without an end or a space make the page longer, not wider."""
     long = "x" * 300
     changes = tuple(replace(each, name=long + each.name, reason=long) for each in small_plan().changes)
-    plan = Plan(long, changes, 0, 0, (Endpoint(long, long, (long,)),))
+    plan = Plan(long, SERVERS, changes, 0, 0, (Endpoint(long, long, (long,)),))
     text = plan_html([PlanSection(plan, (Refusal(long, long, long),))], OCCASION)
     with window.open(text, width=width) as opened:
         opened.page.locator(".rest > summary").click()
@@ -99,7 +99,7 @@ def test_it_prints_every_change(window: Window) -> None:
 def test_hostile_texts_run_nothing(window: Window, text: str) -> None:
     """Markup in every text of a plan is shown, never run."""
     changes = tuple(replace(each, name=text, reason=text) for each in small_plan().changes[:1])
-    plan = Plan(text, changes, 0, 0, (Endpoint(text, text, (text,)),))
+    plan = Plan(text, SERVERS, changes, 0, 0, (Endpoint(text, text, (text,)),))
     with window.open(plan_html([PlanSection(plan, (Refusal(text, text, text),))], OCCASION)) as opened:
         asked: list[str] = []
         opened.page.on("dialog", lambda dialog: asked.append(dialog.message))

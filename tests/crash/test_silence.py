@@ -21,7 +21,7 @@ from reconciler.apply.lock import Holder, Lock
 from reconciler.cli.system import fresh
 from reconciler.errors import ApiError, ExitCode, ReconcilerError, StoreError
 from reconciler.manifest.load import load_manifests
-from reconciler.model import Organization, Run, Secret
+from reconciler.model import Organization, Run, Secret, VaultPlace
 from reconciler.sandbox.behavior import Behavior
 from reconciler.session import Session
 from reconciler.usecases.apply import apply
@@ -141,6 +141,7 @@ def _apply(world: World, clock: FakeClock, *, api: Silence, vault: Silence) -> E
     ):
         session = Session(
             organization=Organization(environment["ZOF_ORGANIZATION"], environment["ZOF_API_URL"]),
+            place=VaultPlace(environment["VAULT_ADDR"], "secret", world.command.prefix),
             run=RUN,
             api=zof,
             store=VaultDocuments(vault_session, mount="secret", prefix=world.command.prefix, clock=clock),

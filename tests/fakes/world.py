@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler.model import Location, Organization, Run, Secret, Webhook
+from reconciler.model import Location, Organization, Run, Secret, VaultPlace, Webhook
 from reconciler.plan.guards import GuardLimits
 from reconciler.ports import Fresh
 from reconciler.session import Session
@@ -107,6 +107,7 @@ class Org:
         """The endpoints that a document has named as its own, for tests that watch the store."""
         self.session = Session(
             organization=Organization(organization, API_URL),
+            place=VaultPlace("https://vault.example.com", "secret", f"webhooks/{organization}"),
             run=Run("ada", "c0ffee", key_fingerprint="0a1b2c3d"),
             api=self.api,
             store=self.store,

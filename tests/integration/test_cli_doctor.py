@@ -436,20 +436,20 @@ def test_each_organization_is_checked(command: CommandLine) -> None:
     config = {
         "apiVersion": "webhooks.zof.ai/v1", "kind": "Config",
         "organizations": [
-            {"name": "acme-prod", "api": {"keyEnv": "PROD_KEY"}, "vault": {"prefix": command.prefix}},
+            {"name": "acme-prod", "api": {"keyEnv": "ZOF_PROD_KEY"}, "vault": {"prefix": command.prefix}},
             {"name": "acme-trial", "vault": {"prefix": f"{command.prefix}-trial"}},
         ],
     }  # fmt: skip
     (command.folder / "reconciler.yaml").write_text(json.dumps(config), encoding="utf-8")
-    text = command("doctor", ZOF_ORGANIZATION=None, PROD_KEY=None)
+    text = command("doctor", ZOF_ORGANIZATION=None, ZOF_PROD_KEY=None)
     assert text.exit_code == 3
     first, second = text.stdout.split("\n\n")
     assert first.startswith("acme-prod\n  ✗ API key ")
-    assert "PROD_KEY is not set" in first
+    assert "ZOF_PROD_KEY is not set" in first
     assert "the Zof API key of acme-prod" in first
     assert second.startswith("acme-trial\n  ✓ API key ")
     assert "✗" not in second
-    both = json.loads(command("doctor", "--format", "json", ZOF_ORGANIZATION=None, PROD_KEY=None).stdout)
+    both = json.loads(command("doctor", "--format", "json", ZOF_ORGANIZATION=None, ZOF_PROD_KEY=None).stdout)
     assert [(each["organization"], each["ok"]) for each in both] == [
         ("acme-prod", False),
         ("acme-trial", True),

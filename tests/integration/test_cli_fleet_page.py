@@ -188,7 +188,7 @@ def test_an_organization_that_cannot_be_read_is_missed(
     name = command.environment["ZOF_ORGANIZATION"]
     (command.folder / "reconciler.yaml").write_text(
         "apiVersion: webhooks.zof.ai/v1\nkind: Config\norganizations:\n"
-        f"- name: {name}\n- name: lost\n  api: {{keyEnv: NO_SUCH_KEY}}\n",
+        f"- name: {name}\n- name: lost\n  api: {{keyEnv: ZOF_NO_SUCH_KEY}}\n",
         encoding="utf-8",
     )
     result = command(what, "--format", "html", ZOF_ORGANIZATION=None)

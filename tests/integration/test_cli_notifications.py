@@ -29,9 +29,9 @@ def notified(command: CommandLine, mailbox: Mailbox) -> CommandLine:
     organization = command.environment["ZOF_ORGANIZATION"]
     (command.folder / "reconciler.yaml").write_text(
         "apiVersion: webhooks.zof.ai/v1\nkind: Config\n"
-        f"organizations: [{{name: {organization}}}]\nnotifications: {{urlsEnv: NOTIFY}}\n"
+        f"organizations: [{{name: {organization}}}]\nnotifications: {{urlsEnv: RECONCILER_NOTIFY_TEAM}}\n"
     )
-    command.environment["NOTIFY"] = mailbox.address
+    command.environment["RECONCILER_NOTIFY_TEAM"] = mailbox.address
     command.write("alpha")
     assert command("apply", "--yes").exit_code == 0
     assert mailbox.received == [], "what went well is no news"
@@ -80,19 +80,26 @@ def test_an_address_that_takes_nothing_is_a_warning(notified: CommandLine, mailb
     mailbox.status = 500
     endpoint_id, _ = notified.live["https://hooks.example.com/alpha"]
     notified.zof.console.delete(endpoint_id)
-    result = notified("drift", NOTIFY=f"nonsense://{TOKEN} {mailbox.address}")
+    result = notified("drift", RECONCILER_NOTIFY_TEAM=f"nonsense://{TOKEN} {mailbox.address}")
     assert result.exit_code == 2
-    assert "address 1 of 2 in NOTIFY: Apprise does not know this address" in result.stderr
-    assert "address 2 of 2 in NOTIFY: the service did not accept the notification" in result.stderr
+    assert "address 1 of 2 in RECONCILER_NOTIFY_TEAM: Apprise does not know this address" in result.stderr
+    assert (
+        "address 2 of 2 in RECONCILER_NOTIFY_TEAM: the service did not accept the notification"
+        in result.stderr
+    )
     assert TOKEN not in result.output
-    unset = notified("drift", NOTIFY=None)
-    assert "nobody is notified: NOTIFY is not set" in unset.stderr
+    unset = notified("drift", RECONCILER_NOTIFY_TEAM=None)
+    assert "nobody is notified: RECONCILER_NOTIFY_TEAM is not set" in unset.stderr
 
 
 def test_only_what_is_asked_for_is_told(notified: CommandLine, mailbox: Mailbox) -> None:
     """`on` chooses; a long report is cut between two lines."""
     file = notified.folder / "reconciler.yaml"
-    file.write_text(file.read_text().replace("{urlsEnv: NOTIFY}", "{urlsEnv: NOTIFY, on: [failure]}"))
+    file.write_text(
+        file.read_text().replace(
+            "{urlsEnv: RECONCILER_NOTIFY_TEAM}", "{urlsEnv: RECONCILER_NOTIFY_TEAM, on: [failure]}"
+        )
+    )
     for number in range(40):
         notified.write(f"hook-{number:02}")
     notified.zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)

@@ -124,14 +124,15 @@ def test_the_wheel_makes_its_own_pages(installed: Path, tmp_path: Path) -> None:
     """Installed from the wheel, away from any checkout, both pages find their templates."""
     program = (
         "from datetime import UTC, datetime\n"
-        "from reconciler.model import Run\n"
-        "from reconciler.plan.plan import Plan\n"
+        "from reconciler.model import Run, VaultPlace\n"
+        "from reconciler.plan.plan import Plan, Servers\n"
         "from reconciler.report.pages.fleet import Fleet, fleet_html\n"
         "from reconciler.report.pages.plan import PlanSection, plan_html\n"
         "from reconciler.report.pages.templates import PageContext\n"
         "made = PageContext(datetime.now(UTC), Run())\n"
+        "servers = Servers('https://api', VaultPlace('https://vault', 'secret', 'webhooks'))\n"
         "print(fleet_html([Fleet('acme', ())], made, known_events=['run.failed']))\n"
-        "print(plan_html([PlanSection(Plan('acme', (), 3, 3))], made))\n"
+        "print(plan_html([PlanSection(Plan('acme', servers, (), 3, 3))], made))\n"
     )
     environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
     pages = _run([sys.executable, "-c", program], tmp_path, environment)

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from reconciler.sandbox.zof_server import ZofServer
     from tests.fixtures.oidc import Issuer
 
-TUTORIAL = Page("docs/tutorial/first-webhook")
+TUTORIAL = Page(
+    "docs/tutorial/first-webhook", api="http://127.0.0.1:37661/v1", vault="http://127.0.0.1:51087"
+)
 GITHUB, PULLS, MERGING, DRIFT, GITLAB, KUBERNETES, NOTIFICATIONS, FAILED, UNDO = (
     Page(f"docs/howto/{name}")
     for name in (

@@ -57,7 +57,7 @@ GOOD_CONFIG: dict[str, Any] = {
         {
             "name": "acme",
             "manifests": ["m"],
-            "api": {"url": "https://api.zof.ai/v1", "keyEnv": "KEY", "requestsPerMinute": 100},
+            "api": {"url": "https://api.zof.ai/v1", "keyEnv": "ZOF_KEY", "requestsPerMinute": 100},
             "vault": {
                 "address": "https://vault.example.com",
                 "namespace": "",

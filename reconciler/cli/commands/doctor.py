@@ -41,7 +41,7 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
       reconciler doctor --organization acme-prod --format json
       reconciler doctor --probe https://hooks.example.com/probe
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli.checks import check_api, check_vault
+    from reconciler.cli.checks import check_servers
     from reconciler.cli.receivers import check_receivers
     from reconciler.cli.results import Results, for_each, worst
     from reconciler.cli.session import load_scope
@@ -57,7 +57,7 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
     results = Results(options, several=scope.several)
 
     def check(settings: OrganizationSettings) -> ExitCode:
-        checks = [*check_api(settings, options), *check_vault(settings)]
+        checks = check_servers(settings, options)
         if endpoints:
             checks += check_receivers(scope.desired[settings.name], datetime.now(UTC))
         value = checks_value(settings.name, checks)

@@ -87,6 +87,7 @@ def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Seq
         guard_refuses=summary.GUARD_REFUSES,
         approvable=summary.approvable,
         cost=summary.cost,
+        servers=summary.servers,
         newest_first=newest_first,
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.plan.drift import DriftKind
 from reconciler.report.format.github import command
+from reconciler.report.plan import summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +16,15 @@ if TYPE_CHECKING:
 
 
 def plan_github(plan: Plan, refusals: Sequence[Refusal] = ()) -> str:
-    """Return the plan as workflow commands: an error for each refusal and conflict, otherwise notices."""
+    """Return the plan as workflow commands: an error for each refusal and conflict, otherwise notices.
+
+    The last one names the servers.
+    """
     lines = [command("error", f"refused: {v.guard}", _with_hint(v.message, v.hint)) for v in refusals]
     lines += [command("warning", f"plan of {plan.organization}", warning) for warning in plan.warnings]
     lines += [_annotation(change) for change in plan.changes]
+    servers = ", ".join(f"{title}: {value}" for title, value in summary.servers(plan))
+    lines.append(command("notice", f"plan of {plan.organization}", servers))
     return "".join(lines)
 
 

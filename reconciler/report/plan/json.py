@@ -49,7 +49,7 @@ def check_digest(plan: Mapping[str, Any]) -> None:
         InvalidInput: the content was changed after the plan was created.
     """
     identities = [{key: change[key] for key in _IDENTITY} for change in plan["changes"]]
-    if digest_of(plan["organization"], identities) != plan["digest"]:
+    if digest_of(plan["organization"], plan["servers"], identities) != plan["digest"]:
         raise InvalidInput(
             "the plan file's digest does not match its content: the file was edited",
             hint=_RECREATE,

@@ -59,6 +59,7 @@ def plan_markdown(
 
 def _head(plan: Plan, title: Title, *, refused: bool) -> Iterator[str]:
     yield f"### {title.some} {code(plan.organization)}"
+    yield ", ".join(f"{title}: {code(value)}" for title, value in summary.servers(plan))
     if not plan.changes:
         if not refused:
             yield f"**{title.nothing}** {summary.matching(plan)}"

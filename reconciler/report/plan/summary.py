@@ -70,6 +70,16 @@ def counts(plan: Plan) -> str:
     return ", ".join([*parts, f"{by_hand:,} to resolve by hand"] if by_hand else parts)
 
 
+def servers(plan: Plan) -> list[tuple[str, str]]:
+    """Return the plan's servers, each with a title: the API's URL, and Vault's address, mount and prefix."""
+    vault = plan.servers.vault
+    return [
+        ("API", plan.servers.api_url),
+        ("Vault", vault.address),
+        ("Path", f"{vault.mount}/{vault.prefix}"),
+    ]
+
+
 def matching(plan: Plan, place: str = "") -> str:
     """Return how many webhooks, in `place`, match their manifests."""
     match = "matches its manifest" if plan.unchanged == 1 else "match their manifests"

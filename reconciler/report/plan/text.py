@@ -51,19 +51,27 @@ def plan_text(
     lines: list[str] = []
     if plan.changes:
         heading = f"{title.some} {visible(plan.organization)}: {count(len(plan.changes), 'change')}"
-        lines = [style.paint(heading, Ink.BOLD), ""]
+        lines = [style.paint(heading, Ink.BOLD), _servers(plan, style), ""]
         for change in plan.changes:
             lines += [*_change(change, style, verbose=view.verbose), ""]
         lines += _totals(plan, title, style)
     elif not refusals:
         nothing = style.paint(title.nothing, Ink.BOLD, Ink.GREEN)
-        lines = [f"{nothing} {summary.matching(plan, f' in {visible(plan.organization)}')}"]
+        matching = summary.matching(plan, f" in {visible(plan.organization)}")
+        lines = [f"{nothing} {matching}", _servers(plan, style)]
+    else:
+        lines = [_servers(plan, style)]
     if plan.unmanaged:
         lines += _unmanaged(plan, style, view)
     lines += [f"{style.paint('warning:', Ink.YELLOW)} {visible(warning)}" for warning in plan.warnings]
     if refusals:
         lines += [*([""] if lines else []), *_refusal(refusals, plan.digest, style)]
     return "\n".join(lines) + "\n"
+
+
+def _servers(plan: Plan, style: Style) -> str:
+    parts = (f"{title}: {visible(value)}" for title, value in summary.servers(plan))
+    return style.paint("  ".join(parts), Ink.DIM)
 
 
 def _change(change: Change, style: Style, *, verbose: bool) -> Iterator[str]:

@@ -16,6 +16,7 @@ from reconciler.ports import Refused
 from tests.fakes.api import ApiBehavior
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import Org, SilentReporter, webhook
+from tests.fixtures.plan import SERVERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +138,7 @@ def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 
 def planned(*names: str) -> Plan:
     """Return a plan that creates these."""
-    return Plan("acme", tuple(Change(n, Action.CREATE, "new", Cause.MANIFEST) for n in names), 0, 0)
+    return Plan("acme", SERVERS, tuple(Change(n, Action.CREATE, "new", Cause.MANIFEST) for n in names), 0, 0)
 
 
 def begin(log: RunLog, *names: str) -> None:

@@ -55,7 +55,7 @@ SETTINGS: dict[str, Callable[[OrganizationSettings], object]] = {
     "organization": lambda each: each.name,
     "manifests": lambda each: each.manifests,
     "paths": lambda each: each.paths,
-    "api url": lambda each: each.api.url,
+    "api url": lambda each: each.organization.api_url,
     "address": lambda each: each.vault.address,
     "namespace": lambda each: each.vault.namespace,
     "mount": lambda each: each.vault.mount,
@@ -268,28 +268,27 @@ def test_two_organizations_never_share_a_place_in_vault(
 
 
 def test_one_address_for_all_brings_two_organizations_together(load: Callable[..., Config]) -> None:
-    """VAULT_ADDR holds for every organization, so places that were apart may meet."""
-    text = f"{HEAD}organizations:\n" + "".join(
-        f"  - {{name: {name}, vault: {{prefix: p, address: 'https://{name}.example.com'}}}}\n"
-        for name in "ab"
-    )
+    """VAULT_ADDR holds for every organization that names no address, so places that were apart may meet."""
+    text = f"{HEAD}organizations: [{{name: a, vault: {{prefix: p, address: 'https://a.example.com'}}}}, "
+    text += "{name: b, vault: {prefix: p}}]\n"
     assert len(load(text).organizations) == 2
     with pytest.raises(InvalidInput, match="the same place in Vault"):
-        load(text, {"VAULT_ADDR": "https://vault.example.com"})
+        load(text, {"VAULT_ADDR": "https://a.example.com"})
 
 
 def test_paths_of_the_file_start_at_its_folder(tmp_path: Path) -> None:
     """Manifests, also the default ones, and the policy lie beside the file, wherever the run begins."""
     file = tmp_path / "conf" / "r.yaml"
     file.parent.mkdir()
+    folder = file.parent
     file.write_text(
-        f"{HEAD}organizations: [{{name: a}}, {{name: b, manifests: [../m, /abs]}}]\npolicy: p.json\n"
+        f"{HEAD}organizations: [{{name: a}}, {{name: b, manifests: [m/../n, {folder}/x]}}]\npolicy: p.json\n"
     )
     config = load_config(file, environ={})
-    assert config.policy == tmp_path / "conf" / "p.json"
+    assert config.policy == folder / "p.json"
     assert [each.manifests for each in config.organizations] == [
-        (f"{tmp_path}/conf/manifests",),
-        (f"{tmp_path}/conf/../m", "/abs"),
+        (f"{folder}/manifests",),
+        (f"{folder}/m/../n", f"{folder}/x"),
     ]
 
 

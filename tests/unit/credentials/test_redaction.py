@@ -25,6 +25,7 @@ from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.summary import DRIFT, View
 from reconciler.report.plan.text import plan_text
 from reconciler.report.status import status_markdown, status_text
+from tests.fixtures.plan import SERVERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,7 +237,7 @@ def test_credentials_are_not_shown(url: str, shown: str) -> None:
 def test_no_report_shows_an_unmanaged_endpoints_credentials() -> None:
     """Whatever is put into a comment, an issue or a page."""
     endpoint = Endpoint("we_1", "https://ada:hunter2@x.example.com/zof?token=hunter2", ("run.failed",), NOW)
-    plan = Plan("acme", (), 0, 0, (endpoint,))
+    plan = Plan("acme", SERVERS, (), 0, 0, (endpoint,))
     row = StatusRow(endpoint.id, endpoint.id, endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
     occasion = PageContext(NOW, Run())
     view = View(verbose=True, now=NOW)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler.errors import ApiError, StoreError
+from reconciler.errors import ApiError, ForeignDocument, StoreError
 from reconciler.ledger.ledger import CLOCK_TOLERANCE
+from reconciler.model import Organization
 from reconciler.usecases.preview import preview
 from tests.fakes.api import FakeApi
 from tests.fakes.world import Org, webhook
@@ -112,3 +113,19 @@ def test_of_two_troubles_vaults_is_told() -> None:
     org.store.before = no_vault
     with pytest.raises(StoreError):
         _preview(org, A)
+
+
+def test_an_api_at_another_url_is_asked_after_vault() -> None:
+    """However long Vault takes: the API gets no key before its URL is found in Vault's record."""
+    org = Org()
+    org.apply(A)
+    elsewhere = replace(org.session, organization=Organization("acme", "https://elsewhere.example.com/v1"))
+    before = org.api.requests_sent
+
+    def take_long(_operation: str, _name: str) -> None:
+        threading.Event().wait(0.15)
+
+    org.store.before = take_long
+    with pytest.raises(ForeignDocument):
+        preview(replace(elsewhere, desired=(A,)))
+    assert org.api.requests_sent == before

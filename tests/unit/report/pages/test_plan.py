@@ -17,7 +17,7 @@ from reconciler.report.pages.templates import PageContext
 from reconciler.report.plan.summary import View
 from tests.fixtures.fleet import NOW, OCCASION, SOURCES
 from tests.fixtures.page import HOSTILE, Element, assert_golden, read_page, skeleton
-from tests.fixtures.plan import REFUSED, large_plan, small_plan, small_sheet
+from tests.fixtures.plan import REFUSED, SERVERS, large_plan, small_plan, small_sheet
 
 PROTECTED = Refusal("protected", "x is protected (deletionPolicy: Protect)", approvable=False)
 
@@ -89,7 +89,8 @@ def test_the_summary_and_the_cost_come_before_the_changes() -> None:
     )
     facts = root.all("dl", class_="shape")[0].words
     assert facts == (
-        "Guardspassed Cost131 API requests, at least 19 s at 100 requests a minute"
+        "APIhttps://api.zof.ai/v1 Vaulthttps://vault.example.com Pathsecret/webhooks/acme-prod"
+        " Guardspassed Cost131 API requests, at least 19 s at 100 requests a minute"
         f" Digest{small_plan().digest}"
     )
     assert root.all("pre") == []
@@ -117,9 +118,11 @@ def test_no_line_approves_what_nobody_may_approve() -> None:
 
 def test_nothing_to_do_is_one_sentence() -> None:
     """Without changes there is no digest and no group; unmanaged endpoints are listed all the same."""
-    root = _page(PlanSection(Plan("acme", (), 3, 3, (Endpoint("wh_1", "https://x.example.com/", ("x",)),))))
+    root = _page(
+        PlanSection(Plan("acme", SERVERS, (), 3, 3, (Endpoint("wh_1", "https://x.example.com/", ("x",)),)))
+    )
     assert root.one("h2").words == "No changes: 3 webhooks match their manifests."
-    assert root.all("dl", class_="shape")[0].words == "Guardspassed Costno API requests"
+    assert root.all("dl", class_="shape")[0].words.endswith("Guardspassed Costno API requests")
     assert _groups(root) == {"Unmanaged 1": []}
     assert [cell.words for cell in root.one("tbody").one("tr").inside] == [
         "wh_1",
@@ -208,7 +211,7 @@ def _hostile(text: str) -> PlanSection:
         Location(text), text, text, (text,), (text,), text, text, text,
         Drift((DriftKind.ENDPOINT_CHANGED,), NOW),
     )  # fmt: skip
-    plan = Plan(text, (change,), 0, 0, (Endpoint(text, text, (text,), NOW),))
+    plan = Plan(text, SERVERS, (change,), 0, 0, (Endpoint(text, text, (text,), NOW),))
     return PlanSection(plan, (Refusal(text, text, text),), View(verbose=True))
 
 

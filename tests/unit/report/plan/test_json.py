@@ -14,11 +14,13 @@ from reconciler.errors import InvalidInput
 from reconciler.model import Endpoint, Location
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
 from reconciler.report.plan.json import check_digest, parse_plan, plan_json, to_json_text
+from tests.fixtures.plan import SERVERS
 
 SCHEMA = json.loads((Path(__file__).parents[4] / "schemas/plan.schema.json").read_text(encoding="utf-8"))
 SHAPE = Shape("https://a.example.com/\u00e9", ("run.failed",))
 PLAN = Plan(
     "acme",
+    SERVERS,
     (
         Change(
             "a",
@@ -52,7 +54,7 @@ def test_a_plan_is_valid_by_its_schema() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     Draft202012Validator(SCHEMA).validate(json.loads(plan_json(PLAN)))
     assert [e["created"] for e in json.loads(plan_json(PLAN))["unmanaged"]] == [None, "2026-11-24T12:00:00Z"]
-    Draft202012Validator(SCHEMA).validate(json.loads(plan_json(Plan("empty", (), 0, 0))))
+    Draft202012Validator(SCHEMA).validate(json.loads(plan_json(Plan("empty", SERVERS, (), 0, 0))))
 
 
 def _objects(schema: Any) -> list[dict[str, Any]]:
@@ -64,7 +66,7 @@ def _objects(schema: Any) -> list[dict[str, Any]]:
 def test_the_schema_is_closed_and_describes_every_field() -> None:
     """Every object refuses unknown fields, and every field has a description of its own or its type's."""
     objects = _objects(SCHEMA)
-    assert len(objects) == 9
+    assert len(objects) == 10
     for each in objects:
         assert each["additionalProperties"] is False
         for name, field in each["properties"].items():
@@ -94,6 +96,17 @@ def test_a_changed_plan_file_is_found_out(key: str, value: object) -> None:
     """Whatever the digest covers cannot be changed without it."""
     plan = parse_plan(plan_json(PLAN))
     plan["changes"][0][key] = value
+    with pytest.raises(InvalidInput, match="digest does not match"):
+        check_digest(plan)
+
+
+@pytest.mark.parametrize("key", ["api_url", "vault_mount", "vault_prefix"])
+def test_a_reviewed_plan_stays_at_its_servers(key: str) -> None:
+    """The digest covers the API's URL and Vault's mount and prefix, not the address that reaches Vault."""
+    plan = parse_plan(plan_json(PLAN))
+    plan["servers"]["vault_address"] = "https://vault.internal.example.com"
+    check_digest(plan)
+    plan["servers"][key] = "other"
     with pytest.raises(InvalidInput, match="digest does not match"):
         check_digest(plan)
 

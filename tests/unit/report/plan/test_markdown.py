@@ -20,6 +20,7 @@ from reconciler.report.outcome import outcome_markdown
 from reconciler.report.plan.github import plan_github
 from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.summary import DRIFT, View
+from tests.fixtures.plan import SERVERS
 from tests.unit.report.plan.test_text import CONFLICT, DELETE, PLAN
 from tests.unit.report.test_outcome import PARTLY
 
@@ -44,6 +45,8 @@ def test_a_plan_begins_with_what_is_dangerous() -> None:
         plan_markdown(PLAN)
         == f"""\
 ### Plan for `acme`
+
+API: `https://api.zof.ai/v1`, Vault: `https://vault.example.com`, Path: `secret/webhooks/acme-prod`
 
 **2 to create, 1 to replace, 1 to delete**; 1,200 unchanged. 12 API requests, at least 8 s at 100 requests a minute.
 
@@ -110,11 +113,13 @@ def test_no_line_approves_what_nobody_may_approve() -> None:
 
 def test_nothing_to_do_is_one_sentence() -> None:
     """Without changes there is no digest and no cost; drift has its own words."""
-    empty = Plan("acme", (), unchanged=3, owned=3, cost=Cost(1, 0.0))
-    assert (
-        plan_markdown(empty) == "### Plan for `acme`\n\n**No changes.** 3 webhooks match their manifests.\n"
+    empty = Plan("acme", SERVERS, (), unchanged=3, owned=3, cost=Cost(1, 0.0))
+    where = (
+        "API: `https://api.zof.ai/v1`, Vault: `https://vault.example.com`, Path: `secret/webhooks/acme-prod`"
     )
-    assert plan_markdown(empty, title=DRIFT).startswith("### Drift in `acme`\n\n**No drift.**")
+    nothing = "**No changes.** 3 webhooks match their manifests."
+    assert plan_markdown(empty) == f"### Plan for `acme`\n\n{where}\n\n{nothing}\n"
+    assert plan_markdown(empty, title=DRIFT).startswith(f"### Drift in `acme`\n\n{where}\n\n**No drift.**")
 
 
 def test_more_is_told_when_asked_for() -> None:
@@ -135,7 +140,7 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     ages = {"wh_1": timedelta(days=8), "wh_2": timedelta(minutes=5)}
     unmanaged = tuple(Endpoint(i, "https://x.example.com/", ("x",), now - age) for i, age in ages.items())
-    plan = Plan("acme", (), 0, 0, unmanaged=unmanaged)
+    plan = Plan("acme", SERVERS, (), 0, 0, unmanaged=unmanaged)
     assert plan_markdown(plan, title=DRIFT, view=View(now=now)).endswith(
         "2 live endpoints are unmanaged and are not changed.\n\n1 of them appeared in the last 7 days.\n\n"
         "```text\nwh_2  https://x.example.com/  x  created 5 min ago\n```\n"
@@ -151,7 +156,7 @@ def test_new_unmanaged_endpoints_do_not_crowd_the_changes_out() -> None:
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     endless = tuple(Endpoint(f"wh_{n:02}", "https://x.example.com/" + "x" * 4000, (), now) for n in range(30))
     changes = tuple(replace(DELETE, name=f"d{n}", reason="r" * 200) for n in range(500))
-    plan = Plan("acme", changes, 0, 0, unmanaged=endless)
+    plan = Plan("acme", SERVERS, changes, 0, 0, unmanaged=endless)
     shown = plan_markdown(plan, title=DRIFT, view=View(now=now))
     assert len(shown) < GITHUB_LIMIT
     assert "30 of them appeared in the last 7 days." in shown
@@ -180,7 +185,7 @@ def _many(number: int) -> Plan:
         Change(f"webhook-{i:05}", actions[i % 3], "why", Cause.MANIFEST, before=shape, after=shape)
         for i in range(number)
     )
-    return Plan("acme", changes, unchanged=0, owned=number, cost=Cost(6000, 3540.0))
+    return Plan("acme", SERVERS, changes, unchanged=0, owned=number, cost=Cost(6000, 3540.0))
 
 
 def test_two_thousand_changes_fit_a_comment() -> None:
@@ -198,7 +203,7 @@ def test_two_thousand_changes_fit_a_comment() -> None:
     assert shown.count("```diff") == said
     assert shown.count("<details>") == shown.count("</details>") == 1
     # Deletions first: nothing dangerous is out of sight while something harmless is shown.
-    assert "create" not in shown.split("not shown here")[0].split("\n\n", 2)[2]
+    assert "create" not in shown.split("not shown here")[0].split("\n\n", 3)[3]
 
 
 def test_a_single_change_that_is_too_long_is_counted() -> None:
@@ -276,17 +281,19 @@ def test_annotations_stand_at_the_manifests() -> None:
         "%0Adeliveries pause for a moment\n"
         "::notice title=delete gone::manifest: its manifest is gone\n"
         "::error title=create taken::wh_9 has this URL and is not ours%0Ahint: adopt it\n"
+        "::notice title=plan of acme::API: https://api.zof.ai/v1, Vault: https://vault.example.com, "
+        "Path: secret/webhooks/acme-prod\n"
     )
 
 
 def test_an_annotation_is_one_line_whatever_it_holds() -> None:
-    """Foreign text neither ends a command nor begins another."""
+    """Foreign text neither ends a command nor begins another; the last line names the servers."""
     hostile = "x\n::error::y%0A,z:\x1b[31m"
     change = replace(
         CONFLICT, name=hostile, problem=hostile, hint=hostile, source=Location("a,b:\nc.yaml", 1)
     )
     shown = plan_github(replace(PLAN, changes=(change,)))
-    assert shown.count("\n") == 1
+    assert [line[:7] for line in shown.splitlines()] == ["::error", "::notic"]
     assert shown.startswith("::error file=a%2Cb%3A\\nc.yaml,line=1,col=1,title=create x\\n%3A%3Aerror")
     assert "\x1b" not in shown
 
@@ -329,7 +336,7 @@ def test_foreign_text_in_a_plan_is_code(foreign: str) -> None:
         problem=foreign,
         hint=foreign,
     )
-    plan = Plan(foreign, (change, DELETE), 0, 0, unmanaged=(Endpoint(foreign, foreign, (foreign,)),))
+    plan = Plan(foreign, SERVERS, (change, DELETE), 0, 0, unmanaged=(Endpoint(foreign, foreign, (foreign,)),))
     refusals = (Refusal(foreign, foreign, foreign),)
     shown = plan_markdown(plan, refusals, view=View(verbose=True), page=foreign)
     _assert_only_in_code(shown)

@@ -14,6 +14,7 @@ from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan,
 from reconciler.report.format.escape import visible
 from reconciler.report.plan.summary import DRIFT, View
 from reconciler.report.plan.text import plan_text
+from tests.fixtures.plan import SERVERS
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -52,7 +53,9 @@ CONFLICT = Change(
     problem="wh_9 has this URL and is not ours",
     hint="adopt it",
 )
-PLAN = Plan("acme", (CREATE, REPLACE, DELETE, CONFLICT), unchanged=1200, owned=1202, cost=Cost(12, 8.0))
+PLAN = Plan(
+    "acme", SERVERS, (CREATE, REPLACE, DELETE, CONFLICT), unchanged=1200, owned=1202, cost=Cost(12, 8.0)
+)
 
 
 def test_a_plan_reads_from_the_changes_to_the_totals() -> None:
@@ -61,6 +64,7 @@ def test_a_plan_reads_from_the_changes_to_the_totals() -> None:
         plan_text(PLAN)
         == f"""\
 Plan for acme: 4 changes
+API: https://api.zof.ai/v1  Vault: https://vault.example.com  Path: secret/webhooks/acme-prod
 
   + create billing  (m/b.yaml:3)
       manifest: new in the manifests
@@ -119,18 +123,21 @@ def test_a_plan_within_the_quota_names_no_least_time() -> None:
 
 
 def test_nothing_to_do_is_one_sentence() -> None:
-    """A plan without changes says so and how many webhooks match; drift has its own words."""
-    empty = Plan("acme", (), unchanged=3, owned=3)
-    assert plan_text(empty) == "No changes. 3 webhooks in acme match their manifests.\n"
+    """A plan without changes says so, how many webhooks match, and where; drift has its own words."""
+    where = "API: https://api.zof.ai/v1  Vault: https://vault.example.com  Path: secret/webhooks/acme-prod\n"
+    empty = Plan("acme", SERVERS, (), unchanged=3, owned=3)
+    assert plan_text(empty) == "No changes. 3 webhooks in acme match their manifests.\n" + where
     assert (
         plan_text(replace(empty, unchanged=1), title=DRIFT)
-        == "No drift. 1 webhook in acme matches its manifest.\n"
+        == "No drift. 1 webhook in acme matches its manifest.\n" + where
     )
 
 
 def test_unmanaged_endpoints_are_counted_and_listed_on_demand() -> None:
     """Unmanaged endpoints are a count, and a list in the verbose view."""
-    plan = Plan("acme", (), 0, 0, unmanaged=(Endpoint("wh_7", "https://x.example.com/", ("run.failed",)),))
+    plan = Plan(
+        "acme", SERVERS, (), 0, 0, unmanaged=(Endpoint("wh_7", "https://x.example.com/", ("run.failed",)),)
+    )
     assert "1 live endpoint is unmanaged and is not changed (-v lists them).\n" in plan_text(plan)
     assert "  wh_7  https://x.example.com/  run.failed\n" in plan_text(plan, view=View(verbose=True))
 
@@ -145,16 +152,16 @@ def test_new_unmanaged_endpoints_are_told_apart() -> None:
     }
     unmanaged = [Endpoint(i, "https://x.example.com/", ("run.failed",), NOW - age) for i, age in made.items()]
     undated = Endpoint("wh_4", "https://y.example.com/", ())
-    plan = Plan("acme", (), 0, 0, unmanaged=(*unmanaged, undated), released=frozenset({"wh_5"}))
+    plan = Plan("acme", SERVERS, (), 0, 0, unmanaged=(*unmanaged, undated), released=frozenset({"wh_5"}))
     view = View(now=NOW)
-    assert plan_text(plan, title=DRIFT, view=view).partition("\n")[2] == (
+    assert plan_text(plan, title=DRIFT, view=view).split("\n", 2)[2] == (
         "5 live endpoints are unmanaged and are not changed (-v lists them).\n"
         "The API does not say when 1 of them appeared; 2 of them appeared in the last 7 days:\n"
         "  wh_3  https://x.example.com/  run.failed  created 3 h ago\n"
         "  wh_2  https://x.example.com/  run.failed  created 6 d ago\n"
     )
     verbose = plan_text(plan, title=DRIFT, view=replace(view, verbose=True))
-    assert [line.split()[0] for line in verbose.splitlines()[2:7]] == ["wh_5", "wh_3", "wh_2", "wh_1", "wh_4"]
+    assert [line.split()[0] for line in verbose.splitlines()[3:8]] == ["wh_5", "wh_3", "wh_2", "wh_1", "wh_4"]
     assert verbose.endswith("appeared in the last 7 days.\n")
     calm = plan_text(replace(plan, unmanaged=tuple(unmanaged[:1])), title=DRIFT, view=view)
     assert calm.endswith("(-v lists them).\n")
@@ -184,7 +191,7 @@ def test_what_cannot_be_approved_offers_no_approval() -> None:
 @pytest.mark.parametrize("action", Action)
 def test_every_action_has_a_symbol_and_a_place_in_the_summary(action: Action) -> None:
     """Each action is named in its headline and counted in the summary line."""
-    text = plan_text(Plan("acme", (Change("x", action, "why", Cause.DRIFT),), 0, 1))
+    text = plan_text(Plan("acme", SERVERS, (Change("x", action, "why", Cause.DRIFT),), 0, 1))
     assert re.search(rf"^ *(\+|-|~|\+/-|↻|»|!) {action.value} x$", text, re.MULTILINE)
     counted = "resolve by hand" if action is Action.NONE else action.value
     assert f"Plan: 1 to {counted}; 0 unchanged." in text
@@ -219,7 +226,7 @@ def test_hostile_text_reaches_no_terminal() -> None:
         hint=HOSTILE,
     )
     create = replace(change, action=Action.CREATE, fields=())
-    plan = Plan("org", (change, create), 0, 0, (Endpoint(HOSTILE, HOSTILE, (HOSTILE,)),))
+    plan = Plan("org", SERVERS, (change, create), 0, 0, (Endpoint(HOSTILE, HOSTILE, (HOSTILE,)),))
     refusal = Refusal(HOSTILE, HOSTILE, HOSTILE, approvable=False)
     text = plan_text(plan, (refusal,), view=View(verbose=True)).replace("\n", "")
     assert text.isprintable()
