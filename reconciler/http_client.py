@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from reconciler.network import Authorities, Network, Proxy
     from reconciler.ports import Clock
 
+Transport = httpx.BaseTransport
+"""What carries requests: the network, or a test."""
+
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 """Seconds that a server may be silent."""
@@ -116,7 +119,7 @@ class HttpClient:
         network: Network,
         *,
         clock: Clock,
-        transport: httpx.BaseTransport | None = None,
+        transport: Transport | None = None,
         read_timeout: float = READ_TIMEOUT,
         ca_cert: str | None = None,
         ca_variable: str = "",
@@ -226,7 +229,7 @@ class HttpClient:
     def _trouble(self, error: Exception, *, never_sent: bool) -> Trouble:
         if isinstance(error, _FINAL):
             return Trouble.REQUEST
-        if _is_about_tls(error):
+        if never_sent and _is_about_tls(error):
             return Trouble.TLS
         if isinstance(error, httpx.ProxyError) or (self.proxy is not None and never_sent):
             return Trouble.PROXY
@@ -277,7 +280,7 @@ def _is_about_tls(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, ssl.SSLError):
             return True
-        error = error.__cause__
+        error = error.__cause__ or error.__context__
     return False
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 LONGEST_OPERATION = 120.0
 """Seconds that one operation on the API may take, retries included, without waits for its quota."""
+LONGEST_LISTING = 3600.0
+"""Seconds that a listing of many requests may take, all waits included."""
 
 
 def retry(

@@ -21,7 +21,7 @@ def load_json(data: bytes | bytearray) -> Any:
     if _marks(data) > MOST_VALUES and _marks(_STRING.sub(b"", data)) > MOST_VALUES:
         raise ValueError("too many values")
     try:
-        return json.loads(data)
+        return json.loads(data.decode("utf-8-sig"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

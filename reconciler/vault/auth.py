@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import hvac
-    import requests
+
+    from reconciler.http_client import Reply
 
 KUBERNETES_TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -32,7 +33,7 @@ class MethodLogin(Protocol):
         """Return the method and its mount, for messages."""
         ...
 
-    def log_in(self, client: hvac.Client) -> requests.Response:
+    def log_in(self, client: hvac.Client) -> Reply:
         """Send the login request and return its response.
 
         Raises:
@@ -54,9 +55,9 @@ class AppRoleLogin(Struct, frozen=True):
     def __str__(self) -> str:
         return f"AppRole login at auth/{self.mount}"
 
-    def log_in(self, client: hvac.Client) -> requests.Response:
+    def log_in(self, client: hvac.Client) -> Reply:
         """Send the login request."""
-        answer: requests.Response = client.auth.approle.login(
+        answer: Reply = client.auth.approle.login(
             self.role_id.reveal(), self.secret_id.reveal(), use_token=False, mount_point=self.mount
         )
         return answer
@@ -73,9 +74,9 @@ class JwtLogin(Struct, frozen=True):
     def __str__(self) -> str:
         return f"JWT login with role {self.role} at auth/{self.mount}"
 
-    def log_in(self, client: hvac.Client) -> requests.Response:
+    def log_in(self, client: hvac.Client) -> Reply:
         """Send the login request."""
-        answer: requests.Response = client.auth.jwt.jwt_login(
+        answer: Reply = client.auth.jwt.jwt_login(
             self.role, self.jwt().reveal(), use_token=False, path=self.mount
         )
         return answer
@@ -92,7 +93,7 @@ class KubernetesLogin(Struct, frozen=True):
     def __str__(self) -> str:
         return f"Kubernetes login with role {self.role} at auth/{self.mount}"
 
-    def log_in(self, client: hvac.Client) -> requests.Response:
+    def log_in(self, client: hvac.Client) -> Reply:
         """Send the login request."""
         try:
             token = Secret(self.token_path.read_text("ascii").strip())
@@ -102,7 +103,7 @@ class KubernetesLogin(Struct, frozen=True):
                 f"cannot read the service account token {self.token_path}",
                 hint="run in a pod with a service account, or choose another login method",
             ) from None
-        answer: requests.Response = client.auth.kubernetes.login(
+        answer: Reply = client.auth.kubernetes.login(
             self.role, token.reveal(), use_token=False, mount_point=self.mount
         )
         return answer

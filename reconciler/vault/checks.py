@@ -10,14 +10,16 @@ from msgspec import Struct
 
 from reconciler.errors import StoreError
 from reconciler.texts import as_count
+from reconciler.vault.connection import ALL_METADATA
+from reconciler.vault.metadata import entry_object, listing_object
 from reconciler.vault.responses import Denied, NotFound, Purpose, Unsupported, unexpected_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import hvac
-    import requests
 
+    from reconciler.http_client import Reply
     from reconciler.vault.session import VaultSession
 
 _NEVER = ("", "0s", None, 0)
@@ -133,11 +135,15 @@ def place_settings(session: VaultSession, mount: str, prefix: str) -> PlaceSetti
     mount_readable = bool(found)
     listing = Purpose("list", f"{mount}/detailed-metadata/{prefix}", confidential=False, harmless=True)
     with contextlib.suppress(Denied, NotFound, Unsupported):
-        data = session.call(lambda client: _get(client, listing.path, list="true"), listing).data
+        data = session.call(
+            lambda client: _get(client, listing.path, list="true"),
+            listing,
+            listing_object,
+            bounds=ALL_METADATA,
+        ).data
         entries = data.get("key_info")
         for name, entry in entries.items() if isinstance(entries, dict) else ():
-            if isinstance(entry, dict):
-                found[f"{mount}/metadata/{prefix}/{name}"] = entry
+            found[f"{mount}/metadata/{prefix}/{name}"] = entry_object(entry)
     return PlaceSettings(
         mount_readable,
         tuple(path for path, data in found.items() if data.get("delete_version_after", "0s") not in _NEVER),
@@ -145,6 +151,6 @@ def place_settings(session: VaultSession, mount: str, prefix: str) -> PlaceSetti
     )
 
 
-def _get(client: hvac.Client, path: str, **query: str) -> requests.Response:
-    response: requests.Response = client.adapter.get(format_url("/v1/{path}", path=path), params=query)
+def _get(client: hvac.Client, path: str, **query: str) -> Reply:
+    response: Reply = client.adapter.get(format_url("/v1/{path}", path=path), params=query)
     return response

@@ -1,22 +1,36 @@
-"""The way to Vault, and hvac's client on it: without its own look into the environment or redirects."""
+"""hvac's client on our own HTTP client: without its look into the environment, redirects or requests."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+import json
+from typing import TYPE_CHECKING, Any
 
 import hvac
-import requests
 from hvac.adapters import RawAdapter
 from msgspec import Struct
 
+from reconciler.http_client import NoReply
+
 if TYPE_CHECKING:
-    from requests.adapters import BaseAdapter
+    from collections.abc import Mapping
 
-    from reconciler.network import Authorities, Network, Proxy
+    from reconciler.http_client import HttpClient, Reply
+    from reconciler.network import Authorities, Proxy
 
-_TIMEOUTS = (5.0, 30.0)
-"""Seconds to connect, and between two pieces of a response."""
+
+class Bounds(Struct, frozen=True):
+    """How long one exchange may take, and how large the body of the response may be."""
+
+    seconds: float
+    size: int
+
+
+ORDINARY = Bounds(30.0, 4 * 1024 * 1024)
+"""A document has at most 1 MiB by Vault's own default."""
+NAMES = Bounds(60.0, 16 * 1024 * 1024)
+"""A listing of names: 100,000 have about 7 MB."""
+ALL_METADATA = Bounds(120.0, 160 * 1024 * 1024)
+"""A listing of all metadata: 100,000 documents have about 100 MB."""
 
 
 class Route(Struct, frozen=True):
@@ -27,55 +41,77 @@ class Route(Struct, frozen=True):
     authorities: Authorities | None
     """None: the public ones, or no TLS at all."""
 
-    @classmethod
-    def to(cls, address: str, network: Network, ca_cert: str | None) -> Self:
-        """Return the route to `address`; `ca_cert` (VAULT_CACERT) precedes the authorities for all servers.
+
+class Unanswered(Exception):  # it is not an error of this program
+    """There is no response. It contains no secret, and never leaves `vault`."""
+
+    def __init__(self, failure: NoReply) -> None:
+        """`failure` says why."""
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
+class Connections:
+    """Takes the place of a session of requests in hvac. For one thread."""
+
+    verify, cert, proxies = True, None, None
+    """What hvac would otherwise pass on: all of it is the HTTP client's own concern."""
+
+    def __init__(self, client: HttpClient) -> None:
+        """Send with `client`."""
+        self._client = client
+        self.bounds = ORDINARY
+        """Those of the next request."""
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        json: object = None,
+        params: Mapping[str, str | int] | None = None,
+        **_options: Any,
+    ) -> Reply:
+        """Send a request once.
 
         Raises:
-            InvalidInput: the proxy or the authorities cannot be used.
+            Unanswered: there is no response.
         """
-        secure = urlsplit(address).scheme == "https"
-        authorities = network.authorities(ca_cert, "VAULT_CACERT") if secure else None
-        return cls(address, network.proxy_for(address), authorities)
+        content = None if json is None else _dump(json)
+        reply = self._client.send(
+            method.upper(),
+            url,
+            query=params,
+            content=content,
+            headers={**headers, "Content-Type": "application/json"} if content else headers,
+            seconds=self.bounds.seconds,
+            size=self.bounds.size,
+        )
+        if isinstance(reply, NoReply):
+            raise Unanswered(reply)
+        return reply
 
 
-def new_client(route: Route, *, namespace: str, transport: BaseAdapter | None = None) -> hvac.Client:
+def _dump(value: object) -> bytes:
+    return json.dumps(value, allow_nan=False).encode()
+
+
+def new_client(address: str, connections: Connections, *, namespace: str) -> hvac.Client:
     """Return a client for one thread, without a token.
 
     Args:
-        route: how to reach the server.
+        address: the server's URL.
+        connections: what carries the requests.
         namespace: Vault's namespace, empty for the root.
-        transport: what carries the requests; None: the network.
     """
-    verify = route.authorities.path if route.authorities else True
-    connections = requests.Session()
-    if transport is not None:
-        connections.mount(route.address, transport)
-    # hvac prefers the session's setting to its own argument.
-    connections.verify = verify
-    # Without an authentication here, requests takes one from ~/.netrc.
-    connections.auth = _add_nothing
-    # requests has its own reading of the environment, other than that of the API's client.
-    connections.trust_env = False
-    if route.proxy is not None:
-        connections.proxies = {"https": route.proxy.url, "http": route.proxy.url}
-    # We read the body ourselves: a large fleet's metadata must not be kept both as bytes and as text.
-    connections.stream = True
     return hvac.Client(
-        url=route.address,
+        url=address,
         # With None, hvac would read the environment and ~/.vault-token.
         token="",
         namespace=namespace or None,
         session=connections,
-        verify=verify,
-        timeout=_TIMEOUTS,
-        # A redirect would take the token, and the body with the secret, to another host.
-        allow_redirects=False,
         # Raw responses: we check status, headers and shape ourselves.
         adapter=RawAdapter,
         ignore_exceptions=True,
     )
-
-
-def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request

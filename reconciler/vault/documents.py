@@ -12,8 +12,10 @@ from hvac.utils import format_url
 from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, StoreError
 from reconciler.ledger.projection import other_keys
 from reconciler.ports import Metadata, Stored, VersionState
+from reconciler.retry import LONGEST_LISTING
 from reconciler.texts import is_text
 from reconciler.vault.checks import require_version_2
+from reconciler.vault.connection import ALL_METADATA, NAMES
 from reconciler.vault.metadata import (
     UnexpectedShape,
     listing_object,
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     import hvac
-    import requests
 
+    from reconciler.http_client import Reply
     from reconciler.ledger.document import Document
     from reconciler.ledger.projection import Projection
     from reconciler.ports import Clock
@@ -86,7 +88,10 @@ class VaultDocuments:
         purpose = Purpose("list", f"{self._mount}/detailed-metadata/{self._prefix}", harmless=True)
         try:
             answer = self._session.call(
-                lambda client: _send_listing(client, purpose.path), purpose, listing_object
+                lambda client: _send_listing(client, purpose.path),
+                purpose,
+                listing_object,
+                bounds=ALL_METADATA,
             )
         except (NotFound, Unsupported, Denied):
             return self._list_one_by_one()
@@ -235,22 +240,31 @@ class VaultDocuments:
         self._require_version_2()
         purpose = Purpose("list", f"{self._mount}/metadata/{self._prefix}", harmless=True)
         try:
-            answer = self._session.call(lambda client: _send_listing(client, purpose.path), purpose)
+            answer = self._session.call(
+                lambda client: _send_listing(client, purpose.path), purpose, bounds=NAMES
+            )
         except NotFound:
             self._other_keys.note_listing()
             return {}
         keys = answer.data.get("keys")
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
             raise unexpected_shape(purpose)
+        deadline = self._clock.monotonic() + LONGEST_LISTING
         with ThreadPoolExecutor(_READERS, thread_name_prefix="vault") as pool:
-            found = pool.map(self._metadata, _ours(keys))
+            found = pool.map(lambda name: self._metadata(name, deadline), _ours(keys))
             listed = {metadata.name: metadata for metadata in found if metadata is not None}
         self._other_keys.note_listing()
         return listed
 
-    def _metadata(self, name: str) -> Metadata | None:
+    def _metadata(self, name: str, deadline: float) -> Metadata | None:
         """Return one document's metadata; None if it was deleted after the listing."""
         purpose = self._purpose("read", "metadata", name, confidential=False)
+        if self._clock.monotonic() > deadline:
+            raise NoAnswer(
+                f"reading the metadata below {self._prefix} took more than an hour",
+                hint="check the load of Vault, then run again",
+                retriable=False,
+            )
         try:
             answer = self._read_metadata(name, purpose)
         except NotFound:
@@ -358,11 +372,9 @@ class VaultDocuments:
         return f"{self._prefix}/{name}"
 
 
-def _send_listing(client: hvac.Client, path: str) -> requests.Response:
+def _send_listing(client: hvac.Client, path: str) -> Reply:
     """List as every server and proxy understands it: many proxies refuse the method LIST, which hvac uses."""
-    answer: requests.Response = client.adapter.get(
-        format_url("/v1/{path}", path=path), params={"list": "true"}
-    )
+    answer: Reply = client.adapter.get(format_url("/v1/{path}", path=path), params={"list": "true"})
     return answer
 
 

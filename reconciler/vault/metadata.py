@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
+import threading
+from codecs import getincrementaldecoder
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import MsgspecError, Raw, Struct
+from msgspec import Meta, MsgspecError, Raw, Struct
 from msgspec.json import Decoder
 
 from reconciler.ledger.document import Document
 from reconciler.ledger.projection import Projection
 from reconciler.ports import Metadata, Stored, VersionState
+from reconciler.untrusted_json import load_json
 from reconciler.vault.responses import json_object
 
 _DATE_RESOLUTION = timedelta(seconds=1)
 """Vault's time comes from a header in whole seconds, rounded down."""
 _VERSION_LIMIT = 2**63
+_FEW_BYTES = 16 * 1024 * 1024
+"""As many entries as fit in so many bytes do no harm."""
+_MOST_ENTRIES = 250_000
+_LONGEST_NAME = 512
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -193,6 +199,27 @@ class _Body(Struct):
     data: _Data
 
 
+_COUNT = threading.local()
+
+
+class _Counted(Struct):
+    """An entry of which only the number counts: a hostile listing has millions of a few bytes each."""
+
+    def __post_init__(self) -> None:
+        _COUNT.left -= 1
+        if _COUNT.left < 0:
+            raise ValueError("too many entries")
+
+
+class _CountedData(Struct):
+    key_info: dict[Annotated[str, Meta(max_length=_LONGEST_NAME)], _Counted]
+
+
+class _CountedBody(Struct):
+    data: _CountedData
+
+
+_COUNTED = Decoder(_CountedBody)
 _BODY = Decoder(_Body)
 _ENTRY = Decoder(_Entry)
 _VERSIONS = range(1, 2**53)
@@ -201,13 +228,34 @@ _VERSIONS = range(1, 2**53)
 def listing_object(data: bytes | bytearray) -> dict[str, Any] | None:
     """Return the JSON object in a response; the entries of a listing stay undecoded (`Raw`)."""
     try:
-        if not data.isascii():
-            # Typed decoding skips unknown fields, but they must be UTF-8, too.
-            data.decode()
+        _check_utf8(data)
+        if len(data) > _FEW_BYTES:
+            _COUNT.left = _MOST_ENTRIES
+            _COUNTED.decode(data)
         entries = _BODY.decode(data).data.key_info
     except (MsgspecError, RecursionError, UnicodeDecodeError):
         return json_object(data)
     return {"data": {"key_info": entries}}
+
+
+def _check_utf8(data: bytes | bytearray) -> None:
+    """Make sure that all of it is UTF-8: typed decoding skips unknown fields.
+
+    Raises:
+        UnicodeDecodeError: it is not.
+    """
+    if data.isascii():
+        return
+    decoder = getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _FEW_BYTES):
+        decoder.decode(data[start : start + _FEW_BYTES])
+    decoder.decode(b"", final=True)
+
+
+def entry_object(entry: object) -> dict[str, Any]:
+    """Return the JSON object that an entry of a listing is; empty for anything else."""
+    value = json_object(bytes(entry)) if isinstance(entry, Raw) else entry
+    return value if isinstance(value, dict) else {}
 
 
 def parse_entry(name: str, value: object, now: datetime) -> Metadata:
@@ -232,7 +280,7 @@ def parse_entry(name: str, value: object, now: datetime) -> Metadata:
 
 def _parse_undecoded(name: str, value: Raw, now: datetime) -> Metadata:
     try:
-        read = json.loads(bytes(value))
-    except (ValueError, RecursionError):
+        read = load_json(bytes(value))
+    except ValueError:
         raise UnexpectedShape from None
     return parse_metadata(name, read, now)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from msgspec import Raw
-
 from reconciler.ledger.projection import other_keys
-from reconciler.vault.responses import json_object
+from reconciler.vault.metadata import entry_object
 
 
 class OtherKeys:
@@ -20,8 +16,7 @@ class OtherKeys:
 
     def note(self, name: str, metadata: object) -> None:
         """Note the keys in a document's metadata, or in an entry of a listing."""
-        value: Any = json_object(bytes(metadata)) if isinstance(metadata, Raw) else metadata
-        self._by_name[name] = other_keys(value.get("custom_metadata") if isinstance(value, dict) else None)
+        self._by_name[name] = other_keys(entry_object(metadata).get("custom_metadata"))
 
     def note_listing(self) -> None:
         """Note that all documents were listed: a name that was not noted has no such keys."""

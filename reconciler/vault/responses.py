@@ -16,7 +16,6 @@ quotes the response to a request that contains a secret: a server or a proxy may
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import timedelta
 from http import HTTPStatus
@@ -28,17 +27,17 @@ from reconciler.errors import CasConflict, StoreError, StoreUnavailable
 from reconciler.headers import read_date, read_number
 from reconciler.retry import backoff
 from reconciler.texts import span
+from reconciler.untrusted_json import load_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    import requests
+    from reconciler.http_client import Reply
 
     Parse = Callable[[bytes | bytearray], dict[str, Any] | None]
 
 _MAX_WORDS = 200
-_CHUNK = 65_536
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _CAS_MISS = "check-and-set parameter did not match"
 _NO_MOUNT = "no handler for route"
@@ -51,13 +50,17 @@ _MAX_REFUSALS = 9
 _FIRST_BACKOFF = 0.25
 _LONGEST_BACKOFF = 30.0
 _MAX_WAIT = 60.0
+_LONGEST_OPERATION = 160.0
+"""Seconds after which an operation is not retried: five attempts at a silent server."""
+_LONGEST_REFUSAL = 300.0
+"""The same for a request that Vault does not execute."""
 _NOT_EXECUTED = {412, 429, 503}
 """412: a replica that lags behind. 429: a rate limit. 503: Vault is down, or this node is in standby."""
 _RETRIABLE = {500, 502, 503, 504}
 """See Vault's HTTP API documentation."""
 LOOK_AT_LOG = "run again; if it fails again, see Vault's log"
 REACH = "check the Vault address, and that this machine can reach it"
-_NOT_VAULT = (
+NOT_VAULT = (
     "check whether the Vault address leads to a proxy or a login page, and what HTTPS_PROXY and NO_PROXY say"
 )
 
@@ -132,22 +135,27 @@ class Purpose(Struct, frozen=True):
     """It is idempotent, so it may be repeated."""
 
 
-def retry_delay(attempt: int, wait: float | None, *, not_executed: bool = False) -> float | None:
+def retry_delay(
+    attempt: int, wait: float | None, elapsed: float, *, not_executed: bool = False
+) -> float | None:
     """Return the seconds to wait after attempt number `attempt`; None: do not retry.
 
     Args:
         attempt: the number of attempts so far.
         wait: the seconds that Vault asks to wait; None if it does not.
+        elapsed: the seconds since the first attempt began.
         not_executed: whether Vault reports that it did not execute the request.
     """
     if attempt >= (_MAX_REFUSALS if not_executed else _MAX_ATTEMPTS) or (wait or 0.0) > _MAX_WAIT:
         return None
-    return max(backoff(attempt, _FIRST_BACKOFF, _LONGEST_BACKOFF), wait or 0.0)
+    pause = max(backoff(attempt, _FIRST_BACKOFF, _LONGEST_BACKOFF), wait or 0.0)
+    longest = _LONGEST_REFUSAL if not_executed else _LONGEST_OPERATION
+    return pause if elapsed + pause <= longest else None
 
 
 def unexpected_shape(purpose: Purpose) -> NoAnswer:
     """Return the error for a response that Vault does not send."""
-    return NoAnswer(f"the response for {purpose.path} is not from Vault", hint=_NOT_VAULT, retriable=False)
+    return NoAnswer(f"the response for {purpose.path} is not from Vault", hint=NOT_VAULT, retriable=False)
 
 
 def foreign_response(status: int, purpose: Purpose, *, wait: float | None = None) -> StoreError:
@@ -155,8 +163,8 @@ def foreign_response(status: int, purpose: Purpose, *, wait: float | None = None
     message = f"not Vault, but a proxy or another server answered HTTP {status} for {purpose.path}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         # A rate limit is applied before a request is executed.
-        return NotExecuted(_with_wait(message, wait), hint=_NOT_VAULT, wait=wait)
-    return NoAnswer(message, hint=_NOT_VAULT, retriable=status in _RETRIABLE, wait=wait)
+        return NotExecuted(_with_wait(message, wait), hint=NOT_VAULT, wait=wait)
+    return NoAnswer(message, hint=NOT_VAULT, retriable=status in _RETRIABLE, wait=wait)
 
 
 def _with_wait(message: str, wait: float | None) -> str:
@@ -246,32 +254,20 @@ class Answer(Struct, frozen=True):
     """Vault's time, from the `Date` header."""
 
 
-def read_body(response: requests.Response) -> bytearray:
-    """Read the whole body."""
-    data = bytearray()
-    for chunk in response.iter_content(_CHUNK):
-        # A list of pieces would fragment the memory.
-        data += chunk
-    return data
-
-
 def json_object(data: bytes | bytearray) -> dict[str, Any] | None:
     """Return the JSON object in a body of UTF-8; None if it is something else."""
     try:
-        body = json.loads(data.decode())
-    except (ValueError, RecursionError):
+        body = load_json(data)
+    except ValueError:
         return None
     return body if isinstance(body, dict) else None
 
 
-def interpret(
-    response: requests.Response, content: bytes | bytearray, purpose: Purpose, parse: Parse = json_object
-) -> Answer:
+def interpret(response: Reply, purpose: Purpose, parse: Parse = json_object) -> Answer:
     """Return the answer in `response`.
 
     Args:
-        response: for its status and headers.
-        content: its body, from `read_body`.
+        response: the response.
         purpose: what the request was for.
         parse: reads the JSON object in the body.
 
@@ -279,7 +275,7 @@ def interpret(
         StoreError: Vault refused, or the response is not from Vault.
     """
     status = response.status_code
-    body = parse(content)
+    body = parse(response.body)
     if status == HTTPStatus.NO_CONTENT:
         return Answer({}, {}, at=_date(response))
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -306,5 +302,5 @@ def _words(body: dict[str, Any] | None) -> str | None:
     return _CONTROL.sub(" ", "; ".join(errors)).strip()[:_MAX_WORDS]
 
 
-def _date(response: requests.Response) -> datetime | None:
+def _date(response: Reply) -> datetime | None:
     return read_date(response.headers.get("Date"))

@@ -12,18 +12,17 @@ import re
 import threading
 from typing import TYPE_CHECKING, Self, TypeVar
 
-import requests
 from hvac.exceptions import VaultError
 from msgspec.structs import replace
-from urllib3.exceptions import HTTPError
 
 from reconciler.errors import InvalidInput, StoreError
+from reconciler.http_client import READ_TIMEOUT, HttpClient
 from reconciler.model import Secret
 from reconciler.network import Network
 from reconciler.retry import retry
 from reconciler.urls import service_url_problem
 from reconciler.vault.auth import TokenLogin
-from reconciler.vault.connection import Route, new_client
+from reconciler.vault.connection import ORDINARY, Connections, Route, Unanswered, new_client
 from reconciler.vault.lifetime import from_login, from_lookup
 from reconciler.vault.responses import (
     Denied,
@@ -34,25 +33,25 @@ from reconciler.vault.responses import (
     Rejected,
     interpret,
     json_object,
-    read_body,
     refused_token,
     retry_delay,
 )
-from reconciler.vault.transport import translate
+from reconciler.vault.transport import no_answer, translate_hvac
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     import hvac
-    from requests.adapters import BaseAdapter
 
+    from reconciler.http_client import Reply, Transport
     from reconciler.ports import Clock
     from reconciler.vault.auth import Login
+    from reconciler.vault.connection import Bounds
     from reconciler.vault.lifetime import Lifetime
     from reconciler.vault.responses import Answer, Parse
 
-    Send = Callable[[hvac.Client], requests.Response]
+    Send = Callable[[hvac.Client], Reply]
 
 _T = TypeVar("_T")
 _HEADER_TEXT = re.compile(r"[!-~]+")
@@ -72,7 +71,8 @@ class VaultSession:
         clock: Clock,
         namespace: str = "",
         ca_cert: str | None = None,
-        transport: BaseAdapter | None = None,
+        transport: Transport | None = None,
+        read_timeout: float = READ_TIMEOUT,
     ) -> None:
         """Set the address and the login; nothing is sent yet.
 
@@ -83,6 +83,7 @@ class VaultSession:
             namespace: Vault's namespace, empty for the root.
             ca_cert: the path of a PEM file with the trusted authorities; None: those of the environment.
             transport: what carries the requests; None: the network.
+            read_timeout: seconds that the server may be silent.
 
         Raises:
             InvalidInput: the address, the token, the namespace, or what the environment names as proxy or
@@ -96,8 +97,16 @@ class VaultSession:
         self._method = None if isinstance(login, TokenLogin) else login
         self._clock = clock
         self._namespace = namespace
-        self._route = Route.to(self.address, Network.of(os.environ), ca_cert)
-        self._transport = transport
+        self._http = HttpClient(
+            self.address,
+            Network.of(os.environ),
+            clock=clock,
+            transport=transport,
+            read_timeout=read_timeout,
+            ca_cert=ca_cert,
+            ca_variable="VAULT_CACERT",
+        )
+        self._route = Route(self.address, self._http.proxy, self._http.authorities)
         self._token = _check_token(login.token) if isinstance(login, TokenLogin) else None
         self._lifetime: Lifetime | None = None
         """The token's, as far as it is known."""
@@ -105,7 +114,6 @@ class VaultSession:
         """Whether Vault has accepted the token before."""
         self._mutex = threading.RLock()
         self._local = threading.local()
-        self._clients: list[hvac.Client] = []
 
     def __enter__(self) -> Self:
         return self
@@ -123,11 +131,7 @@ class VaultSession:
             # If this fails, the token expires by itself; batch tokens cannot be revoked.
             with contextlib.suppress(StoreError):
                 self._send_once(_revoke, Purpose("update", "auth/token/revoke-self"), token)
-        with self._mutex:
-            for client in self._clients:
-                client.adapter.close()
-            self._clients.clear()
-            self._local = threading.local()
+        self._http.close()
 
     @property
     def can_log_in(self) -> bool:
@@ -165,13 +169,16 @@ class VaultSession:
         end = None if ends_at is None else ends_at - self._clock.monotonic()
         return end if end is not None and end < needed else None
 
-    def call(self, send: Send, purpose: Purpose, parse: Parse = json_object) -> Answer:
+    def call(
+        self, send: Send, purpose: Purpose, parse: Parse = json_object, *, bounds: Bounds = ORDINARY
+    ) -> Answer:
         """Send a request and return its answer.
 
         Args:
             send: sends the request with the given client, and returns the response.
             purpose: what the request is for.
             parse: reads the body's JSON object.
+            bounds: how long one exchange may take, and how large its response may be.
 
         Raises:
             CasConflict: another writer was there first.
@@ -180,7 +187,7 @@ class VaultSession:
 
         def attempt(_elapsed: float) -> Answer | NoAnswer:
             try:
-                return self._send_logged_in(send, purpose, parse)
+                return self._send_logged_in(send, purpose, parse, bounds)
             except NoAnswer as error:
                 if not (error.retriable and (purpose.harmless or isinstance(error, NotExecuted))):
                     raise
@@ -188,14 +195,14 @@ class VaultSession:
 
         return until_answered(attempt, self._clock)
 
-    def _send_logged_in(self, send: Send, purpose: Purpose, parse: Parse) -> Answer:
+    def _send_logged_in(self, send: Send, purpose: Purpose, parse: Parse, bounds: Bounds) -> Answer:
         token = self._current_token()
         try:
-            answer = self._send_once(send, purpose, token, parse)
+            answer = self._send_once(send, purpose, token, parse, bounds)
         except Denied as denied:
             if not self._replace_token(token, purpose, denied):
                 raise
-            answer = self._send_once(send, purpose, self._current_token(), parse)
+            answer = self._send_once(send, purpose, self._current_token(), parse, bounds)
         self._accepted = True
         return answer
 
@@ -267,28 +274,33 @@ class VaultSession:
         return Secret(token)
 
     def _send_once(
-        self, send: Send, purpose: Purpose, token: Secret | None, parse: Parse = json_object
+        self,
+        send: Send,
+        purpose: Purpose,
+        token: Secret | None,
+        parse: Parse = json_object,
+        bounds: Bounds = ORDINARY,
     ) -> Answer:
-        client = self._client()
+        client, connections = self._client()
         client.token = token.reveal() if token else ""
+        connections.bounds = bounds
         try:
             response = send(client)
-            content = read_body(response)
-        except (VaultError, requests.RequestException, HTTPError, OSError) as error:
+        except Unanswered as error:
+            raise no_answer(error.failure, self._route) from None
+        except VaultError as error:
             # The original may contain the token (a header) or a secret (a body).
-            raise translate(error, self._route, purpose) from None
-        return interpret(response, content, purpose, parse)
+            raise translate_hvac(error, purpose) from None
+        return interpret(response, purpose, parse)
 
-    def _client(self) -> hvac.Client:
-        """Return this thread's client: neither hvac nor requests is thread-safe."""
-        client: hvac.Client | None = getattr(self._local, "client", None)
-        if client is None:
-            client = self._local.client = new_client(
-                self._route, namespace=self._namespace, transport=self._transport
-            )
-            with self._mutex:
-                self._clients.append(client)
-        return client
+    def _client(self) -> tuple[hvac.Client, Connections]:
+        """Return this thread's client, since hvac's has one token at a time."""
+        known: tuple[hvac.Client, Connections] | None = getattr(self._local, "client", None)
+        if known is None:
+            connections = Connections(self._http)
+            known = new_client(self.address, connections, namespace=self._namespace), connections
+            self._local.client = known
+        return known
 
 
 def until_answered(
@@ -300,10 +312,10 @@ def until_answered(
         NoAnswer: the last attempt had none either.
     """
 
-    def decide(number: int, outcome: _T | NoAnswer, _elapsed: float) -> float | None:
+    def decide(number: int, outcome: _T | NoAnswer, elapsed: float) -> float | None:
         if not isinstance(outcome, NoAnswer) or number == attempts:
             return None
-        return retry_delay(number, outcome.wait, not_executed=isinstance(outcome, NotExecuted))
+        return retry_delay(number, outcome.wait, elapsed, not_executed=isinstance(outcome, NotExecuted))
 
     outcome = retry(attempt, decide, clock=clock)
     if isinstance(outcome, NoAnswer):
@@ -311,8 +323,8 @@ def until_answered(
     return outcome
 
 
-def _revoke(client: hvac.Client) -> requests.Response:
-    answer: requests.Response = client.auth.token.revoke_self()
+def _revoke(client: hvac.Client) -> Reply:
+    answer: Reply = client.auth.token.revoke_self()
     return answer
 
 

@@ -1,16 +1,17 @@
-"""Map the errors of hvac and of requests to ours, without quoting them. Pure."""
+"""Map hvac's errors and failed exchanges to our errors, without quoting them. Pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import requests
 from hvac import exceptions as hvac_exceptions
 
 from reconciler.errors import StoreError
-from reconciler.vault.responses import LOOK_AT_LOG, REACH, NoAnswer, failure
+from reconciler.http_client import Trouble
+from reconciler.vault.responses import LOOK_AT_LOG, NOT_VAULT, REACH, NoAnswer, failure
 
 if TYPE_CHECKING:
+    from reconciler.http_client import NoReply
     from reconciler.vault.connection import Route
     from reconciler.vault.responses import Purpose
 
@@ -29,47 +30,49 @@ _HVAC_STATUS = {
 }
 
 
-def translate(error: Exception, route: Route, purpose: Purpose) -> StoreError:  # noqa: PLR0911  # a table
-    """Return our error for one that hvac or requests raised, without quoting its text.
+def translate_hvac(error: hvac_exceptions.VaultError, purpose: Purpose) -> StoreError:
+    """Return our error for one that hvac raised, without quoting its text.
 
     The caller raises it `from None`: the original may contain a header with the token, or a body.
     """
-    if isinstance(error, hvac_exceptions.VaultError):
-        status = _HVAC_STATUS.get(type(error))
-        if status is not None:
-            return failure(status, "", purpose)
-        return NoAnswer(
-            f"hvac reports {type(error).__name__} for {purpose.path}", hint=LOOK_AT_LOG, retriable=False
-        )
-    address, proxy = route.address, route.proxy.variable if route.proxy else None
-    match error:
-        case requests.exceptions.SSLError():
+    status = _HVAC_STATUS.get(type(error))
+    if status is not None:
+        return failure(status, "", purpose)
+    return NoAnswer(
+        f"hvac reports {type(error).__name__} for {purpose.path}", hint=LOOK_AT_LOG, retriable=False
+    )
+
+
+def no_answer(reply: NoReply, route: Route) -> StoreError:
+    """Return our error for an exchange without a usable response."""
+    address, repeat = route.address, not reply.final
+    match reply.trouble:
+        case Trouble.TLS:
             return NoAnswer(
                 f"no trusted TLS connection to Vault at {address}",
                 hint=_authority_hint(route),
                 retriable=False,
             )
-        case requests.exceptions.ProxyError():
+        case Trouble.PROXY:
+            proxy = route.proxy.variable if route.proxy else None
             return NoAnswer(
                 f"the proxy of {proxy or 'the environment'} does not connect to Vault at {address}",
                 hint=f"check {proxy or 'HTTPS_PROXY'}, or list the server in NO_PROXY",
             )
-        case requests.exceptions.Timeout():
-            return NoAnswer(f"Vault at {address} did not answer in time", hint=REACH)
-        case requests.exceptions.InvalidURL() | requests.exceptions.InvalidHeader():
+        case Trouble.TIMEOUT:
+            message = f"Vault at {address} did not answer in time: {reply.reason}"
+            return NoAnswer(message, hint=REACH, retriable=repeat)
+        case Trouble.REQUEST:
             return StoreError(
                 f"the request to Vault at {address} is not valid HTTP",
                 hint="check the Vault address, token and namespace for invalid characters",
             )
-        case requests.exceptions.RequestException():
-            return NoAnswer(f"Vault is not reachable at {address}", hint=REACH)
-        case OSError():
-            # requests raises OSError for a certificate file that does not exist.
-            return StoreError(
-                "cannot read the certificates of the authorities for Vault", hint=_authority_hint(route)
-            )
-        case _:
-            return NoAnswer(f"the connection to Vault at {address} failed", hint=REACH)
+        case Trouble.RESPONSE:
+            message = f"the response of Vault at {address} cannot be used: {reply.reason}"
+            return NoAnswer(message, hint=NOT_VAULT, retriable=repeat)
+        case Trouble.CONNECTION:
+            message = f"Vault is not reachable at {address}: {reply.reason}"
+            return NoAnswer(message, hint=REACH, retriable=repeat)
 
 
 def _authority_hint(route: Route) -> str:

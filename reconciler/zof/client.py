@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
 from reconciler.headers import read_date
+from reconciler.http_client import READ_TIMEOUT
 from reconciler.ports import Deleted, Delivered, NotDelivered, Refused, Unanswered
+from reconciler.retry import LONGEST_LISTING
 from reconciler.zof.caller import Caller, CallFailure, moment
 from reconciler.zof.pacing import Gate, Pacer, read_signals
 from reconciler.zof.responses import (
@@ -73,7 +75,7 @@ class ZofApi:
         requests_per_minute: int | None = None,
         jitter: Callable[[], float] = random.random,
         transport: httpx.BaseTransport | None = None,
-        read_timeout: float = 30.0,
+        read_timeout: float = READ_TIMEOUT,
         observe: Callable[[Exchange], object] | None = None,
     ) -> None:
         """Open the connection pool; nothing is sent yet.
@@ -95,6 +97,7 @@ class ZofApi:
         if requests_per_minute is not None and requests_per_minute < 1:
             raise InvalidInput("`requestsPerMinute` must be 1 or more")
         self._key = key
+        self._clock = clock
         self._reporter = reporter
         self._wire = Wire(base_url, key, clock=clock, read_timeout=read_timeout, transport=transport)
         if self._wire.warning:
@@ -143,6 +146,7 @@ class ZofApi:
         ids: set[str] = set()
         cursors: set[str] = set()
         cursor: str | None = None
+        deadline = self._clock.monotonic() + LONGEST_LISTING
         for number in range(1, MAX_PAGES + 1):
             page, request_id = self._page(cursor, events)
             found = [entry.id for entry in page.endpoints if entry.id is not None]
@@ -157,6 +161,8 @@ class ZofApi:
                 return
             if cursor in cursors:
                 raise _incomplete("a cursor was repeated", request_id)
+            if self._clock.monotonic() > deadline:
+                raise _incomplete("it takes more than an hour", request_id)
             cursors.add(cursor)
         raise _incomplete(f"it has more than {MAX_PAGES} pages", None)
 

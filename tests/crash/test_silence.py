@@ -11,11 +11,10 @@ import contextlib
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import requests
 
 from reconciler.apply.lock import Holder, Lock
 from reconciler.cli.system import fresh
@@ -60,8 +59,6 @@ VAULT_READ = 153.75
 VAULT_WRITE = 30.0 + VAULT_READ
 """A write that nobody answers is looked for by reading it back."""
 
-send = requests.adapters.HTTPAdapter.send
-
 
 class Silence:
     """Falls at the n-th request of a server and does not end. Mute: the first one is still carried out."""
@@ -73,6 +70,14 @@ class Silence:
         self._clock = clock
         self._at = at
         self._mute = mute
+
+    def begin(self) -> None:
+        """Let it fall now."""
+        self._at = self.requests
+
+    def end(self) -> None:
+        """Let the server answer again."""
+        self._at = None
 
     def falls(self, seconds: float, carry_out: Callable[[], object]) -> bool:
         """Whether there is no answer to this request; the client waits for `seconds`."""
@@ -87,7 +92,7 @@ class Silence:
 
 
 class SilentTransport(httpx.BaseTransport):
-    """Carries requests to the API until silence falls."""
+    """Carries requests to a server until silence falls."""
 
     def __init__(self, silence: Silence) -> None:
         self._silence = silence
@@ -105,30 +110,12 @@ class SilentTransport(httpx.BaseTransport):
         self._network.close()
 
 
-@contextlib.contextmanager
-def _silent_vault(silence: Silence) -> Iterator[None]:
-    """Let silence fall on what `requests` sends, which carries hvac."""
-
-    def listen(
-        adapter: requests.adapters.HTTPAdapter, request: requests.PreparedRequest, **options: Any
-    ) -> requests.Response:
-        _connect, read = options["timeout"]
-        if silence.falls(read, lambda: send(adapter, request, **options)):
-            raise requests.exceptions.ReadTimeout
-        return send(adapter, request, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(requests.adapters.HTTPAdapter, "send", listen)
-        yield
-
-
 def _apply(world: World, clock: FakeClock, *, api: Silence, vault: Silence) -> ExitCode:
     """Plan and carry out what the world's manifests say; return what the command would exit with."""
     environment = world.command.environment
     reporter = SilentReporter()
     token = TokenLogin(Secret(environment["VAULT_TOKEN"]))
     with (
-        _silent_vault(vault),
         ZofApi(
             environment["ZOF_API_URL"],
             Secret(environment["ZOF_API_KEY"]),
@@ -137,7 +124,9 @@ def _apply(world: World, clock: FakeClock, *, api: Silence, vault: Silence) -> E
             jitter=lambda: 1.0,
             transport=SilentTransport(api),
         ) as zof,
-        VaultSession(environment["VAULT_ADDR"], login=token, clock=clock) as vault_session,
+        VaultSession(
+            environment["VAULT_ADDR"], login=token, clock=clock, transport=SilentTransport(vault)
+        ) as vault_session,
     ):
         session = Session(
             organization=Organization(environment["ZOF_ORGANIZATION"], environment["ZOF_API_URL"]),
@@ -234,15 +223,23 @@ def test_an_operation_of_a_silent_api_has_a_budget(operation: str) -> None:
 def test_a_silent_vault_keeps_nobody_waiting_for_the_lock(vault_settings: VaultSettings) -> None:
     """Taking the lock fails after one read; giving it back is a warning after one write. Both end."""
     clock, reporter = _clock(), SilentReporter()
-    with VaultSession(vault_settings.address, login=TokenLogin(vault_settings.token), clock=clock) as session:
+    silence = Silence(clock, 0, mute=False)
+    session = VaultSession(
+        vault_settings.address,
+        login=TokenLogin(vault_settings.token),
+        clock=clock,
+        transport=SilentTransport(silence),
+    )
+    with session:
         store = VaultDocuments(session, mount=vault_settings.mount, prefix=vault_settings.prefix, clock=clock)
         lock = Lock(store, clock, Holder.here(RUN), warn=reporter.warn)
-        with _silent_vault(Silence(clock, 0, mute=False)), pytest.raises(StoreError, match="in time"):
+        with pytest.raises(StoreError, match="in time"):
             lock.acquire()
         assert clock.monotonic() == VAULT_READ
+        silence.end()
         lock.acquire()
-        with _silent_vault(Silence(clock, 0, mute=False)):
-            lock.release()
+        silence.begin()
+        lock.release()
     assert clock.monotonic() == VAULT_READ + VAULT_WRITE
     assert len(reporter.warnings) == 1
     assert "expires in 30 seconds" in reporter.warnings[0]
@@ -273,19 +270,12 @@ def test_a_silent_socket_for_an_api(silent_port: int) -> None:
     assert api.requests_sent == 5
 
 
-def test_a_silent_socket_for_a_vault(silent_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_socket_for_a_vault(silent_port: int) -> None:
     """The read fails after the last try's timeout, with the address."""
-    asked = []
-
-    def hurry(
-        adapter: requests.adapters.HTTPAdapter, request: requests.PreparedRequest, **options: Any
-    ) -> requests.Response:
-        asked.append(options["timeout"])
-        return send(adapter, request, **{**options, "timeout": tuple(t / 600 for t in options["timeout"])})
-
-    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", hurry)
     address = f"http://127.0.0.1:{silent_port}"
-    session = VaultSession(address, login=TokenLogin(Secret("token")), clock=FakeClock())
-    with session, pytest.raises(NoAnswer, match=f"Vault at {address} did not answer in time"):
+    login = TokenLogin(Secret("token"))
+    with (
+        VaultSession(address, login=login, clock=FakeClock(), read_timeout=0.05) as session,
+        pytest.raises(NoAnswer, match=f"Vault at {address} did not answer in time"),
+    ):
         mount_version(session, "secret")
-    assert asked == [(5.0, 30.0)] * 5

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import json
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote
 
+import httpx
 from msgspec import Struct, field
-from requests import PreparedRequest, Response
-from requests.adapters import BaseAdapter
-from urllib3 import HTTPResponse
 
 from reconciler.model import Secret
 from reconciler.vault.auth import TokenLogin
@@ -19,7 +16,7 @@ from reconciler.vault.documents import VaultDocuments
 from reconciler.vault.session import VaultSession
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tests.fakes.clock import FakeClock
 
@@ -36,12 +33,11 @@ class _Path(Struct):
     delete_version_after: str = "0s"
 
 
-class FakeVault(BaseAdapter):
+class FakeVault(httpx.BaseTransport):
     """Answers requests below one mount. `strike` and `lose` see each request first and last."""
 
     def __init__(self, clock: FakeClock) -> None:
         """Begin empty."""
-        super().__init__()
         self.clock = clock
         self.paths: dict[str, _Path] = {}
         self.lease = 0.0
@@ -61,38 +57,22 @@ class FakeVault(BaseAdapter):
         session = VaultSession("https://vault.example.com", login=login, clock=self.clock, transport=self)
         return VaultDocuments(session, mount=MOUNT, prefix=PREFIX, clock=self.clock)
 
-    def close(self) -> None:
-        """Keep everything."""
-
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,
-        timeout: object = None,
-        verify: object = True,
-        cert: object = None,
-        proxies: Mapping[str, str] | None = None,
-    ) -> Response:
-        parts = urlsplit(str(request.url))
-        method, path = str(request.method), unquote(parts.path).removeprefix("/v1/")
-        if method == "GET" and parse_qs(parts.query).get("list") == ["true"]:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer as Vault does."""
+        method, path = request.method, unquote(request.url.path).removeprefix("/v1/")
+        if method == "GET" and request.url.params.get("list") == "true":
             method = "LIST by GET"
         self.requests.append((method, path))
-        body = json.loads(request.body) if request.body else {}
+        content = request.read()
+        body = json.loads(content) if content else {}
         answer = self.strike(method, path)
         if answer is None:
             answer = self._answer(method.partition(" ")[0], path, body)
             answer = self.lose(method, path) or answer
-        return self._response(request, *answer)
-
-    def _response(self, request: PreparedRequest, status: int, value: Any) -> Response:
-        content = value.encode() if isinstance(value, str) else json.dumps(value).encode()
-        response = Response()
-        response.status_code = status
-        response.headers["Date"] = f"{self.clock.now():%a, %d %b %Y %H:%M:%S} GMT"
-        response.raw = HTTPResponse(io.BytesIO(b"" if value is None else content), preload_content=False)
-        response.request, response.url = request, str(request.url)
-        return response
+        status, value = answer
+        text = "" if value is None else value if isinstance(value, str) else json.dumps(value)
+        date = f"{self.clock.now():%a, %d %b %Y %H:%M:%S} GMT"
+        return httpx.Response(status, content=text.encode(), headers={"Date": date})
 
     # --- KV version 2 -----------------------------------------------------------------------------------
 

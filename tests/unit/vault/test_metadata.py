@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 import pytest
-import requests
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reconciler.errors import DocumentUnreadable, StoreError
+from reconciler.http_client import Reply
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger
 from reconciler.ledger.projection import project
@@ -26,7 +26,7 @@ from reconciler.vault.metadata import (
     parse_written,
     undestroyed_before,
 )
-from reconciler.vault.responses import Answer, Purpose, interpret, read_body
+from reconciler.vault.responses import Answer, Purpose, interpret
 from tests.fixtures.damage import EXTREMES, JSON, damaged
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -174,24 +174,16 @@ ODD_DATES = (
 )
 
 
-def response(status: int, body: bytes, headers: dict[str, str]) -> requests.Response:
-    """Return an answer as requests would give it."""
-    answer = requests.Response()
-    answer.status_code = status
-    answer.raw = io.BytesIO(body)
-    answer.headers.update(headers)
-    return answer
-
-
-def interpreted(response: requests.Response, purpose: Purpose) -> Answer:
-    """Return what an answer means, once it is read."""
-    return interpret(response, read_body(response), purpose)
+def response(status: int, body: bytes, headers: dict[str, str]) -> Reply:
+    """Return an answer as the HTTP client gives it."""
+    pairs = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    return Reply(status, httpx.Headers(pairs), body)
 
 
 @pytest.mark.parametrize("date", ODD_DATES)
 def test_a_date_that_is_nobodys_clock(date: str) -> None:
     """A `Date` beyond the calendar, or at its edge, is no time of Vault's."""
-    answer = interpreted(
+    answer = interpret(
         response(200, b'{"data": {"a": 1}}', {"Date": date}), Purpose("read", "secret/data/ci")
     )
     assert answer.at is None
@@ -210,7 +202,7 @@ def test_any_answer(status: int, body: bytes, header: str, value: str, confident
     """Whatever comes as an answer is one, or one of our errors in a line that can be written."""
     purpose = Purpose("read", "secret/data/ci", confidential=confidential)
     try:
-        answer = interpreted(response(status, body, {header: value}), purpose)
+        answer = interpret(response(status, body, {header: value}), purpose)
     except StoreError as error:
         told = error
     else:

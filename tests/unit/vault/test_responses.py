@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import inspect
-import io
 import json
 from typing import Any
 
+import httpx
 import pytest
-import requests
 from hvac import exceptions as hvac_exceptions
-from urllib3.exceptions import HTTPError
 
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
+from reconciler.http_client import NoReply, Reply, Trouble
 from reconciler.vault.connection import Route
 from reconciler.vault.responses import (
-    Answer,
     Denied,
     NoAnswer,
     NotExecuted,
@@ -25,10 +23,9 @@ from reconciler.vault.responses import (
     Unsupported,
     failure,
     interpret,
-    read_body,
     retry_delay,
 )
-from reconciler.vault.transport import translate
+from reconciler.vault.transport import no_answer, translate_hvac
 
 CANARY = "whsec_canary"
 READ = Purpose("read", "secret/data/webhooks/acme/ci")
@@ -37,20 +34,11 @@ ADDRESS = "https://vault.example.com"
 ROUTE = Route(ADDRESS, None, None)
 
 
-def response(
-    status: int, body: object = None, *, text: str | None = None, **headers: str
-) -> requests.Response:
-    """Return an answer as requests would give it."""
-    answer = requests.Response()
-    answer.status_code = status
-    answer.raw = io.BytesIO((json.dumps(body) if text is None else text).encode())
-    answer.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
-    return answer
-
-
-def interpreted(response: requests.Response, purpose: Purpose) -> Answer:
-    """Return what an answer means, once it is read."""
-    return interpret(response, read_body(response), purpose)
+def response(status: int, body: object = None, *, text: str | None = None, **headers: str) -> Reply:
+    """Return an answer as the HTTP client gives it."""
+    content = (json.dumps(body) if text is None else text).encode()
+    pairs = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+    return Reply(status, httpx.Headers(pairs), content)
 
 
 def all_of(module: Any, base: type[Exception]) -> list[type[Exception]]:
@@ -63,7 +51,7 @@ def all_of(module: Any, base: type[Exception]) -> list[type[Exception]]:
 @pytest.mark.parametrize("kind", all_of(hvac_exceptions, hvac_exceptions.VaultError))
 def test_every_hvac_error_becomes_ours(kind: type[hvac_exceptions.VaultError]) -> None:
     """No exception class of hvac is left without a sentence of ours, and none is quoted."""
-    error = translate(kind(CANARY, errors=[CANARY], text=CANARY, json={"x": CANARY}), ROUTE, READ)
+    error = translate_hvac(kind(CANARY, errors=[CANARY], text=CANARY, json={"x": CANARY}), READ)
     assert isinstance(error, StoreError)
     assert CANARY not in f"{error.message}{error.hint}"
     assert error.message
@@ -72,33 +60,32 @@ def test_every_hvac_error_becomes_ours(kind: type[hvac_exceptions.VaultError]) -
 
 
 @pytest.mark.parametrize(
-    "kind", [*all_of(requests.exceptions, requests.RequestException), HTTPError, OSError]
-)
-def test_every_transport_error_becomes_ours(kind: type[Exception]) -> None:
-    """No exception class of requests is left without a sentence of ours, and none is quoted."""
-    arguments = (CANARY, CANARY, 0) if kind is requests.exceptions.JSONDecodeError else (CANARY,)
-    error = translate(kind(*arguments), ROUTE, READ)
-    assert isinstance(error, StoreError)
-    assert CANARY not in f"{error.message}{error.hint}"
-    assert error.hint
-
-
-@pytest.mark.parametrize(
-    ("kind", "says"),
+    ("trouble", "kind", "says", "retriable"),
     [
-        (requests.exceptions.SSLError, "no trusted TLS connection"),
-        (requests.exceptions.ProxyError, "the proxy"),
-        (requests.exceptions.ConnectTimeout, "did not answer in time"),
-        (requests.exceptions.ReadTimeout, "did not answer in time"),
-        (requests.exceptions.ConnectionError, f"not reachable at {ADDRESS}"),
-        (requests.exceptions.InvalidHeader, "is not valid HTTP"),
-        (HTTPError, "failed"),
-        (OSError, "certificates"),
+        (Trouble.TLS, NoAnswer, "no trusted TLS connection", False),
+        (Trouble.PROXY, NoAnswer, "the proxy of the environment does not connect", True),
+        (Trouble.TIMEOUT, NoAnswer, "did not answer in time: why", True),
+        (Trouble.CONNECTION, NoAnswer, f"not reachable at {ADDRESS}: why", True),
+        (Trouble.REQUEST, StoreError, "is not valid HTTP", False),
+        (Trouble.RESPONSE, NoAnswer, "cannot be used: why", True),
     ],
 )
-def test_transport_errors_are_told_apart(kind: type[Exception], says: str) -> None:
-    """Each kind of transport failure says what it is."""
-    assert says in translate(kind(), ROUTE, READ).message
+def test_troubles_are_told_apart(trouble: Trouble, kind: type, says: str, retriable: bool) -> None:
+    """Each kind says what it is, with a hint, and quotes nothing that others wrote."""
+    error = no_answer(NoReply(trouble, "why", CANARY), ROUTE)
+    assert type(error) is kind
+    assert says in error.message
+    assert error.hint
+    assert CANARY not in f"{error.message}{error.hint}"
+    assert getattr(error, "retriable", False) is retriable
+
+
+@pytest.mark.parametrize("trouble", [Trouble.TIMEOUT, Trouble.CONNECTION, Trouble.RESPONSE])
+def test_what_cannot_pass_is_not_tried_again(trouble: Trouble) -> None:
+    """A response that is too large, for example, comes again."""
+    error = no_answer(NoReply(trouble, "why", final=True), ROUTE)
+    assert isinstance(error, NoAnswer)
+    assert not error.retriable
 
 
 @pytest.mark.parametrize(
@@ -146,17 +133,17 @@ def test_words_are_quoted_only_where_no_secret_can_be() -> None:
     """Vault's words help on metadata, and are withheld where a server could echo a secret."""
     echo = {"errors": [f"cannot store {CANARY}"]}
     with pytest.raises(StoreError) as confidential:
-        interpreted(response(400, echo), READ)
+        interpret(response(400, echo), READ)
     assert CANARY not in confidential.value.message
     with pytest.raises(StoreError, match="cannot store"):
-        interpreted(response(400, echo), LIST)
+        interpret(response(400, echo), LIST)
 
 
 def test_words_cannot_forge_lines() -> None:
     """Control characters in Vault's words become spaces, and long words are cut."""
     body = {"errors": ["a\n::error::b\x1b[1m\u2028c", 7, "x" * 1000]}
     with pytest.raises(StoreError) as refused:
-        interpreted(response(400, body), LIST)
+        interpret(response(400, body), LIST)
     assert refused.value.message.isprintable()
     assert len(refused.value.message) < 400
 
@@ -174,10 +161,10 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("answer", GARBAGE)
-def test_what_is_not_vaults_shape_is_refused(answer: requests.Response) -> None:
+def test_what_is_not_vaults_shape_is_refused(answer: Reply) -> None:
     """HTML, another JSON, and a proxy's 404, are no answers: above all they do not mean "absent"."""
     with pytest.raises(NoAnswer, match="is not from Vault") as refused:
-        interpreted(answer, READ)
+        interpret(answer, READ)
     assert not refused.value.retriable
 
 
@@ -198,7 +185,7 @@ FOREIGN = [
 def test_the_refusal_of_another_server_is_not_vaults(status: int, text: str) -> None:
     """A body without Vault's `errors` is never an answer from Vault: the message names who answered."""
     with pytest.raises(NoAnswer) as refused:
-        interpreted(response(status, text=text), LIST)
+        interpret(response(status, text=text), LIST)
     error = refused.value
     assert error.message == f"not Vault, but a proxy or another server answered HTTP {status} for {LIST.path}"
     assert "HTTPS_PROXY" in str(error.hint)
@@ -211,7 +198,7 @@ def test_vaults_own_refusal_may_have_no_words() -> None:
     """Vault's 404 and 405 have an empty list of errors."""
     for status, kind in ((404, NotFound), (405, Unsupported)):
         with pytest.raises(kind):
-            interpreted(response(status, {"errors": []}), LIST)
+            interpret(response(status, {"errors": []}), LIST)
 
 
 def test_an_upgrade_and_an_election_pass() -> None:
@@ -222,7 +209,7 @@ def test_an_upgrade_and_an_election_pass() -> None:
     leaderless = "local node not active but active cluster node not found"
     for status, words in ((400, upgrade), (500, leaderless)):
         with pytest.raises(NotExecuted) as refused:
-            interpreted(response(status, {"errors": [words]}), READ)
+            interpret(response(status, {"errors": [words]}), READ)
         assert refused.value.retriable
 
 
@@ -230,8 +217,8 @@ def test_a_long_pause_is_named_instead_of_waited_for() -> None:
     """Nobody waits an hour for Vault: the message says how long it asks to wait."""
     for body in ({"errors": ["rate limit quota exceeded"]}, {"message": "slow down"}):
         with pytest.raises(NotExecuted, match="asks to wait 1h") as refused:
-            interpreted(response(429, body, Retry_After="3600"), LIST)
-        assert retry_delay(1, refused.value.wait, not_executed=True) is None
+            interpret(response(429, body, Retry_After="3600"), LIST)
+        assert retry_delay(1, refused.value.wait, 0.0, not_executed=True) is None
 
 
 @pytest.mark.parametrize(
@@ -239,25 +226,23 @@ def test_a_long_pause_is_named_instead_of_waited_for() -> None:
 )
 def test_retry_after_is_read_in_seconds(header: str | None, expected: float | None) -> None:
     """Only whole seconds count."""
-    answer = response(429, {"errors": []})
-    if header is not None:
-        answer.headers["Retry-After"] = header
+    answer = response(429, {"errors": []}, **({} if header is None else {"Retry_After": header}))
     with pytest.raises(NoAnswer) as refused:
-        interpreted(answer, LIST)
+        interpret(answer, LIST)
     assert refused.value.wait == expected
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 02 Nov 2026 12:00:00"])
 def test_a_strange_date_is_no_date(date: str) -> None:
     """Without a usable `Date` header the answer has no time."""
-    answer = interpreted(response(200, {"data": {"a": 1}}, Date=date), READ)
+    answer = interpret(response(200, {"data": {"a": 1}}, Date=date), READ)
     assert answer.at is None
     assert answer.data == {"a": 1}
 
 
 def test_an_empty_answer_is_an_answer() -> None:
     """Vault says 204 where there is nothing to say; the body does not count."""
-    answer = interpreted(response(204, text="", Date="Mon, 02 Nov 2026 12:00:00 GMT"), READ)
+    answer = interpret(response(204, text="", Date="Mon, 02 Nov 2026 12:00:00 GMT"), READ)
     assert (answer.data, answer.found) == ({}, True)
     assert answer.at is not None
 
@@ -278,10 +263,17 @@ def test_an_empty_answer_is_an_answer() -> None:
 )
 def test_retries_back_off_and_end(attempt: int, wait: float | None, delay: float | None) -> None:
     """Waits double, what Vault asks for counts up to a minute, and the fifth attempt is the last."""
-    assert retry_delay(attempt, wait) == delay
+    assert retry_delay(attempt, wait, 0.0) == delay
 
 
 def test_what_vault_did_not_execute_is_repeated_for_a_minute() -> None:
     """A rate limit, an upgrade or an election takes longer than a lost connection."""
-    delays = [retry_delay(attempt, None, not_executed=True) for attempt in range(1, 10)]
+    delays = [retry_delay(attempt, None, 0.0, not_executed=True) for attempt in range(1, 10)]
     assert delays == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, None]
+
+
+@pytest.mark.parametrize(("not_executed", "longest"), [(False, 160.0), (True, 300.0)])
+def test_retries_end_with_the_time_of_the_operation(not_executed: bool, longest: float) -> None:
+    """However long each attempt takes, and whatever pause Vault asks for."""
+    assert retry_delay(1, 30.0, longest - 30.0, not_executed=not_executed) == 30.0
+    assert retry_delay(1, 30.1, longest - 30.0, not_executed=not_executed) is None
