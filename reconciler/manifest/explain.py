@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 MAX_VIOLATIONS = 10_000
 """Violations a document: nobody reads more."""
+_LONGEST_WORDS = 1_000
+"""Characters of a schema's own message or hint."""
 _MOST_MISSPELT = 32
 """Unknown keys of a mapping that are looked at as misspellings of missing ones."""
 _KINDS = {
@@ -78,7 +80,8 @@ def _in_own_words(violation: Problem, schema: Any) -> Problem:
     if not isinstance(words, str):
         return violation
     description = schema.get("description")
-    return replace(violation, message=words, hint=description if isinstance(description, str) else None)
+    hint = description[:_LONGEST_WORDS] if isinstance(description, str) else None
+    return replace(violation, message=words[:_LONGEST_WORDS], hint=hint)
 
 
 def _translate(error: Any) -> Iterator[Problem]:

@@ -15,7 +15,6 @@ from reconciler.manifest.files import Unreadable, display_path, read_all
 from reconciler.manifest.lint.duplicates import FirstUses, locate_first_uses
 from reconciler.manifest.lint.endpoint_url import URL_PATH, check_endpoint_url
 from reconciler.manifest.lint.leaks import Leaks
-from reconciler.manifest.lint.policy import Policy, read_policy
 from reconciler.manifest.lint.selection import Selection
 from reconciler.manifest.lint.suppressions import NO_IGNORES, Ignores, ignores_of
 from reconciler.manifest.lint.warnings import warnings_about
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from reconciler.manifest.exclusion import Exclusion
+    from reconciler.manifest.lint.policy import Policy
     from reconciler.manifest.problems import Problem
     from reconciler.manifest.yaml.parsing import YamlDocument
     from reconciler.model import Webhook
@@ -152,6 +152,8 @@ class Loader:
 
     def use_policy(self, path: str | os.PathLike[str]) -> None:
         """Check every manifest with the JSON Schema at `path`, too."""
+        from reconciler.manifest.lint.policy import Policy, read_policy  # noqa: PLC0415 (few configurations have one)
+
         policy = read_policy(path)
         if isinstance(policy, Policy):
             self._policy = policy
@@ -242,7 +244,7 @@ class Loader:
             problems = [each for each in problems if (each.path, each.rule) != form] + bad_url
         problems += self._unknown_events(_part(document.value, _EVENTS))
         if self._policy:
-            problems += self._policy.check(document.value, reported)
+            problems += self._policy.check(source, document, reported)
         problems += find_bad_values(document.value, reported)
         yield from (source.diagnostic(each, document) for each in problems)
         name, place = _part(document.value, _NAME), Location(source.path, document.line)
@@ -260,8 +262,7 @@ class Loader:
         found += self._first_uses.check_name(value["metadata"]["name"], place, source, document)
         problems += self._unknown_events(value["spec"]["events"])
         if self._policy:
-            self._policy.count(source, document)
-            problems += self._policy.check(value)
+            problems += self._policy.check(source, document, counts=True)
         webhook: Webhook | None = None
         try:
             webhook = built = self._build(value, place, self._recorded_path)

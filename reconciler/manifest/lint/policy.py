@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, Any
-
-from msgspec.structs import replace
 
 from reconciler.manifest import rules
 from reconciler.manifest.files import Unreadable, display_path, read_file
+from reconciler.manifest.lint.policy_process import Job, OverBudget, policy_process
 from reconciler.manifest.problems import Problem, Source
-from reconciler.manifest.schema import Schema, SchemaUnusable
+from reconciler.manifest.schema import Schema
 from reconciler.manifest.yaml.errors import Span, YamlRefused
 from reconciler.manifest.yaml.parsing import parse
 from reconciler.model import Location
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from reconciler.diagnostics import Diagnostic
+    from reconciler.manifest.lint.policy_process import PolicyProcess
     from reconciler.manifest.yaml.parsing import YamlDocument
 
 _START = Span(1, 1)
@@ -47,32 +48,16 @@ _MOST_PLACES = 10
 class Cap:
     """How many manifests of an organization may satisfy a schema."""
 
-    def __init__(self, declared: dict[str, Any], definitions: Any, path: tuple[str | int, ...]) -> None:
-        """Compile what a policy declares.
-
-        Args:
-            declared: has the form of a cap.
-            definitions: the policy's `$defs`, to which `where` may refer.
-            path: where in the policy it is declared.
-
-        Raises:
-            SchemaUnusable: `where` is not a usable schema.
-        """
-        self._where = declared["where"]
-        try:
-            self._schema = Schema({"$defs": definitions, "allOf": [self._where]})
-        except SchemaUnusable as unusable:
-            # The first two steps lead into our `allOf`.
-            raise unusable.at((*path, "where", *unusable.path[2:])) from None
+    def __init__(self, declared: dict[str, Any]) -> None:
+        """Count nothing yet; `declared` has the form of a cap."""
+        self.where = declared["where"]
         self._most = int(declared["atMost"])
         self._declared = declared
         self._counted: list[tuple[Source, YamlDocument]] = []
         self._total = 0
 
     def count(self, source: Source, document: YamlDocument) -> None:
-        """Count a manifest, if the cap is about it."""
-        if not self._schema.accepts(document.value):
-            return
+        """Count a manifest that satisfies the schema."""
         self._total += 1
         # The report is at the first one beyond the cap, and lists those before it.
         if len(self._counted) <= self._most:
@@ -87,37 +72,68 @@ class Cap:
         words = self._declared.get("errorMessage", "too many manifests match a cap of the policy")
         message = f"{words}: {self._total} match, and at most {self._most} are allowed"
         hint = self._declared.get("description")
-        problem = Problem(rules.POLICY, message, _focus(self._where, document.value), hint)
-        also = (s.related(d, _focus(self._where, d.value), "this one counts, too") for s, d in others)
+        problem = Problem(rules.POLICY, message, _focus(self.where, document.value), hint)
+        also = (s.related(d, _focus(self.where, d.value), "this one counts, too") for s, d in others)
         return source.diagnostic(problem, document, tuple(also))
 
 
 class Policy:
-    """A compiled policy."""
+    """A compiled policy, which a process of its own evaluates within limits."""
 
-    def __init__(self, schema: Schema, caps: tuple[Cap, ...] = ()) -> None:
-        self._schema = schema
+    def __init__(self, source: Source, job: Job, caps: Sequence[Cap], process: PolicyProcess) -> None:
+        self._source = source
+        self._job = job
         self._caps = caps
+        self._process = process
+        self._over_budget: Diagnostic | None = None
 
-    def count(self, source: Source, document: YamlDocument) -> None:
-        """Count a valid manifest for the caps."""
-        for cap in self._caps:
-            cap.count(source, document)
+    def check(
+        self,
+        source: Source,
+        document: YamlDocument,
+        reported: Collection[tuple[str | int, ...]] = (),
+        *,
+        counts: bool = False,
+    ) -> list[Problem]:
+        """Return how a manifest breaks the policy.
 
-    def check(self, manifest: Any, reported: Collection[tuple[str | int, ...]] = ()) -> list[Problem]:
-        """Return how a manifest breaks the policy, except at paths that are `reported` already."""
-        if self._schema.accepts(manifest):
+        Args:
+            source: its file.
+            document: the manifest.
+            reported: paths about which nothing more is reported.
+            counts: whether it counts for the caps.
+        """
+        if self._over_budget is not None:
             return []
-        problems = self._schema.explain(manifest)
-        return [replace(each, rule=rules.POLICY) for each in problems if each.path not in reported]
+        try:
+            result = self._process.evaluate(self._job, document.value)
+        except OverBudget as over:
+            place = Location(source.path, document.line)
+            self._over_budget = _over_budget(self._source, over, f" for the manifest at {place}")
+            return []
+        if counts:
+            for number in result["caps"]:
+                self._caps[number].count(source, document)
+        problems = (
+            Problem(rules.POLICY, sys.intern(message), tuple(path), hint and sys.intern(hint), at_key)
+            for message, path, hint, at_key in result["problems"]
+        )
+        return [each for each in problems if each.path not in reported]
 
     def exceeded(self) -> list[Diagnostic]:
-        """Return the caps that all manifests together exceed."""
+        """Return the caps that all manifests together exceed; or that the policy exceeds its own limits."""
+        if self._over_budget is not None:
+            return [self._over_budget]
         return [problem for cap in self._caps if (problem := cap.problem())]
 
 
-def read_policy(path: str | os.PathLike[str]) -> Policy | Diagnostic:
-    """Return the policy at `path`, compiled; or why it cannot be used."""
+def read_policy(path: str | os.PathLike[str], process: PolicyProcess | None = None) -> Policy | Diagnostic:
+    """Return the policy at `path`, compiled; or why it cannot be used.
+
+    Args:
+        path: a JSON file.
+        process: what evaluates it; None: the one that all policies share.
+    """
     name = display_path(str(path))
     content = read_file(str(path))
     source = Source(name, b"" if isinstance(content, Unreadable) else content)
@@ -132,13 +148,31 @@ def read_policy(path: str | os.PathLike[str]) -> Policy | Diagnostic:
         message = f"the policy's `{_CAPS}` is not a list of caps"
         hint = "each cap has `where`, a JSON Schema, and `atMost`, a whole number"
         return source.at(rules.POLICY_UNUSABLE, message, _place(content, (_CAPS,)), hint)
+    return _compile(source, content, schema, tuple(map(Cap, declared)), process or policy_process())
+
+
+def _compile(
+    source: Source, content: bytes, schema: dict[str, Any], caps: tuple[Cap, ...], process: PolicyProcess
+) -> Policy | Diagnostic:
+    job = Job(schema, [cap.where for cap in caps])
     try:
-        compiled = Schema(schema)
-        caps = [Cap(each, schema.get("$defs", {}), (_CAPS, at)) for at, each in enumerate(declared)]
-    except SchemaUnusable as unusable:
-        span = _place(content, unusable.path)
-        return source.at(rules.POLICY_UNUSABLE, unusable.message, span, unusable.hint)
-    return Policy(compiled, tuple(caps))
+        unusable = process.compile(job)
+    except OverBudget as over:
+        return _over_budget(source, over)
+    except RecursionError:
+        return source.at(rules.POLICY_UNUSABLE, "the policy is nested too deep", _START)
+    if unusable:
+        span = _place(content, tuple(unusable["path"]))
+        return source.at(rules.POLICY_UNUSABLE, unusable["message"], span, unusable["hint"])
+    return Policy(source, job, caps, process)
+
+
+def _over_budget(source: Source, over: OverBudget, where: str = "") -> Diagnostic:
+    message = f"the policy needs {over}{where}"
+    hint = (
+        "simplify it: `$ref` to schemas that use `$ref` again, and `anyOf` within `anyOf`, multiply the work"
+    )
+    return source.at(rules.POLICY_UNUSABLE, message, _START, hint)
 
 
 def _parse(content: bytes, source: Source) -> dict[str, Any] | Diagnostic:
