@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
-import urllib.error
-import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from reconciler.errors import InvalidInput, ReconcilerError
+from reconciler.cli.system import SystemClock
+from reconciler.errors import InvalidInput
+from reconciler.github.identity import identity_token
 from reconciler.model import Secret
-from reconciler.urls import service_url_problem
 from reconciler.vault.auth import AppRoleLogin, JwtLogin, KubernetesLogin, TokenLogin
 
 if TYPE_CHECKING:
@@ -18,11 +15,6 @@ if TYPE_CHECKING:
 
     from reconciler.config.settings import AuthSettings
     from reconciler.vault.auth import Login
-
-
-_TIMEOUT = 30.0
-_ANSWER_MAX = 64 * 1024
-_HINT = "give the job `permissions: id-token: write`, or use another Vault login"
 
 
 def choose_login(environ: Mapping[str, str], auth: AuthSettings) -> Login:
@@ -43,7 +35,7 @@ def choose_login(environ: Mapping[str, str], auth: AuthSettings) -> Login:
             secret_id = Secret(require(environ, "VAULT_SECRET_ID", "the AppRole's secret id"))
             return AppRoleLogin(role_id, secret_id, auth.mount or "approle")
         case "jwt":
-            return JwtLogin(role or "", lambda: identity_token(environ), auth.mount or "jwt")
+            return JwtLogin(role or "", lambda: identity_token(environ, SystemClock()), auth.mount or "jwt")
         case "kubernetes":
             return KubernetesLogin(role or "", mount=auth.mount or "kubernetes")
         case other:
@@ -72,48 +64,3 @@ def require(environ: Mapping[str, str], name: str, what: str) -> str:
     if not value:
         raise InvalidInput(f"{name} is not set", hint=f"set it to {what}")
     return value
-
-
-class NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the request's token is for this host only."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Return None, so that the redirect is an HTTP error."""
-
-
-def identity_token(
-    environ: Mapping[str, str], *, opener: urllib.request.OpenerDirector | None = None
-) -> Secret:
-    """Return a new identity token of this GitHub Actions job, for Vault's JWT login.
-
-    A job with `id-token: write` has a URL and a token for the request in its environment:
-    https://docs.github.com/en/actions/reference/security/oidc.
-
-    Raises:
-        InvalidInput: this is not a GitHub Actions job with that permission.
-        ReconcilerError: GitHub did not issue one.
-    """
-    url = environ.get("ACTIONS_ID_TOKEN_REQUEST_URL", "")
-    token = environ.get("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "")
-    if not url or not token:
-        raise InvalidInput(
-            "Vault's JWT login needs GitHub Actions: ACTIONS_ID_TOKEN_REQUEST_URL and _TOKEN are not set",
-            hint=_HINT,
-        )
-    if problem := service_url_problem(url, query=True):
-        raise InvalidInput(f"ACTIONS_ID_TOKEN_REQUEST_URL {problem}; nothing was sent", hint=_HINT)
-    try:
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310 (checked above)
-        with (opener or urllib.request.build_opener(NoRedirects)).open(request, timeout=_TIMEOUT) as answer:
-            value = json.loads(answer.read(_ANSWER_MAX))["value"]
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise ReconcilerError(
-            f"GitHub refused to issue an identity token: HTTP {error.code}", hint=_HINT
-        ) from None
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, RecursionError):
-        # The cause may quote the answer, which holds the token.
-        raise ReconcilerError("GitHub returned no identity token", hint="run the job again") from None
-    if not isinstance(value, str) or not value:
-        raise ReconcilerError("GitHub returned no identity token", hint="run the job again")
-    return Secret(value)

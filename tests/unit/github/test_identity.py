@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import email.message
-import http.client
-import io
 import json
-import urllib.request
-import urllib.response
 
+import httpx
 import pytest
 
-from reconciler.cli.logins import NoRedirects, identity_token
 from reconciler.errors import InvalidInput, ReconcilerError
+from reconciler.github.identity import identity_token
+from tests.fakes.clock import FakeClock
 
 URL = "https://actions.example.com/idtoken?api-version=2.0&audience=vault"
 REQUEST_TOKEN = "request-token-canary"
@@ -20,31 +17,22 @@ IDENTITY = "identity-token-canary"
 ENVIRON = {"ACTIONS_ID_TOKEN_REQUEST_URL": URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": REQUEST_TOKEN}
 
 
-class GitHub(urllib.request.HTTPSHandler):
-    """Takes the place of https: answers as told, and remembers what it was asked."""
+class GitHub(httpx.BaseTransport):
+    """Takes the place of the network: answers as told, and remembers what it was asked."""
 
     def __init__(
         self, body: bytes = b"", *, status: int = 200, error: Exception | None = None, location: str = ""
     ) -> None:
-        super().__init__()
-        self.requests: list[urllib.request.Request] = []
+        self.requests: list[httpx.Request] = []
         self._body, self._status, self._error, self._location = body, status, error, location
 
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """As httpx asks for."""
         self.requests.append(request)
         if self._error is not None:
             raise self._error
-        headers = email.message.Message()
-        if self._location:
-            headers["Location"] = self._location
-        answer = urllib.response.addinfourl(io.BytesIO(self._body), headers, request.full_url, self._status)
-        answer.msg = "told"  # type: ignore[attr-defined] # (urllib reads the reason from there)
-        return answer  # type: ignore[return-value] # (what urllib's own file handler returns, too)
-
-    @property
-    def opener(self) -> urllib.request.OpenerDirector:
-        """An opener whose https this is, and which follows redirects as little as the real one."""
-        return urllib.request.build_opener(self, NoRedirects)
+        headers = {"Location": self._location} if self._location else {}
+        return httpx.Response(self._status, content=self._body, headers=headers)
 
 
 def _value(value: object) -> bytes:
@@ -54,10 +42,10 @@ def _value(value: object) -> bytes:
 def _refused(github: GitHub) -> ReconcilerError:
     """Return the error, after seeing that neither token is told anywhere."""
     with pytest.raises(ReconcilerError) as refused:
-        identity_token(ENVIRON, opener=github.opener)
+        identity_token(ENVIRON, FakeClock(), transport=github)
     error = refused.value
     assert error.hint
-    assert error.__suppress_context__ or error.__context__ is None
+    assert error.__cause__ is error.__context__ is None
     for token in (REQUEST_TOKEN, IDENTITY):
         assert token not in f"{error.message} {error.hint}"
     return error
@@ -66,12 +54,12 @@ def _refused(github: GitHub) -> ReconcilerError:
 def test_the_token_is_asked_for_as_github_wants_it() -> None:
     """The job's URL is asked, with its audience and with the job's own token; the answer's value is it."""
     github = GitHub(_value(IDENTITY))
-    token = identity_token(ENVIRON, opener=github.opener)
+    token = identity_token(ENVIRON, FakeClock(), transport=github)
     assert token.reveal() == IDENTITY
     assert IDENTITY not in repr(token)
     (request,) = github.requests
-    assert (request.get_method(), request.full_url) == ("GET", URL)
-    assert request.get_header("Authorization") == f"Bearer {REQUEST_TOKEN}"
+    assert (request.method, str(request.url)) == ("GET", URL)
+    assert request.headers["Authorization"] == f"Bearer {REQUEST_TOKEN}"
 
 
 @pytest.mark.parametrize("name", ENVIRON)
@@ -80,7 +68,7 @@ def test_without_a_jobs_environment_there_is_none(name: str) -> None:
     github = GitHub(_value(IDENTITY))
     for environ in ({**ENVIRON, name: ""}, {k: v for k, v in ENVIRON.items() if k != name}):
         with pytest.raises(InvalidInput, match="ACTIONS_ID_TOKEN_REQUEST_URL and _TOKEN") as refused:
-            identity_token(environ, opener=github.opener)
+            identity_token(environ, FakeClock(), transport=github)
         assert "id-token: write" in (refused.value.hint or "")
     assert github.requests == []
 
@@ -92,7 +80,7 @@ def test_a_url_that_is_not_https_gets_nothing(url: str) -> None:
     """The job's token goes over https only: any other URL is refused before anything is sent."""
     github = GitHub(_value(IDENTITY))
     with pytest.raises(InvalidInput, match=r"ACTIONS_ID_TOKEN_REQUEST_URL .*; nothing was sent"):
-        identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": url}, opener=github.opener)
+        identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": url}, FakeClock(), transport=github)
     assert github.requests == []
 
 
@@ -132,29 +120,37 @@ def test_a_redirect_is_not_followed(status: int) -> None:
 )
 def test_an_answer_without_a_token_is_told(body: bytes) -> None:
     """Nonsense of any kind, or an answer that is too long: no token, one sentence, nothing quoted."""
-    assert _refused(GitHub(body)).message == "GitHub returned no identity token"
+    assert _refused(GitHub(body)).message.startswith("GitHub returned no identity token")
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "why"),
     [
-        TimeoutError("timed out"),
-        ConnectionResetError("reset"),
-        OSError("no route"),
-        http.client.IncompleteRead(IDENTITY.encode()),
-        http.client.BadStatusLine(IDENTITY),
-        http.client.InvalidURL(IDENTITY),
-        ValueError(f"Invalid header value b'Bearer {REQUEST_TOKEN}'"),
+        (httpx.ConnectError, "no connection"),
+        (httpx.ReadTimeout, "no response within 30 s"),
+        (httpx.RemoteProtocolError, "the response was cut off or is not HTTP"),
+        (httpx.LocalProtocolError, "the request is not valid HTTP"),
+        (httpx.ReadError, "the connection failed"),
     ],
-    ids=lambda error: type(error).__name__,
 )
-def test_a_connection_that_breaks_is_told(error: Exception) -> None:
+def test_a_connection_that_breaks_is_told(error: type[Exception], why: str) -> None:
     """However the exchange breaks, it is one sentence without the exception's text."""
-    assert _refused(GitHub(error=error)).message == "GitHub returned no identity token"
+    github = GitHub(error=error(f"{IDENTITY} {REQUEST_TOKEN}"))
+    assert _refused(github).message == f"GitHub returned no identity token: {why}"
 
 
-def test_without_an_opener_the_network_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real opener goes to the URL's host: where nobody listens there is no token."""
-    monkeypatch.setenv("no_proxy", "*")
-    with pytest.raises(ReconcilerError, match="GitHub returned no identity token"):
-        identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": "https://127.0.0.1:9/"})
+def test_a_token_that_fits_no_header_is_refused() -> None:
+    """Before anything is sent."""
+    environ = {**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "schlüssel"}
+    with pytest.raises(InvalidInput, match="ACTIONS_ID_TOKEN_REQUEST_TOKEN contains invalid characters"):
+        identity_token(environ, FakeClock(), transport=GitHub())
+
+
+def test_without_a_transport_the_network_is_asked() -> None:
+    """The request goes to the URL's host, through the proxy that the job's environment names."""
+    url = "https://127.0.0.1:9/"
+    with pytest.raises(ReconcilerError, match="GitHub returned no identity token: no connection"):
+        identity_token({**ENVIRON, "ACTIONS_ID_TOKEN_REQUEST_URL": url}, FakeClock())
+    proxied = {**ENVIRON, "HTTPS_PROXY": "gopher://me:passw0rd@proxy/"}
+    with pytest.raises(InvalidInput, match="cannot use the proxy that HTTPS_PROXY names"):
+        identity_token(proxied, FakeClock())
