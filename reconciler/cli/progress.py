@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from contextlib import nullcontext
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from reconciler.report.format.escape import visible
 from reconciler.report.format.style import count, duration
+from reconciler.texts import read_count
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -204,6 +206,10 @@ def make_reporter(
     """Return the reporter that fits stderr: a bar on a terminal, lines elsewhere."""
     if not show_bar or not sys.stderr.isatty():
         return LineReporter(sys.stderr, verbose=verbose)
+    for name in ("COLUMNS", "LINES"):
+        # rich fails at digits that are no number, such as `²`.
+        if read_count(os.environ.get(name)) is None:
+            os.environ.pop(name, None)
     from rich.console import Console  # noqa: PLC0415 (rich is slow to import)
     from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn  # noqa: PLC0415
     from rich.table import Column  # noqa: PLC0415

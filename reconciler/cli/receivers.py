@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ PATIENCE = 10.0
 """Seconds that a delivery waits for an answer."""
 _AT_A_TIME = 8
 _NAMED = 3
+_ADDRESSES = 4
 
 
 def check_receivers(webhooks: Iterable[Webhook], now: datetime, look: Look | None = None) -> list[Check]:
@@ -116,7 +118,9 @@ def _addresses(host: str, port: int) -> Iterator[str]:
             f"the name cannot be resolved: {_words(error)}", hint="check the host's spelling and its DNS"
         ) from None
     # A zone index is only valid on this machine.
-    yield from dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found)
+    addresses = dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found)
+    # Each may take as long as a delivery waits.
+    yield from itertools.islice(addresses, _ADDRESSES)
 
 
 def _words(error: Exception) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from reconciler.cli.progress import BarReporter, LineReporter, eta_seconds
+from reconciler.cli.progress import BarReporter, LineReporter, eta_seconds, make_reporter
 
 
 class HeldClock:
@@ -135,3 +136,17 @@ def test_the_bar_never_passes_its_end() -> None:
         clock.seconds += 1
         reporter.step("ci", "create again", 1)
         assert reporter.note() == ""
+
+
+@pytest.mark.parametrize("width", ["\u00b2", "9" * 5_000, "wide"])
+def test_a_strange_width_is_ignored(monkeypatch: pytest.MonkeyPatch, width: str) -> None:
+    """A COLUMNS that is no number does not end the command."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("COLUMNS", width)
+    reporter = make_reporter(HeldClock(), requests_per_minute=100, verbose=0, show_bar=True, color=False)
+    assert isinstance(reporter, BarReporter)

@@ -110,6 +110,22 @@ def test_an_unknown_name_is_told() -> None:
     assert "cannot be resolved" in refused(443, "x" * 64)
 
 
+def test_few_addresses_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with thousands of addresses does not take a timeout for each of them."""
+    tried: list[str] = []
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        tried.append(address[0])
+        raise TimeoutError
+
+    places = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"8.8.{i}.8", 443)) for i in range(200)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: places)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(ReconcilerError, match=r"cannot connect to 8\.8\.3\.8: no answer within 10 s"):
+        examine("receiver.example.com", 443)
+    assert len(tried) == 4
+
+
 def test_an_address_that_the_internet_cannot_reach_is_told() -> None:
     """A name of an internal zone may be well from here, and takes no delivery all the same."""
     with pytest.raises(ReconcilerError, match="not reachable from the internet"):
