@@ -240,14 +240,16 @@ def read_whole(path: str, limit: int, *, timeout: float = READ_TIMEOUT) -> bytes
         waiting = select.poll()
         waiting.register(descriptor, select.POLLIN)
         data = bytearray()
-        while True:
+        found = os.fstat(descriptor)
+        large = stat.S_ISREG(found.st_mode) and found.st_size > limit
+        while not large:
             if not waiting.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 raise TimeoutError(errno.ETIMEDOUT, f"it does not end within {timeout:g} s", path)
             piece = os.read(descriptor, min(_CHUNK, limit + 1 - len(data)))
             if not piece:
                 return bytes(data)
             data += piece
-            if len(data) > limit:
-                raise OSError(errno.EFBIG, f"it is larger than {limit // 1024**2} MiB", path)
+            large = len(data) > limit
+        raise OSError(errno.EFBIG, f"it is larger than {limit // 1024**2} MiB", path)
     finally:
         os.close(descriptor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,6 +125,29 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
         assert org.apply(webhook("a")).complete
     assert len(warnings) == 1
     assert "audit log" in warnings[0]
+
+
+def test_a_log_into_a_device_or_a_pipe_leaves_it_as_it_is(tmp_path: Path) -> None:
+    """It is neither renamed nor read back, without a warning; the audit log follows no link to a file."""
+    reading, writing = os.pipe()
+    (tmp_path / "acme.jsonl").symlink_to(f"/dev/fd/{writing}")
+    (tmp_path / "audit.jsonl").symlink_to("/dev/null")
+    log, warnings = make_log(tmp_path)
+    with log:
+        assert read_cut_off(tmp_path / "acme.jsonl") is None
+    assert warnings == []
+    assert json.loads(os.read(reading, 4096))["event"] == "over"
+    os.close(reading)
+    os.close(writing)
+    assert {each.name for each in tmp_path.iterdir() if each.is_symlink()} == {"acme.jsonl", "audit.jsonl"}
+    (tmp_path / "audit.jsonl").unlink()
+    (tmp_path / "other").touch()
+    (tmp_path / "audit.jsonl").symlink_to("other")
+    log, warnings = make_log(tmp_path, journal="new.jsonl")
+    with log:
+        pass
+    (warning,) = warnings
+    assert warning.endswith("audit.jsonl: it is a symbolic link; the run continues without it")
 
 
 def test_a_log_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
