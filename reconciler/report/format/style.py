@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -76,10 +75,10 @@ def width(text: str) -> int:
     """Return how many terminal columns `text` (already escaped, without colours) takes."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
-        for char in text
-    )
+    from wcwidth import wcswidth  # noqa: PLC0415 (slow to import, and nearly all texts are ASCII)
+
+    columns: int = wcswidth(text)
+    return columns if columns >= 0 else len(text)
 
 
 def pad(text: str, columns: int) -> str:

@@ -79,6 +79,12 @@ def test_text_shows_both_places_with_their_lines() -> None:
         ("\t: b", 1, 2, "^^"),
         ("a: b", 5, 6, "    ^"),
         ("a: b", 4, 99, "   ^"),
+        # Thai, Devanagari, Tamil and conjoining Jamo: marks above and below letters take no column.
+        ("ที่นี่: b", 9, 10, "    ^"),
+        ("a: ที่นี่", 4, 10, "   ^^"),
+        ("a: नमस्ते", 4, 10, "   ^^^^"),
+        ("a: வணக்கம்", 4, 11, "   ^^^^^"),
+        ("a: \u1112\u1161\u11abb", 4, 7, "   ^^"),
     ],
 )
 def test_a_mark_is_under_the_text_it_is_about(source: str, column: int, end: int, mark: str) -> None:
