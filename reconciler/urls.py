@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import idna
 
+LONGEST_URL = 4096
+"""Characters. No longer URL is read, compared or shown; manifests have shorter ones."""
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from reconciler import __version__
+from reconciler.cli.guarded import guarded_output
 from reconciler.cli.output import give_up_stdout, write_error
 from reconciler.cli.signals import terminate_as_interrupt
 from reconciler.errors import ExitCode, ReconcilerError
@@ -85,18 +86,19 @@ class LazyGroup(click.Group):
         SIGTERM ends a command as Ctrl-C does, so that it logs out of Vault.
         """
         extra["standalone_mode"] = False
-        try:
-            with terminate_as_interrupt():
-                code = super().main(*args, **extra)
-        except click.ClickException as error:
-            with contextlib.suppress(OSError):
-                error.show()
-            code = ExitCode.USAGE
-        except click.Abort:
-            write_error("interrupted")
-            code = _INTERRUPTED
-        except OSError as error:
-            code = _help_unwritten(error)
+        with guarded_output():
+            try:
+                with terminate_as_interrupt():
+                    code = super().main(*args, **extra)
+            except click.ClickException as error:
+                with contextlib.suppress(OSError):
+                    error.show()
+                code = ExitCode.USAGE
+            except click.Abort:
+                write_error("interrupted")
+                code = _INTERRUPTED
+            except OSError as error:
+                code = _help_unwritten(error)
         sys.exit(int(code or 0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.cli.runner_masks import hide_token
 from reconciler.cli.system import SystemClock
 from reconciler.errors import InvalidInput
 from reconciler.github.identity import identity_token
@@ -35,13 +36,19 @@ def choose_login(environ: Mapping[str, str], auth: AuthSettings) -> Login:
             secret_id = Secret(require(environ, "VAULT_SECRET_ID", "the AppRole's secret id"))
             return AppRoleLogin(role_id, secret_id, auth.mount or "approle")
         case "jwt":
-            return JwtLogin(role or "", lambda: identity_token(environ, SystemClock()), auth.mount or "jwt")
+            return JwtLogin(role or "", lambda: _identity(environ), auth.mount or "jwt")
         case "kubernetes":
             return KubernetesLogin(role or "", mount=auth.mount or "kubernetes")
         case other:
             raise InvalidInput(
                 f"{other} is not a Vault login method", hint="use token, approle, jwt or kubernetes"
             )
+
+
+def _identity(environ: Mapping[str, str]) -> Secret:
+    token = identity_token(environ, SystemClock())
+    hide_token(token, environ)
+    return token
 
 
 def _method_of(environ: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from reconciler.cli.output import write_note
+from reconciler.credentials.known import KNOWN
 from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:
@@ -43,14 +44,14 @@ def notify(settings: NotificationSettings, run: Run, occasion: str, title: str, 
         return
     # Its log quotes addresses, which hold tokens.
     logging.getLogger("apprise").disabled = True
-    body = _cut(text) + (f"\n{run.url}" if run.url else "")
+    body = _cut(KNOWN.mask(text)) + (f"\n{run.url}" if run.url else "")
     for number, address in enumerate(addresses, start=1):
         messenger = apprise.Apprise()
         with warnings.catch_warnings():
             # Deprecations inside the library do not concern its users.
             warnings.simplefilter("ignore")
             known = messenger.add(address)
-            sent = known and messenger.notify(body=body, title=visible(title), body_format="text")
+            sent = known and messenger.notify(body=body, title=KNOWN.mask(visible(title)), body_format="text")
         if not sent:
             # The addresses are secrets: a warning names their position only.
             why = (

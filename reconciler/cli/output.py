@@ -8,6 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from reconciler.cli.guarded import GuardedStream, guarded
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import ReconcilerError
 from reconciler.named_files import create, write_whole
 from reconciler.report.format.escape import visible
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_result(text: str, path: str | None = None) -> None:
-    """Write a result to stdout, or to the file `path` in one piece.
+def write_result(text: str, path: str | None = None, *, commands: bool = False) -> None:
+    """Write a result to stdout, or to the file `path` in one piece; it may consist of our own `commands`.
 
     A reader that has left (`| head`) is not an error: the output is dropped, and the run continues.
 
@@ -26,12 +28,12 @@ def write_result(text: str, path: str | None = None) -> None:
         ReconcilerError: it cannot be written.
     """
     if path is None or path == "-":
-        _write(sys.stdout, text)
+        _write(sys.stdout, text, commands=commands)
     else:
-        write_file(path, text)
+        write_file(path, text, commands=commands)
 
 
-def write_file(path: str, text: str) -> None:
+def write_file(path: str, text: str, *, commands: bool = False) -> None:
     """Write the file in one piece: a reader sees the old content or the new, never a part.
 
     What is not a regular file is written through; a process that stops reading a pipe is not an error.
@@ -40,7 +42,7 @@ def write_file(path: str, text: str) -> None:
         ReconcilerError: it cannot be written.
     """
     try:
-        write_whole(path, text.encode(errors="backslashreplace"))
+        write_whole(path, guarded(text, commands=commands).encode(errors="backslashreplace"))
     except BrokenPipeError:
         return
     except (OSError, ValueError) as error:
@@ -62,7 +64,7 @@ def create_file(root: Path, name: str, text: str) -> bool:
                 f"{visible(target.parent)} is outside of {visible(root)}", hint="replace the symbolic link"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        return create(target, text.encode(errors="backslashreplace"))
+        return create(target, KNOWN.mask(text).encode(errors="backslashreplace"))
     except FileExistsError:
         raise ReconcilerError(
             f"cannot write {visible(target)}: a file is in the place of a folder", hint="name another folder"
@@ -110,14 +112,17 @@ def wants_color(stream: TextIO, environ: Mapping[str, str], *, no_color: bool) -
     return environ.get("TERM") != "dumb" and stream.isatty()
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: TextIO, text: str, *, commands: bool = False) -> None:
     """Write to stdout or stderr. What a reader that has left (`| head`) does not get is not an error.
 
     Raises:
         ReconcilerError: stdout is closed, or on a full disk.
     """
     try:
-        stream.write(text)
+        if commands and isinstance(stream, GuardedStream):
+            stream.write_commands(text)
+        else:
+            stream.write(text)
         stream.flush()
     except OSError as error:
         if stream is sys.stdout:

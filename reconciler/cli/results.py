@@ -78,7 +78,7 @@ class Results:
         between = "\n" if self._texts else ""
         self._texts.append(between + text)
         if self._options.output is None:
-            write_result(self._texts[-1])
+            write_result(self._texts[-1], commands=self._options.format == "github")
 
     def write_rest(self, code: ExitCode) -> ExitCode:
         """Write what is not written yet, and return `code`. JSON is one object, or an array for several."""
@@ -87,5 +87,5 @@ class Results:
             if self._values:
                 write_result(to_json_text(self._values if self._several else self._values[0]), output)
         elif output is not None and self._texts:
-            write_result("".join(self._texts), output)
+            write_result("".join(self._texts), output, commands=self._options.format == "github")
         return code

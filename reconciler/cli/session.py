@@ -16,6 +16,7 @@ from reconciler.cli.configuration import load_configuration, load_desired, path_
 from reconciler.cli.logins import choose_login, require
 from reconciler.cli.output import wants_color
 from reconciler.cli.progress import make_reporter
+from reconciler.cli.runner_masks import hide_token
 from reconciler.cli.system import SystemClock, fresh
 from reconciler.config.servers import require_trusted
 from reconciler.model import Secret, VaultPlace
@@ -168,6 +169,7 @@ def connect_vault(settings: OrganizationSettings) -> VaultSession:
         clock=SystemClock(),
         namespace=vault.namespace,
         ca_cert=os.environ.get("VAULT_CACERT") or None,
+        on_login=hide_token,
     )
 
 

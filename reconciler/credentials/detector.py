@@ -14,6 +14,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from reconciler.credentials.capabilities import TRACE, holds_capability
 from reconciler.patterns import matcher
 
 if TYPE_CHECKING:
@@ -59,10 +60,6 @@ _PARAMETER = (
     r"(?i)[?&;](?:[a-z]{1,16}[_-])?(?:token|secret|passw(?:or)?d|api_?key|access_?key|sig|signature|auth)"
     r"=(?=[^&;#\s]{0,64}?[0-9])(?=[^&;#\s]{0,64}?[A-Za-z])[^&;#\s]{12,}"
 )
-# Addresses that are themselves the permission to post.
-_CAPABILITY = (
-    r"(?i)https://(?:hooks\.slack\.com/(?:services|workflows)/T|discord(?:app)?\.com/api/webhooks/[0-9])"
-)
 # `password: x` and `token=x`, where x is not a plain word, a name with hyphens, a path or a reference.
 _NAMES = (
     r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|(?:access|private|signing|client)[_-]?key"
@@ -90,7 +87,7 @@ _ALPHABET = 32
 # forty with the signs of base64, what may hide it in an escape or precede a host, or a known beginning.
 _TRACE = (
     r"[A-Za-z0-9]{16}|[A-Za-z0-9+/]{40}|[=@\\]|PRIVATE KEY|(?:whsec|zof|github_pat|dckr_pat|glsa|glc)_"
-    r"|hv[sbr]\.|gl(?:p|rt-|dt-)|xox|xapp-|AIza|SG\.|:AA|eyJ|sk-|pypi-|(?i:slack\.com/|/webhooks/)"
+    rf"|hv[sbr]\.|gl(?:p|rt-|dt-)|xox|xapp-|AIza|SG\.|:AA|eyJ|sk-|pypi-|(?i:{TRACE})"
 )
 _NAME_PART = "passw|passphrase|pwd|secret|token|key|authorization|credential"
 """A part of each of `_NAMES`, in small letters."""
@@ -115,6 +112,14 @@ _ANY_RUN = re.compile(_RUN)
 _PART = re.compile(r"[A-Za-z0-9+/_=-]{12,}")
 """What may be the rest of a secret in a file that ends in the middle of it."""
 _HEX = re.compile(r"[0-9a-fA-F]{32,}")
+# A part of a URL that is made of words: small or capital letters, `camelCase`, and short numbers.
+_WORD = re.compile(
+    r"(?:[A-Z]?[a-z]{2,15}(?:[A-Z][a-z]{2,15}){0,4}|[A-Z]{1,10}|[A-Za-z])?[0-9]{0,4}"
+    r"|[a-z]{1,12}[0-9]{1,3}[a-z]{1,12}|[0-9]{1,10}"
+)
+_NO_WORD = re.compile(r"[^A-Za-z0-9]+")
+_SHORT_PART = 16
+"""A shorter part of a URL is only hidden for its shape."""
 
 
 def may_hold_secret(data: bytes) -> bool:
@@ -148,7 +153,7 @@ def likely_secret(text: str, *, endpoint: bool = False) -> str | None:
         endpoint: whether it is the URL of an endpoint, where a random path is a token. In other URLs, such
             as those of documents, a path with a random id is normal.
     """
-    if re.search(_CAPABILITY, text):
+    if holds_capability(text):
         return "an address that allows anybody who knows it to post messages"
     if re.search(_PARAMETER, text):
         return "a secret in a parameter of a URL"
@@ -201,6 +206,16 @@ def looks_secret(text: str) -> bool:
     if any(map(_mixes_kinds, _ANY_RUN.findall(text))):
         return True
     return known_secret(text) is not None or likely_secret(text, endpoint=True) is not None
+
+
+def is_token(part: str) -> bool:
+    """Return whether a part of a URL, between two separators, is rather a token than made of words.
+
+    Nobody reviewed the URL, so in doubt it is one: tokens may have no digits, or hyphens and underscores.
+    """
+    if looks_secret(part):
+        return True
+    return len(part) >= _SHORT_PART and not all(map(_WORD.fullmatch, _NO_WORD.split(part)))
 
 
 def value_looks_secret(value: str) -> bool:

@@ -6,35 +6,33 @@ terminal or a CI log that way, so each quotation asks here first.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
+from reconciler.credentials.capabilities import holds_capability
 from reconciler.credentials.detector import (
     is_sensitive,
+    is_token,
     looks_secret,
     names_any_secret,
     value_looks_secret,
 )
+from reconciler.credentials.known import MASK
+from reconciler.urls import LONGEST_URL, normalize_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from reconciler.model import Secret
-
-MASK = "***"
 _LONGEST_SHOWN = 120
 _LONGEST_LINE = 400
 _ORIGIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
 _PARAMETER_VALUE = re.compile(r"=[^&;#]*")
+_PATH_VALUE = re.compile(r"=[^/;#]*")
 _PART = re.compile(r"[^/?#&;=]+")
-_IDENTIFIER = re.compile(
-    r"(?=[A-Za-z]*[0-9])[A-Za-z0-9]{16,}|[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
-)
-"""A long run of letters and digits, or a UUID: an identifier that nobody is meant to guess."""
-_COMMON = 8
-"""A run of this many characters that a text has in common with a secret is masked."""
+_IDENTIFIER = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+"""A UUID: an identifier that nobody is meant to guess."""
+_SECRET_LABEL = ".m.pipedream.net"
+"""Before this, the host's name has a credential."""
 
 
 def shown(value: Any, path: Sequence[str | int] = ()) -> str | None:
@@ -93,43 +91,49 @@ def mask_url(url: str) -> str:
     """Return `url` with a mask for user names and passwords, query values, and parts that look like tokens.
 
     This is for URLs that nobody reviewed, such as those of unmanaged endpoints. A manifest's URL is in git,
-    and the rules keep secrets out of it.
+    and the rules keep secrets out of it. Of an address that is itself a permission, only the host is shown.
     """
+    origin, rest = _split(url)
+    if holds_capability(url):
+        return f"{origin}/{MASK}"
+    path, mark, query = rest.partition("?")
+    masked = _PATH_VALUE.sub(f"={MASK}", path) + mark + _PARAMETER_VALUE.sub(f"={MASK}", query)
+    return origin + _PART.sub(_mask_token, masked)
+
+
+def mask_unreviewed(url: str, *reviewed: str | None) -> str:
+    """Return a live URL with a mask for whatever none of the reviewed URLs contains; hosts are shown.
+
+    Args:
+        url: what the API lists.
+        reviewed: the URLs of manifests, which are in git.
+    """
+    known = [each for each in reviewed if each is not None]
+    if any(normalize_url(url) == normalize_url(each) for each in known):
+        # Normal forms have no fragment: no server sees it, but somebody may have written a secret there.
+        address, mark, _ = url.partition("#")
+        return url if url in known or not mark else f"{address}#{MASK}"
+    origin, rest = _split(url)
+    parts = {part for each in known for part in _PART.findall(_split(each)[1])}
+    if not parts.intersection(_PART.findall(rest)):
+        return f"{origin}/{MASK}" if rest.strip("/") else origin + rest
+    return origin + _PART.sub(lambda part: part[0] if part[0] in parts else MASK, rest)
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Return a URL's part up to its host, without credentials, and the rest."""
+    if len(url) > LONGEST_URL:
+        return MASK, ""
     found = _ORIGIN.match(url)
     origin = found[0] if found else ""
-    path, mark, query = url[len(origin) :].partition("?")
-    if "@" in origin:
-        origin = f"{origin.partition('//')[0]}//{MASK}@{origin.rpartition('@')[2]}"
-    return origin + _PART.sub(_mask_part, path + mark + _PARAMETER_VALUE.sub(f"={MASK}", query))
+    rest = url[len(origin) :]
+    scheme, slashes, authority = origin.partition("//")
+    user, at, host = authority.rpartition("@")
+    labels = [MASK if looks_secret(label) else label for label in host.split(".")]
+    if host.lower().endswith(_SECRET_LABEL):
+        labels[0] = MASK
+    return f"{scheme}{slashes}{MASK if user or at else ''}{at}{'.'.join(labels)}", rest
 
 
-def _mask_part(part: re.Match[str]) -> str:
-    is_token = _IDENTIFIER.search(part[0]) or looks_secret(part[0])
-    return MASK if is_token else part[0]
-
-
-def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
-    """Return `text` with a mask for every run of eight characters that it shares with one of `secrets`.
-
-    A secret is found as it is, in JSON and in a URL: servers quote what they were sent, and cut it anywhere.
-    """
-    spellings = {
-        spelling
-        for secret in secrets
-        if (raw := secret.reveal())
-        for spelling in (raw, quote(raw, safe="", errors="replace"), json.dumps(raw)[1:-1])
-    }
-    hidden = [False] * len(text)
-    for spelling in spellings:
-        size = min(_COMMON, len(spelling))
-        runs = {spelling[i : i + size] for i in range(len(spelling) - size + 1)}
-        for start in range(len(text) - size + 1):
-            if text[start : start + size] in runs:
-                hidden[start : start + size] = [True] * size
-    parts: list[str] = []
-    for char, is_hidden in zip(text, hidden, strict=True):
-        if not is_hidden:
-            parts.append(char)
-        elif not parts or parts[-1] != MASK:
-            parts.append(MASK)
-    return "".join(parts)
+def _mask_token(part: re.Match[str]) -> str:
+    return MASK if _IDENTIFIER.search(part[0]) or is_token(part[0]) else part[0]

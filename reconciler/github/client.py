@@ -6,6 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Self
 
+from reconciler.credentials.foreign import foreign_text
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.headers import read_number
 from reconciler.http_client import HttpClient, NoReply, Reply, Trouble
@@ -79,6 +81,7 @@ class GitHub:
             raise InvalidInput(f"GITHUB_API_URL {problem}; nothing was sent")
         if not (token.reveal().isascii() and token.reveal().isprintable()):
             raise InvalidInput("GITHUB_TOKEN contains invalid characters")
+        KNOWN.add(token)
         self._base = f"{url.rstrip('/')}/repos/{repository}/"
         self._clock = clock
         self._deadline = clock.monotonic() + _LONGEST_JOB
@@ -126,7 +129,7 @@ class GitHub:
             InDoubt: GitHub may have created it.
             ReconcilerError: it has not.
         """
-        return _object(self._send("POST", path, body))
+        return _object(self._send("POST", path, _masked(body)))
 
     def change(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """PATCH an object and return the result. Idempotent.
@@ -134,7 +137,7 @@ class GitHub:
         Raises:
             ReconcilerError: GitHub refused, or did not answer.
         """
-        return _object(self._send("PATCH", path, body))
+        return _object(self._send("PATCH", path, _masked(body)))
 
     def download(self, path: str) -> bytes:
         """Return the file that `path` redirects to; the token stays with GitHub's API.
@@ -212,6 +215,11 @@ class GitHub:
         return rate_limit_wait(answer.status_code, answer.headers, answer.body, now)
 
 
+def _masked(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is sent, without the run's secrets: many people can read it."""
+    return {key: KNOWN.mask(value) if isinstance(value, str) else value for key, value in body.items()}
+
+
 def retry_delay(method: str, status: int | None, attempt: int, wait: float | None) -> float | None:
     """Return the seconds to wait before the same request is sent again; None: do not retry.
 
@@ -257,7 +265,7 @@ def _checked(answer: Reply, method: str, path: str) -> Reply:
         return answer
     words = ""
     if isinstance(said := _json(answer), dict) and isinstance(said.get("message"), str):
-        words = f": {said['message'][:200]}"
+        words = f": {foreign_text(said['message'], limit=200)}"
     raise ReconcilerError(f"GitHub refused {method} {path}: HTTP {status}{words}", hint=_HINTS.get(status))
 
 

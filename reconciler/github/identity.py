@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.http_client import HttpClient, NoReply
 from reconciler.model import Secret
@@ -49,6 +50,7 @@ def identity_token(environ: Mapping[str, str], clock: Clock, *, transport: Trans
         raise InvalidInput(f"ACTIONS_ID_TOKEN_REQUEST_URL {problem}; nothing was sent", hint=_HINT)
     if not (token.isascii() and token.isprintable()):
         raise InvalidInput("ACTIONS_ID_TOKEN_REQUEST_TOKEN contains invalid characters", hint=_HINT)
+    KNOWN.add(Secret(token))
     client = HttpClient(url, Network.of(environ), clock=clock, transport=transport)
     headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
     reply = client.send("GET", url, headers=headers, seconds=_SECONDS, size=_ANSWER_MAX)

@@ -21,15 +21,9 @@ from reconciler.texts import YEARS, as_text, is_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_OURS = (
-    "signing_secret",
-    "previous_signing_secret",
-    "previous_signing_secrets",
-    "pending_signing_secret",
-    "endpoint_id",
-    "url",
-    "ledger",
-)
+SECRET_FIELDS = ("signing_secret", "previous_signing_secret", "pending_signing_secret")
+"""The fields of a document that are one signing secret each."""
+_OURS = (*SECRET_FIELDS, "previous_signing_secrets", "endpoint_id", "url", "ledger")
 _REQUIRED = {"version", "pending", "current", "previous", "abandoned", "removing", "released", "run"}
 """Without one of these, a ledger would mean something else: the others have harmless defaults."""
 # Deeper JSON may be readable in one part of the program and too deep for another.
@@ -45,6 +39,14 @@ class Document(Struct, frozen=True):
     """By endpoint id, oldest first."""
     extra: Mapping[str, Secret] = field(default_factory=dict)
     """Unknown keys, as JSON texts: they are kept."""
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """Every signing secret in it: the current one, those that were replaced, and a proposed one."""
+        pending = self.ledger.pending
+        found = [*self.previous_secrets.values()]
+        found += [] if self.signing_secret is None else [self.signing_secret]
+        return (*found, *([] if pending is None else [pending.client_secret]))
 
     def to_fields(self) -> dict[str, Any]:
         """Return the fields as Vault stores them. This reveals secrets: for the Vault adapter alone."""

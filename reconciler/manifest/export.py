@@ -14,7 +14,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from reconciler.credentials.detector import looks_secret
-from reconciler.credentials.redaction import printable
+from reconciler.credentials.known import MASK
+from reconciler.credentials.redaction import mask_url, printable
 from reconciler.manifest import rules
 from reconciler.manifest.lint.endpoint_url import URL_PATH, check_endpoint_url
 from reconciler.manifest.lint.leaks import leaked_secret
@@ -143,13 +144,13 @@ def suggest_names(urls: Mapping[str, str], taken: Collection[str] = ()) -> dict[
 
 
 def _wish(url: str) -> str:
-    """Return host and path as a name, without the query and without parts that look like tokens."""
+    """Return host and path as a name, without the query and without what may not be shown."""
     try:
-        parts = urlsplit(normalize_url(url))
+        parts = urlsplit(mask_url(normalize_url(url)))
         host = parts.hostname or ""
     except ValueError:
         return "webhook"
-    words = [host, *(part for part in parts.path.split("/") if not looks_secret(part))]
+    words = [host, *(part for part in parts.path.split("/") if MASK not in part)]
     return _trim("-".join(words), _LONGEST_NAME) or "webhook"
 
 

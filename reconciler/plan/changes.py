@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.ledger.ledger import Previous
 from reconciler.ledger.projection import document_from_projection
 from reconciler.model import Endpoint, Secret, body_digest
@@ -70,7 +71,7 @@ class Describer(Struct, frozen=True):
             action=decision.action,
             reason=decision.reason,
             cause=decision.cause,
-            before=self._before(projection),
+            before=self._before(projection, webhook),
             after=Shape(webhook.url, webhook.events) if webhook else None,
             source=webhook.location if webhook else None,
             endpoint_id=projection.endpoint_id if projection else None,
@@ -101,12 +102,18 @@ class Describer(Struct, frozen=True):
             api_requests=0 if change.problem else sum(step.api_requests for step in steps),
         )
 
-    def _before(self, projection: Projection | None) -> Shape | None:
-        """Return the live endpoint; None if there is none, or it is gone."""
+    def _before(self, projection: Projection | None, webhook: Webhook | None) -> Shape | None:
+        """Return the live endpoint; None if there is none, or it is gone.
+
+        What somebody put into its URL without review is masked: it may be a credential.
+        """
         if projection is None or projection.endpoint_id is None or projection.state == "deleted":
             return None
         endpoint = self.live.get(projection.endpoint_id)
-        return None if endpoint is None else Shape(endpoint.url, endpoint.events)
+        if endpoint is None:
+            return None
+        url = mask_unreviewed(endpoint.url, webhook.url if webhook else None, projection.url)
+        return Shape(url, endpoint.events)
 
 
 def in_question(
@@ -147,7 +154,7 @@ def _drifted(change: Change, metadata: Metadata, live: LiveIndex) -> Drift:
     elif change.action in {Action.NONE, Action.UPDATE} and _is_disabled(change.endpoint_id, live):
         # If it is replaced for another reason, its successor is enabled.
         kinds.append(DriftKind.ENDPOINT_DISABLED)
-    elif _is_changed(change.before, metadata.projection):
+    elif _is_changed(live.get(change.endpoint_id or "") or change.before, metadata.projection):
         kinds.append(DriftKind.ENDPOINT_CHANGED)
     since = None
     if metadata.state is VersionState.DELETED:
@@ -167,7 +174,7 @@ def _is_disabled(endpoint_id: str | None, live: LiveIndex) -> bool:
     return endpoint is not None and not endpoint.enabled
 
 
-def _is_changed(live: Shape, projection: Projection | None) -> bool:
+def _is_changed(live: Endpoint | Shape, projection: Projection | None) -> bool:
     """Whether the endpoint differs from what the API made of our request."""
     if projection is None:
         return True

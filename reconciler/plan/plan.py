@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.plan.live import is_new, newest_first
 from reconciler.texts import to_timestamp
 
@@ -235,7 +236,12 @@ class Plan(Struct, frozen=True):
             "complete_listing": True,
             "changes": [change.to_json() for change in self.changes],
             "unmanaged": [
-                {"id": e.id, "url": e.url, "events": list(e.events), "created": to_timestamp(e.created)}
+                {
+                    "id": e.id,
+                    "url": mask_unreviewed(e.url),
+                    "events": list(e.events),
+                    "created": to_timestamp(e.created),
+                }
                 for e in self.unmanaged
             ],
             "warnings": list(self.warnings),

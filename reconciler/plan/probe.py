@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.ports import (
     Created,
     Deleted,
@@ -167,7 +168,9 @@ def _listing(seen: Observations) -> Iterator[Finding]:
             consequence="a plan right after an apply may not see what the apply has created",
         )
     if seen.listed is not None:
-        yield _spelling("URL", seen.url, seen.listed.url, same=seen.listed.url == seen.url)
+        yield _spelling(
+            "URL", seen.url, mask_unreviewed(seen.listed.url, seen.url), same=seen.listed.url == seen.url
+        )
         same = seen.listed.events == seen.events
         yield _spelling("events", ", ".join(seen.events), ", ".join(seen.listed.events), same=same)
         yield _fields(seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.credentials.redaction import mask_url
+from reconciler.credentials.redaction import mask_unreviewed, mask_url
 from reconciler.plan.expiry import expiry_warnings
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, table
@@ -97,7 +97,7 @@ def status_value(organization: str, rows: Sequence[StatusRow]) -> dict[str, Any]
             {
                 "name": None if row.unmanaged else row.name,
                 "endpoint_id": row.endpoint_id,
-                "url": row.url,
+                "url": mask_unreviewed(row.url) if row.unmanaged and row.url else row.url,
                 "state": row.state,
                 "secret_created_at": to_timestamp(row.secret_created_at),
                 "secret_expires_at": to_timestamp(row.secret_expires_at),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
 from reconciler.ledger.projection import document_from_projection
 from reconciler.model import OddEndpoint
@@ -85,7 +86,7 @@ def _change(
         action=Action.ROTATE if is_replaced else Action.UPDATE,
         reason=f"endpoint {endpoint.id} is taken over, {known}",
         cause=Cause.ROTATION if is_replaced else Cause.MANIFEST,
-        before=Shape(endpoint.url, endpoint.events),
+        before=Shape(mask_unreviewed(endpoint.url, webhook.url), endpoint.events),
         after=Shape(webhook.url, webhook.events),
         source=webhook.location,
         endpoint_id=endpoint.id,

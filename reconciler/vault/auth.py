@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import InvalidInput
 from reconciler.model import Secret
 
@@ -57,6 +58,7 @@ class AppRoleLogin(Struct, frozen=True):
 
     def log_in(self, client: hvac.Client) -> Reply:
         """Send the login request."""
+        KNOWN.add(self.role_id, self.secret_id)
         answer: Reply = client.auth.approle.login(
             self.role_id.reveal(), self.secret_id.reveal(), use_token=False, mount_point=self.mount
         )
@@ -76,9 +78,9 @@ class JwtLogin(Struct, frozen=True):
 
     def log_in(self, client: hvac.Client) -> Reply:
         """Send the login request."""
-        answer: Reply = client.auth.jwt.jwt_login(
-            self.role, self.jwt().reveal(), use_token=False, path=self.mount
-        )
+        token = self.jwt()
+        KNOWN.add(token)
+        answer: Reply = client.auth.jwt.jwt_login(self.role, token.reveal(), use_token=False, path=self.mount)
         return answer
 
 
@@ -103,6 +105,7 @@ class KubernetesLogin(Struct, frozen=True):
                 f"cannot read the service account token {self.token_path}",
                 hint="run in a pod with a service account, or choose another login method",
             ) from None
+        KNOWN.add(token)
         answer: Reply = client.auth.kubernetes.login(
             self.role, token.reveal(), use_token=False, mount_point=self.mount
         )

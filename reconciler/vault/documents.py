@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hvac.utils import format_url
 
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, StoreError
+from reconciler.ledger.document import SECRET_FIELDS
 from reconciler.ledger.projection import other_keys
+from reconciler.model import Secret
 from reconciler.ports import Metadata, Stored, VersionState
 from reconciler.retry import LONGEST_LISTING
 from reconciler.texts import is_text
@@ -121,9 +124,12 @@ class VaultDocuments:
         self._other_keys.note(name, answer.data.get("metadata"))
         now = answer.at or self._clock.now()
         try:
-            return _parse(lambda: parse_stored(name, answer.data, now), purpose)
+            stored = _parse(lambda: parse_stored(name, answer.data, now), purpose)
         except DocumentUnreadable as error:
             raise DocumentUnreadable(f"{purpose.path}: {error.message}", hint=error.hint) from None
+        if stored.document is not None:
+            KNOWN.add(*stored.document.secrets)
+        return stored
 
     def read_fields(self, name: str) -> Mapping[str, object]:
         """Return the fields of a document as they are: its ledger may be from another version.
@@ -135,6 +141,7 @@ class VaultDocuments:
         if fields is None:
             path = self._purpose("read", "data", name).path
             raise StoreError(f"there is no secret at {path}", hint="check the name, the mount and the prefix")
+        KNOWN.add(*(Secret(v) for key, v in fields.items() if key in SECRET_FIELDS and is_text(v)))
         return fields
 
     def write(self, name: str, document: Document, *, cas: int) -> int:
@@ -142,6 +149,7 @@ class VaultDocuments:
 
         If the process dies in between, a path without versions is left: it counts as absent.
         """
+        KNOWN.add(*document.secrets)
         if cas == 0:
             self._set_metadata(name, {"cas_required": True}, "create", harmless=True)
         nonce = document.ledger.nonce

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from reconciler.credentials.foreign import foreign_text
 from reconciler.errors import CasConflict, StoreError, StoreUnavailable
 from reconciler.headers import read_date, read_number
 from reconciler.retry import backoff
@@ -176,7 +177,7 @@ def _with_wait(message: str, wait: float | None) -> str:
 
 def failure(status: int, words: str, purpose: Purpose, *, wait: float | None = None) -> StoreError:  # noqa: C901, PLR0911, PLR0912  # a table
     """Return our error for a response with `status` and Vault's error texts `words`."""
-    quoted = "" if purpose.confidential or not words else f": {words}"
+    quoted = "" if purpose.confidential or not words else f": {foreign_text(words, limit=_MAX_WORDS)}"
     path = purpose.path
     if _NO_MOUNT in words:
         mount = path.partition("/")[0]
@@ -295,11 +296,11 @@ def interpret(response: Reply, purpose: Purpose, parse: Parse = json_object) -> 
 
 
 def _words(body: dict[str, Any] | None) -> str | None:
-    """Return Vault's `errors` as one short line; None if the body is not in the shape of Vault's errors."""
+    """Return Vault's `errors`, unmasked; None if the body is not in the shape of Vault's errors."""
     errors = (body or {}).get("errors")
     if not isinstance(errors, list) or not all(isinstance(text, str) for text in errors):
         return None
-    return _CONTROL.sub(" ", "; ".join(errors)).strip()[:_MAX_WORDS]
+    return "; ".join(errors)
 
 
 def _date(response: Reply) -> datetime | None:

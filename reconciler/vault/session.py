@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from hvac.exceptions import VaultError
 from msgspec.structs import replace
 
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import InvalidInput, StoreError
 from reconciler.http_client import READ_TIMEOUT, HttpClient
 from reconciler.model import Secret
@@ -73,6 +74,7 @@ class VaultSession:
         ca_cert: str | None = None,
         transport: Transport | None = None,
         read_timeout: float = READ_TIMEOUT,
+        on_login: Callable[[Secret], object] = KNOWN.add,
     ) -> None:
         """Set the address and the login; nothing is sent yet.
 
@@ -84,6 +86,7 @@ class VaultSession:
             ca_cert: the path of a PEM file with the trusted authorities; None: those of the environment.
             transport: what carries the requests; None: the network.
             read_timeout: seconds that the server may be silent.
+            on_login: gets each token that a login returns, before it is used.
 
         Raises:
             InvalidInput: the address, the token, the namespace, or what the environment names as proxy or
@@ -97,6 +100,7 @@ class VaultSession:
         self._method = None if isinstance(login, TokenLogin) else login
         self._clock = clock
         self._namespace = namespace
+        self._on_login = on_login
         self._http = HttpClient(
             self.address,
             Network.of(os.environ),
@@ -271,7 +275,9 @@ class VaultSession:
                 hint="use a login without a second factor",
             )
         self._lifetime = from_login(answer.auth, self._clock.monotonic())
-        return Secret(token)
+        secret = Secret(token)
+        self._on_login(secret)
+        return secret
 
     def _send_once(
         self,
@@ -334,4 +340,5 @@ def _check_token(token: Secret) -> Secret:
             "the Vault token is empty or contains invalid characters",
             hint="set VAULT_TOKEN to the token only, without quotes, spaces or line ends",
         )
+    KNOWN.add(token)
     return token

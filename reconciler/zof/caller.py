@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
 
+from reconciler.credentials.foreign import foreign_text
 from reconciler.retry import LONGEST_OPERATION, backoff, retry
 from reconciler.zof.api_clock import ApiClock
 from reconciler.zof.pacing import LONGEST_WAIT, Gate, read_signals
 from reconciler.zof.responses import UnreadableResponse, check_refusal, is_rate_limit
-from reconciler.zof.wire import NoResponse, Response, clean
+from reconciler.zof.wire import NoResponse, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,7 +191,7 @@ class Caller:
         self._gate.wait(seconds, f"retry after: {reason}")
 
     def _warn_of_sunset(self, response: Response) -> None:
-        sunset = clean(response.headers.get("sunset"), limit=64)
+        sunset = foreign_text(response.headers.get("sunset"), limit=64)
         if not sunset:
             return
         with self._mutex:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 from msgspec.structs import replace
 
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import ApiError, InvalidInput
 from reconciler.headers import read_date
 from reconciler.http_client import READ_TIMEOUT
@@ -96,7 +97,6 @@ class ZofApi:
         """
         if requests_per_minute is not None and requests_per_minute < 1:
             raise InvalidInput("`requestsPerMinute` must be 1 or more")
-        self._key = key
         self._clock = clock
         self._reporter = reporter
         self._wire = Wire(base_url, key, clock=clock, read_timeout=read_timeout, transport=transport)
@@ -174,13 +174,14 @@ class ZofApi:
         """
         if not _is_header_text(idempotency_key):
             return Refused(400, "invalid_key", "the key is not a valid header; nothing was sent")
+        KNOWN.add(*secrets_in(body))
         request = Request("POST", "/webhooks", body=body, idempotency_key=idempotency_key)
         result = self._caller.call(
             request, lambda response: read_creation(response, body), retry_unreadable=True
         )
         if not isinstance(result, CallFailure):
             return replace(result.value, windows=result.windows)
-        settled = self._settle(result, secrets_in(body))
+        settled = self._settle(result)
         if isinstance(settled, Refused) and result.windows and not _is_about_key(settled):
             reason = f"refused after an attempt of unknown outcome: {replace(settled, request_id=None)}"
             settled = Unanswered(reason, stored_error=True, request_id=settled.request_id)
@@ -192,7 +193,7 @@ class ZofApi:
             return _unsendable_id()
         result: Success[Delivered | NotDelivered] | CallFailure = self._caller.call(
             Request("POST", f"/webhooks/{endpoint_id}/test"),
-            lambda response: read_test(response, [self._key]),
+            read_test,
             retry_unreadable=True,
         )
         return self._settle(result) if isinstance(result, CallFailure) else result.value
@@ -237,12 +238,12 @@ class ZofApi:
             raise self._explain(result)
         return result.value, result.response.request_id
 
-    def _settle(self, failure: CallFailure, secrets: Sequence[Secret] = ()) -> Refused | Unanswered:
+    def _settle(self, failure: CallFailure) -> Refused | Unanswered:
         """Return the result of a request that failed."""
         last = failure.last
         if not isinstance(last, Response):
             return Unanswered(last.reason, request_id=last.request_id)
-        refused = read_refusal(last, [self._key, *secrets])
+        refused = read_refusal(last)
         if failure.is_lasting:
             return refused
         reason = f"HTTP {last.status} {refused.code}: {refused.message}"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.credentials.foreign import foreign_text
 from reconciler.headers import read_date
 from reconciler.ports import Exchange
 from reconciler.untrusted_json import load_json
-from reconciler.zof.wire import clean
 
 if TYPE_CHECKING:
     from reconciler.zof.wire import Response
@@ -38,5 +38,5 @@ def _fields(body: bytes) -> tuple[str, ...]:
         return ()
     data = value.get("data")
     objects = [each for each in data if isinstance(each, dict)] if isinstance(data, list) else [value]
-    names = {clean(name, limit=_LONGEST_FIELD) for each in objects for name in each}
+    names = {foreign_text(name, limit=_LONGEST_FIELD) for each in objects for name in each}
     return tuple(sorted(filter(None, names)))[:_MOST_FIELDS]

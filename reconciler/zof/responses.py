@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from msgspec import Struct
 
+from reconciler.credentials.foreign import foreign_text
+from reconciler.credentials.known import KNOWN
 from reconciler.model import Endpoint, OddEntry, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
 from reconciler.texts import YEARS, as_count, is_text
 from reconciler.untrusted_json import load_json
-from reconciler.zof.wire import clean
+from reconciler.urls import LONGEST_URL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -107,7 +109,8 @@ def _read_entry(value: Any, events: Events) -> Endpoint | OddEntry:
     except UnreadableResponse as error:
         entry = value if isinstance(value, dict) else {}
         url = entry.get("url")
-        return OddEntry(_read_id(entry.get("id")), url if is_text(url) and url else None, str(error))
+        readable = is_text(url) and 0 < len(url) <= LONGEST_URL
+        return OddEntry(_read_id(entry.get("id")), url if readable else None, str(error))
 
 
 def _read_id(value: Any) -> str | None:
@@ -132,6 +135,8 @@ def read_endpoint(value: Any, events: Events) -> Endpoint:
         raise UnreadableResponse("`id` is missing or cannot be used in a URL")
     if not is_text(url) or not url:
         raise UnreadableResponse("`url` is not a string")
+    if len(url) > LONGEST_URL:
+        raise UnreadableResponse(f"`url` has more than {LONGEST_URL:,} characters")
     return Endpoint(
         endpoint_id,
         url,
@@ -188,6 +193,7 @@ def read_creation(response: Response, asked: Secret) -> Created:
             value[name] = request.get(name)
     secrets = [read_secret(value.get(name)) for name in ("signing_secret", "secret")]
     secret = next((secret for secret in secrets if secret is not None), None)
+    KNOWN.add(*secrets)
     return Created(read_endpoint(value, Events()), secret, request_id=response.request_id)
 
 
@@ -201,7 +207,7 @@ def read_secret(value: Any) -> Secret | None:
     return Secret(value)
 
 
-def read_test(response: Response, secrets: Sequence[Secret]) -> Delivered | NotDelivered:
+def read_test(response: Response) -> Delivered | NotDelivered:
     """Read the response to a test. Its shape is undocumented: only an explicit failure counts as one.
 
     Raises:
@@ -214,7 +220,7 @@ def read_test(response: Response, secrets: Sequence[Secret]) -> Delivered | NotD
         _refuse_error(value)
         return Delivered(response.request_id)
     words = [f"the receiver answered {status}"] if failed_status else []
-    words += [_words(value.get(name), secrets) for name in ("error", "message", "reason")]
+    words += [_words(value.get(name)) for name in ("error", "message", "reason")]
     reason = "; ".join(filter(None, words)) or "the API says that it was not delivered"
     return NotDelivered(reason, response.request_id)
 
@@ -254,7 +260,7 @@ def check_refusal(response: Response, method: str) -> None:
         )
 
 
-def read_refusal(response: Response, secrets: Sequence[Secret]) -> Refused:
+def read_refusal(response: Response) -> Refused:
     """Read a response that is not a success. It may be anything, also the web page of a proxy."""
     status, request_id = response.status, response.request_id
     if status in _REDIRECT:
@@ -266,9 +272,9 @@ def read_refusal(response: Response, secrets: Sequence[Secret]) -> Refused:
     error = value if isinstance(value, dict) else {"message": value}
     return Refused(
         status,
-        clean(error.get("code"), secrets, limit=64) or "unknown",
-        clean(error.get("message"), secrets) or "without a message",
-        clean(error.get("param"), secrets, limit=64) or None,
+        foreign_text(error.get("code"), limit=64) or "unknown",
+        foreign_text(error.get("message")) or "without a message",
+        foreign_text(error.get("param"), limit=64) or None,
         request_id,
     )
 
@@ -289,8 +295,8 @@ def secrets_in(body: Secret) -> list[Secret]:
     return [Secret(value)] if isinstance(value, str) else []
 
 
-def _words(value: Any, secrets: Sequence[Secret]) -> str:
-    return clean(value.get("message") if isinstance(value, dict) else value, secrets)
+def _words(value: Any) -> str:
+    return foreign_text(value.get("message") if isinstance(value, dict) else value)
 
 
 def _is_error(value: Any) -> bool:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from reconciler.credentials.redaction import mask_secrets
+from reconciler.credentials.foreign import foreign_id, foreign_text
+from reconciler.credentials.known import KNOWN
 from reconciler.errors import InvalidInput
 from reconciler.http_client import HttpClient, Reply
 from reconciler.network import Network
 from reconciler.urls import service_url_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     import httpx
 
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 
 BODY_LIMIT = 4 * 1024 * 1024
 """Bytes of a decompressed response; a full page of endpoints has about 40,000."""
-
-TEXT_LIMIT = 300
-"""Characters of a text of the API in our messages."""
-_TEXT_READ = 5_000
 
 
 class Request(Struct, frozen=True):
@@ -87,6 +84,7 @@ class Wire:
             raise InvalidInput(f"the API's URL {problem}", hint="check ZOF_API_URL or `api.url`")
         self._base = base_url.rstrip("/")
         self._key = check_key(key)
+        KNOWN.add(key)
         self._mutex = threading.Lock()
         self._sent = 0
         network = Network.of(os.environ)
@@ -108,7 +106,6 @@ class Wire:
 
     def send(self, request: Request, seconds: float) -> Response | NoResponse:
         """Send `request` once; the whole exchange may take `seconds`."""
-        hidden = [self._key] if request.body is None else [self._key, request.body]
         with self._mutex:
             self._sent += 1
         reply = self._client.send(
@@ -121,11 +118,11 @@ class Wire:
             size=BODY_LIMIT,
         )
         headers = reply.headers or {}
-        request_id = clean(headers.get("x-request-id"), hidden, limit=128) or None
+        request_id = foreign_id(headers.get("x-request-id")) or None
         if isinstance(reply, Reply):
             return Response(reply.status_code, headers, bytes(reply.body), request_id)
         return NoResponse(
-            self._describe(reply, hidden),
+            self._describe(reply),
             in_doubt=reply.in_doubt,
             final=reply.final,
             request_id=request_id,
@@ -142,8 +139,8 @@ class Wire:
             return f"check {self._client.proxy.variable}, or list the API's host in NO_PROXY"
         return None
 
-    def _describe(self, failure: NoReply, hidden: list[Secret]) -> str:
-        detail = clean(failure.detail, hidden, limit=160)
+    def _describe(self, failure: NoReply) -> str:
+        detail = foreign_text(failure.detail, limit=160)
         words = f"{failure.reason}: {detail}" if detail else failure.reason
         proxy = self._client.proxy
         through = proxy is not None and not failure.in_doubt
@@ -172,15 +169,3 @@ def check_key(key: Secret) -> Secret:
             hint="check ZOF_API_KEY for spaces, quotes and line breaks",
         )
     return key
-
-
-def clean(text: object, secrets: Iterable[Secret] = (), *, limit: int = TEXT_LIMIT) -> str:
-    """Return `text` on one line of at most `limit` characters, or nothing if it is not a text.
-
-    What it has in common with one of `secrets` is masked.
-    """
-    if not isinstance(text, str):
-        return ""
-    printable = "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text[:_TEXT_READ])
-    shown = mask_secrets(" ".join(printable.split()), secrets)
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"

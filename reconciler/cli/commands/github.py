@@ -127,10 +127,10 @@ def reviewed_plan(out: str, artifact: str) -> ExitCode:
         review = find_review(github, commit, artifact)
     if review is None:
         message = "No pull request was merged with this commit: only the guards limit what is applied."
-        write_result(workflow_command("notice", "no reviewed plan", message))
+        write_result(workflow_command("notice", "no reviewed plan", message), commands=True)
     elif review.plan is None:
         message = f"Pull request #{review.pull} has no saved plan: only the guards limit what is applied."
-        write_result(workflow_command("warning", "no reviewed plan", message))
+        write_result(workflow_command("warning", "no reviewed plan", message), commands=True)
     else:
         write_file(out, review.plan.decode("utf-8", "replace"))
         write_result(f"reviewed: the plan of pull request #{review.pull} at {review.head[:12]}\n")

@@ -86,7 +86,7 @@ def _validate(options: Options) -> ExitCode:
     # Organizations may share manifests: each problem counts once.
     found = list(dict.fromkeys([*found, *(each for one in loaded for each in one.diagnostics)]))
     if loaded or not unusable:
-        write_result(_render(found, loaded, options), options.output)
+        write_result(_render(found, loaded, options), options.output, commands=options.format == "github")
     if unusable:
         raise unusable
     return exit_code_of(found)

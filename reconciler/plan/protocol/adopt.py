@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from reconciler.credentials.redaction import mask_url
 from reconciler.ledger.ledger import Current, Previous
 from reconciler.plan.protocol.create import blank
 from reconciler.plan.protocol.state import Adoption, State, declared, write
@@ -125,7 +126,8 @@ def _differences(webhook: Webhook, endpoint: Endpoint) -> str:
     """Return how the manifest and the live endpoint differ."""
     found = []
     if endpoint.normalized_url != webhook.normalized_url:
-        found.append(f"the URL is {endpoint.url}, the manifest says {webhook.url}")
+        live_url = mask_url(endpoint.url)
+        found.append(f"the URL is {live_url}, the manifest says {webhook.url}")
     if surplus := sorted(set(endpoint.events) - set(webhook.events)):
         found.append(f"the manifest lacks {', '.join(surplus)}")
     if missing := sorted(set(webhook.events) - set(endpoint.events)):

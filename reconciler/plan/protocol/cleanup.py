@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.plan.outcome import Conflict
 from reconciler.plan.protocol.decide import EITHER_WAY, REMOVE, adoption_command
 from reconciler.plan.protocol.state import State, delete, let_go, record, served_url, write
@@ -159,7 +160,8 @@ def describe_lookalike(name: str, ledger: Ledger, endpoint: Endpoint) -> Conflic
         hint = f"take it over with `{adoption_command(name, endpoint)}`, or {REMOVE}"
     else:
         hint = f"if nobody needs it, {REMOVE}; {name} has endpoint {ledger.current.endpoint_id}"
-    return Conflict(name, endpoint.id, f"endpoint {endpoint.id} is live at {endpoint.url}{EITHER_WAY}", hint)
+    url = mask_unreviewed(endpoint.url, *(attempt.url for attempt in ledger.abandoned))
+    return Conflict(name, endpoint.id, f"endpoint {endpoint.id} is live at {url}{EITHER_WAY}", hint)
 
 
 def _may_explain(attempt: Abandoned, live: LiveIndex) -> bool:

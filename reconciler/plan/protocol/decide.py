@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.model import DeletionPolicy
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import VersionState
@@ -317,7 +318,8 @@ def conflict(
     for endpoint in neighbours:
         if live.is_owned(endpoint.id) or endpoint.id in explained:
             continue
-        problem = f"endpoint {endpoint.id} is live at {endpoint.url} and not in the ledger"
+        url = mask_unreviewed(endpoint.url, webhook.url)
+        problem = f"endpoint {endpoint.id} is live at {url} and not in the ledger"
         if endpoint.id in ambiguous:
             problem += EITHER_WAY
         if current_id is not None and live.get(current_id) is not None:

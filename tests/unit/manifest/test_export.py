@@ -157,7 +157,7 @@ def test_a_token_in_the_url_is_told() -> None:
     """Whoever commits the file should know that it holds a secret, and the name does not repeat it."""
     url = "https://chat.example.com/hooks/aB3dEf7hIj1kLm9nOp5q/x?key=1"
     assert "looks as if it contained a token" in manifest_text(export(url), SCHEMA)
-    assert suggest_names({"we_1": url}) == {"we_1": "chat-example-com-hooks-x"}
+    assert suggest_names({"we_1": url}) == {"we_1": "chat-example-com"}
 
 
 def test_an_id_is_quoted_for_the_shell() -> None:
