@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from reconciler.receiver.event import Event
     from reconciler.receiver.group_commit import GroupCommit
+    from reconciler.receiver.limits import Limits
     from reconciler.receiver.metrics import Metrics
     from reconciler.receiver.secrets import KnownSecrets
 
@@ -57,12 +58,12 @@ _LINES, _SECONDS_PER_LINE = 20, 1.0
 class DeliveryApp:
     """Verifies deliveries, has them stored, and answers."""
 
-    def __init__(self, secrets: KnownSecrets, commit: GroupCommit, metrics: Metrics) -> None:
+    def __init__(self, secrets: KnownSecrets, commit: GroupCommit, metrics: Metrics, limits: Limits) -> None:
         """Everything that it uses is started and stopped elsewhere."""
         self._secrets = secrets
         self._commit = commit
         self._metrics = metrics
-        self._bodies = Bodies()
+        self._bodies = Bodies(limits)
         self._store_failed_at = float("-inf")
         self._reading = {webhook: asyncio.Lock() for webhook in secrets.webhooks}
         self._lines: dict[HTTPStatus, Allowance] = {}

@@ -7,23 +7,23 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler.receiver.answers import BAD_LENGTH, TOO_LARGE, TOO_SLOW, Gone, Refused, unavailable
-from reconciler.receiver.event import BODY_MAX
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 
+    from reconciler.receiver.limits import Limits
+
     Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
-_SECONDS = 5.0
-"""Within which a body must arrive. The sender gives up after ten."""
-_HELD_MAX = 64 * BODY_MAX
-"""Bytes of all bodies that are being received, verified or stored."""
+_DIGITS = 18
 
 
 class Bodies:
     """Counts the bytes that are held. For one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits) -> None:
+        """Hold nothing yet."""
+        self._limits = limits
         self._held = 0
 
     @asynccontextmanager
@@ -38,11 +38,11 @@ class Bodies:
         if not length.isdigit():
             raise Refused(BAD_LENGTH)
         # int() is slow on many digits.
-        if len(length) > len(str(BODY_MAX)) or int(length) > BODY_MAX:
+        if len(length) > _DIGITS or int(length) > self._limits.body_bytes:
             raise Refused(TOO_LARGE)
         chunks: list[bytes] = []
         try:
-            async with asyncio.timeout(_SECONDS):
+            async with asyncio.timeout(self._limits.body_seconds):
                 while await self._read_chunk(chunks, receive):
                     self._check(chunks)
             self._check(chunks)
@@ -69,7 +69,7 @@ class Bodies:
         return bool(message.get("more_body"))
 
     def _check(self, chunks: list[bytes]) -> None:
-        if sum(map(len, chunks)) > BODY_MAX:
+        if sum(map(len, chunks)) > self._limits.body_bytes:
             raise Refused(TOO_LARGE)
-        if self._held > _HELD_MAX:
+        if self._held > self._limits.held_bytes:
             raise Refused(unavailable("too many deliveries at a time", close=True))

@@ -18,16 +18,21 @@ if TYPE_CHECKING:
 
     from reconciler.receiver.service import Receiver
 
-_HEADER_SECONDS = 5.0
 _HEADER_BYTES = 32 * 1024
-_KEEP_ALIVE_SECONDS = 30
-_CONNECTIONS = 1000
 _BACKLOG = 1024
 _END_SECONDS = 10
 
 
+class _Config(uvicorn.Config):
+    """uvicorn's, and what its protocol lacks."""
+
+    header_seconds: float
+
+
 class _Protocol(H11Protocol):
     """HTTP/1.1 in which the headers of a request must arrive in time; uvicorn waits without end."""
+
+    config: _Config
 
     _headers_due: asyncio.TimerHandle | None = None
 
@@ -56,7 +61,7 @@ class _Protocol(H11Protocol):
         if in_request or is_idle:
             self._forget()
         elif self._headers_due is None:
-            self._headers_due = self.loop.call_later(_HEADER_SECONDS, self.transport.close)
+            self._headers_due = self.loop.call_later(self.config.header_seconds, self.transport.close)
 
     def _forget(self) -> None:
         if self._headers_due is not None:
@@ -103,7 +108,7 @@ class ReceiverServer:
             ReconcilerError: it cannot be used.
         """
         host, port = parse_address(address)
-        config = uvicorn.Config(
+        config = _Config(
             receiver,
             host=host,
             port=port,
@@ -115,12 +120,13 @@ class ReceiverServer:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=receiver.limits.connections,
             backlog=_BACKLOG,
-            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=receiver.limits.keep_alive_seconds,
             timeout_graceful_shutdown=_END_SECONDS,
             h11_max_incomplete_event_size=_HEADER_BYTES,
         )
+        config.header_seconds = receiver.limits.header_seconds
         self._receiver = receiver
         self._server = _Server(config, stop)
         self._socket = _bind(host, port)

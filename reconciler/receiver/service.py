@@ -15,6 +15,7 @@ from reconciler.receiver.group_commit import GroupCommit
 from reconciler.receiver.handing import Handing
 from reconciler.receiver.inbox.entry import State
 from reconciler.receiver.inbox.inbox import Inbox
+from reconciler.receiver.limits import LIMITS
 from reconciler.receiver.logs import write_log
 from reconciler.receiver.metrics import Metrics
 from reconciler.receiver.secrets import KnownSecrets
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from reconciler.receiver.event import Event
     from reconciler.receiver.handing import Handler
     from reconciler.receiver.inbox.consumer import Attempt
+    from reconciler.receiver.limits import Limits
     from reconciler.receiver.secrets import Source
 
 _RESERVED = {"healthz", "metrics"}
@@ -56,6 +58,7 @@ class Receiver:
         keep_days: float = 7.0,
         read_secrets_every: float = 60.0,
         grace: float = 30.0,
+        limits: Limits = LIMITS,
     ) -> None:
         """Set everything; nothing is opened yet.
 
@@ -69,6 +72,7 @@ class Receiver:
             keep_days: for how long an event that was handed on is recognized when it is delivered again.
             read_secrets_every: the seconds between reads of the secrets.
             grace: the seconds that handlers get to finish when the receiver stops.
+            limits: what it takes from strangers at most.
 
         Raises:
             UsageError: a name or the inbox is not usable.
@@ -81,6 +85,7 @@ class Receiver:
         names = tuple(dict.fromkeys(webhooks))
         self.inbox = Inbox(inbox)
         """Where the events are stored."""
+        self.limits = limits
         self.metrics = Metrics(names, self.inbox.counts)
         """What is counted."""
         self._keep = keep_days * _DAY
@@ -88,7 +93,7 @@ class Receiver:
         self._secrets = KnownSecrets(secrets, names, every=read_secrets_every, on_read=self._secrets_read)
         self._handing = Handing(self.inbox, names, handler, self, workers=workers, attempts=attempts)
         self._commit = GroupCommit(self._store)
-        self._app = DeliveryApp(self._secrets, self._commit, self.metrics)
+        self._app = DeliveryApp(self._secrets, self._commit, self.metrics, limits)
         self._stale: set[str] = set()
         self._started = False
         self._mutex = threading.Lock()
