@@ -31,6 +31,9 @@ pytest_plugins = [
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report how many crashes, faults and races were survived: one test goes through many."""
     ended = {result: terminalreporter.stats.get(result, []) for result in ("passed", "failed")}
+    for name, text in (each for report in ended["passed"] for each in report.user_properties):
+        if name == "summary":
+            terminalreporter.write_line(str(text))
     cases = sum(
         count
         for reports in ended.values()

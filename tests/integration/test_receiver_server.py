@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.receiver.event import Event
 
-IMPATIENT = Limits(header_seconds=0.2, body_seconds=0.2, held_bytes=3 * 1024 * 1024, connections=50)
+IMPATIENT = Limits(header_seconds=1.0, body_seconds=1.0)
 
 
 class World:
@@ -137,24 +137,6 @@ def test_impossible_requests_are_refused(world: World, data: bytes, status: int)
     with world.connect() as connection:
         connection.sendall(data)
         assert answers(connection) == [status]
-
-
-def test_memory_is_bounded(world: World) -> None:
-    """When too many bodies arrive at a time, senders are asked to come back; afterwards it works again."""
-    megabyte = b"x" * (1024 * 1024)
-    with contextlib.ExitStack() as opened:
-        slow = [opened.enter_context(world.connect()) for _ in range(5)]
-        for connection in slow:
-            connection.sendall(request(megabyte)[:-1])
-        # The limit is three megabytes.
-        assert sorted(status for each in slow for status in answers(each)) in (
-            [408, 408, 503, 503, 503],
-            [408, 408, 408, 503, 503],
-        )
-    delivered = httpx.post(
-        f"{world.url}/ci", content=megabyte, headers={SIGNATURE_HEADER: sign(megabyte, SECRET)}
-    )
-    assert delivered.status_code == 400
 
 
 def test_a_stop_finishes_what_was_accepted(tmp_path: Path) -> None:
