@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.progress import LineReporter
 from reconciler.cli.session import connect_api, connect_vault, open_store
+from reconciler.cli.system import SystemClock
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.model import DEFAULT_API_URL
 from reconciler.report.checks import Check
@@ -57,7 +58,7 @@ def check_servers(settings: OrganizationSettings, options: Options) -> list[Chec
 def _check_api(settings: OrganizationSettings, options: Options) -> list[Check]:
     """Check the key, its permission, and the clock against the API's."""
     try:
-        with connect_api(settings, LineReporter(sys.stderr, verbose=options.verbose)) as api:
+        with connect_api(settings, LineReporter(sys.stderr, SystemClock(), verbose=options.verbose)) as api:
             asked_at = datetime.now(UTC)
             probe = api.probe()
             answered_at = datetime.now(UTC)

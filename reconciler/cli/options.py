@@ -97,7 +97,7 @@ _VIEW = (
         callback=_store_verbosity,
         help="Show more details; -vv for bug reports.",
     ),
-    click.option("--no-progress", is_flag=True, help="Show no progress."),
+    click.option("--no-progress", is_flag=True, help="Show no progress, only warnings."),
     click.option("--no-color", is_flag=True, help="Use no colours; so does NO_COLOR=1."),
 )
 _PATHS = click.argument("paths", nargs=-1, metavar="[PATH]...")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from reconciler.ports import Clock, Reporter
 
 _MINUTE = 60.0
+LONGEST_SILENCE = 30.0
+"""Seconds after which a run off a terminal writes a sign of life."""
 
 
 def eta_seconds(done: int, total: int, elapsed: float, requests_per_minute: int) -> float | None:
@@ -45,16 +47,55 @@ def _answer(request: str, endpoint_id: str | None, request_id: str | None, *, ok
 
 
 class LineReporter:
-    """Writes warnings to a stream, and everything else if verbose. Thread-safe."""
+    """Writes a line for each change that ends, and for warnings; everything else if verbose. Thread-safe.
 
-    def __init__(self, stream: TextIO, *, verbose: int = 0) -> None:
-        """Write to `stream`; `verbose` counts the `-v`."""
+    Inside the context, a thread writes a line whenever nothing was written for 30 seconds.
+    """
+
+    def __init__(self, stream: TextIO, clock: Clock, *, verbose: int = 0, quiet: bool = False) -> None:
+        """Write to `stream`; `verbose` counts the `-v`; `quiet` writes warnings only, unless verbose."""
         self._stream = stream
+        self._clock = clock
         self._verbose = verbose
+        self._quiet = quiet and not verbose
         self._lock = threading.Lock()
+        self._last = clock.monotonic()
+        self._current = "waiting"
+        self._until, self._reason = 0.0, ""
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        """Begin to write signs of life."""
+        self._last = self._clock.monotonic()
+        if not self._quiet:
+            self._over.clear()
+            self._thread = threading.Thread(target=self._keep_writing, name="signs of life", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the signs of life."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _keep_writing(self) -> None:
+        while not self._over.wait(self.sign_of_life()):
+            pass
+
+    def sign_of_life(self) -> float:
+        """Write a line if nothing was written for 30 seconds; return the seconds until the next is due."""
+        now = self._clock.monotonic()
+        if now - self._last >= LONGEST_SILENCE:
+            is_waiting = self._until > now
+            self._line(_wait(self._until - now, self._reason) if is_waiting else f"still {self._current}")
+        return max(0.0, LONGEST_SILENCE - (now - self._last))
 
     def listed(self, endpoints: int, pages: int) -> None:
         """Report how far the listing is."""
+        self._current = f"listing: {count(endpoints, 'endpoint')} on {count(pages, 'page')} so far"
         self._report(f"listed {count(endpoints, 'endpoint')} on {count(pages, 'page')}")
 
     def planned(self, api_requests: int) -> None:
@@ -63,6 +104,7 @@ class LineReporter:
 
     def step(self, name: str, description: str, api_requests: int) -> None:  # noqa: ARG002 (the port's signature)
         """Report a step."""
+        self._current = f"at {name}: {description}"
         self._report(f"{name}: {description}")
 
     def answered(
@@ -73,12 +115,18 @@ class LineReporter:
 
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
         """Report the end of a change."""
-        end = f": {detail}" if detail else ""
-        self._report(f"{name}: {action} {'done' if ok else 'not done'}{end}")
+        if not self._quiet:
+            end = f": {detail}" if detail else ""
+            self._line(f"{name}: {action} {'done' if ok else 'not done'}{end}")
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Report a wait."""
-        self._report(f"waiting {duration(seconds)}: {reason}")
+        """Report a wait: a long one without -v, too, unless another thread has reported it."""
+        until = self._clock.monotonic() + seconds
+        with self._lock:
+            is_news = seconds >= LONGEST_SILENCE and until >= self._until + 1
+            self._until, self._reason = max(until, self._until), reason
+        if self._verbose or (is_news and not self._quiet):
+            self._line(_wait(seconds, reason))
 
     def warn(self, message: str) -> None:
         """Write a warning."""
@@ -90,12 +138,17 @@ class LineReporter:
 
     def _line(self, message: str) -> None:
         with self._lock:
+            self._last = self._clock.monotonic()
             try:
                 self._stream.write(f"{visible(message)}\n")
                 self._stream.flush()
             except OSError:
                 # Nobody reads the output any more, or the disk is full; the run continues.
-                self._verbose = 0
+                self._verbose, self._quiet = 0, True
+
+
+def _wait(seconds: float, reason: str) -> str:
+    return f"waiting {duration(round(seconds))}: {reason}"
 
 
 class BarReporter:
@@ -181,7 +234,7 @@ class BarReporter:
         """Return the text after the bar: the current wait, else the remaining time."""
         now = self._clock.monotonic()
         if self._until > now:
-            return f"waiting {duration(round(self._until - now))}: {self._reason}"
+            return _wait(self._until - now, self._reason)
         left = eta_seconds(self._done, self._total, now - self._began, self._quota)
         return "" if left is None else f"about {duration(round(left))} left"
 
@@ -196,16 +249,16 @@ class BarReporter:
 
 
 def shown(reporter: Reporter) -> AbstractContextManager[object]:
-    """Return a context that shows the bar of a reporter that has one."""
-    return reporter if isinstance(reporter, BarReporter) else nullcontext()
+    """Return a context that shows the bar of a reporter, or writes its signs of life."""
+    return reporter if isinstance(reporter, BarReporter | LineReporter) else nullcontext()
 
 
 def make_reporter(
-    clock: Clock, *, requests_per_minute: int, verbose: int, show_bar: bool, color: bool
+    clock: Clock, *, requests_per_minute: int, verbose: int, show_progress: bool, color: bool
 ) -> LineReporter | BarReporter:
     """Return the reporter that fits stderr: a bar on a terminal, lines elsewhere."""
-    if not show_bar or not sys.stderr.isatty():
-        return LineReporter(sys.stderr, verbose=verbose)
+    if not show_progress or not sys.stderr.isatty():
+        return LineReporter(sys.stderr, clock, verbose=verbose, quiet=not show_progress)
     for name in ("COLUMNS", "LINES"):
         # rich fails at digits that are no number, such as `²`.
         if read_count(os.environ.get(name)) is None:

@@ -101,7 +101,7 @@ def open_session(
         clock,
         requests_per_minute=requests_per_minute,
         verbose=options.verbose,
-        show_bar=not options.no_progress,
+        show_progress=not options.no_progress,
         color=wants_color(sys.stderr, os.environ, no_color=options.no_color),
     )
     with connect_api(settings, reporter, observe) as api, connect_vault(settings) as vault:

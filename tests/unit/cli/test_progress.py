@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from reconciler.cli.progress import BarReporter, LineReporter, eta_seconds, make_reporter
+from reconciler.cli.progress import LONGEST_SILENCE, BarReporter, LineReporter, eta_seconds, make_reporter
 
 
 class HeldClock:
@@ -56,17 +56,57 @@ def _report_everything(reporter: LineReporter | BarReporter) -> None:
     reporter.warn("bad \x1b[31mthing")
 
 
-def test_off_a_terminal_there_are_only_warnings() -> None:
-    """Without -v nothing but warnings is written, escaped."""
+def test_off_a_terminal_each_change_that_ends_is_a_line() -> None:
+    """Without -v the ends of changes and warnings are written, escaped."""
     stream = io.StringIO()
-    _report_everything(LineReporter(stream))
+    _report_everything(LineReporter(stream, HeldClock()))
+    assert stream.getvalue().splitlines() == [
+        "ci: create done",
+        "web: delete not done: HTTP 405",
+        "warning: bad \\x1b[31mthing",
+    ]
+
+
+def test_without_progress_there_are_only_warnings() -> None:
+    """--no-progress leaves nothing but warnings."""
+    stream = io.StringIO()
+    reporter = LineReporter(stream, HeldClock(), quiet=True)
+    with reporter:
+        _report_everything(reporter)
     assert stream.getvalue() == "warning: bad \\x1b[31mthing\n"
+
+
+def test_off_a_terminal_no_half_minute_is_silent() -> None:
+    """While a run waits or works, a line comes at least every 30 seconds."""
+    clock, stream = HeldClock(), io.StringIO()
+    reporter = LineReporter(stream, clock)
+    assert reporter.sign_of_life() == LONGEST_SILENCE
+    for _ in range(3):
+        reporter.waiting(55, "the API's quota")
+    assert stream.getvalue().splitlines() == ["waiting 55 s: the API's quota"]
+    clock.seconds += 29
+    assert reporter.sign_of_life() == 1
+    clock.seconds += 1
+    assert reporter.sign_of_life() == LONGEST_SILENCE
+    reporter.step("ci", "create the endpoint", 1)
+    clock.seconds += 30
+    reporter.sign_of_life()
+    reporter.waiting(10, "a short wait")
+    clock.seconds += 29
+    reporter.finished("ci", "create", ok=True)
+    clock.seconds += 29
+    assert reporter.sign_of_life() == 1
+    assert stream.getvalue().splitlines()[1:] == [
+        "waiting 25 s: the API's quota",
+        "still at ci: create the endpoint",
+        "ci: create done",
+    ]
 
 
 def test_verbose_lines_tell_each_step() -> None:
     """With -v each step, wait and end is a line."""
     stream = io.StringIO()
-    _report_everything(LineReporter(stream, verbose=1))
+    _report_everything(LineReporter(stream, HeldClock(), verbose=1))
     assert stream.getvalue().splitlines() == [
         "listed 300 endpoints on 3 pages",
         "4 API requests to send",
@@ -85,7 +125,7 @@ class _Broken(io.StringIO):
 
 def test_a_reader_that_went_away_stops_nothing() -> None:
     """A broken pipe on stderr does not end a run."""
-    _report_everything(LineReporter(_Broken(), verbose=1))
+    _report_everything(LineReporter(_Broken(), HeldClock(), verbose=1))
 
 
 def _bar(clock: HeldClock, *, verbose: int = 0) -> tuple[BarReporter, io.StringIO]:
@@ -148,5 +188,5 @@ def test_a_strange_width_is_ignored(monkeypatch: pytest.MonkeyPatch, width: str)
 
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", width)
-    reporter = make_reporter(HeldClock(), requests_per_minute=100, verbose=0, show_bar=True, color=False)
+    reporter = make_reporter(HeldClock(), requests_per_minute=100, verbose=0, show_progress=True, color=False)
     assert isinstance(reporter, BarReporter)
