@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TextIO
 
 from msgspec import Struct, field
 
-from reconciler.credentials.known import KNOWN
+from reconciler.credentials.outgoing import outgoing
 from reconciler.errors import ReconcilerError
 from reconciler.named_files import append_line, open_log, open_regular
 from reconciler.plan.history import HistoryEntry
@@ -191,7 +191,7 @@ class _JsonLines:
 
     def append(self, value: Mapping[str, Any]) -> None:
         """Write one line; in a regular file it is on disk at the end."""
-        line = KNOWN.mask(json.dumps(value)) + "\n"
+        line = outgoing(json.dumps(value)) + "\n"
         with self._mutex:
             if self._file is None:
                 return

@@ -7,16 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.credentials.known import KNOWN
-from reconciler.report.format.escape import without_commands
+from reconciler.credentials.outgoing import outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def guarded(text: str, *, commands: bool = False) -> str:
-    """Return `text` without the run's secrets and, unless it consists of our own, without commands."""
-    masked = KNOWN.mask(text)
-    return masked if commands else without_commands(masked)
 
 
 class GuardedStream:
@@ -31,12 +25,12 @@ class GuardedStream:
         """Write a text, guarded."""
         # A text that continues a line cannot be a command.
         before = "-" if self._in_line else ""
-        self._pass_on(guarded(before + text)[len(before) :])
+        self._pass_on(outgoing(before + text)[len(before) :])
         return len(text)
 
     def write_commands(self, text: str) -> int:
         """Write our own commands for a CI runner: their contents are escaped."""
-        self._pass_on(guarded(text, commands=True))
+        self._pass_on(outgoing(text, commands=True))
         return len(text)
 
     def write_unmasked(self, text: str) -> int:

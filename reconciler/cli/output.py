@@ -8,8 +8,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from reconciler.cli.guarded import GuardedStream, guarded
+from reconciler.cli.guarded import GuardedStream
 from reconciler.credentials.known import KNOWN
+from reconciler.credentials.outgoing import outgoing
 from reconciler.errors import ReconcilerError
 from reconciler.named_files import create, write_whole
 from reconciler.report.format.escape import visible
@@ -42,7 +43,7 @@ def write_file(path: str, text: str, *, commands: bool = False) -> None:
         ReconcilerError: it cannot be written.
     """
     try:
-        write_whole(path, guarded(text, commands=commands).encode(errors="backslashreplace"))
+        write_whole(path, outgoing(text, commands=commands).encode(errors="backslashreplace"))
     except BrokenPipeError:
         return
     except (OSError, ValueError) as error:

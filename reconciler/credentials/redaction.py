@@ -96,9 +96,11 @@ def mask_url(url: str) -> str:
     origin, rest = _split(url)
     if holds_capability(url):
         return f"{origin}/{MASK}"
+    # No server sees a fragment: there is no reason to have one.
+    rest, hash_sign, _ = rest.partition("#")
     path, mark, query = rest.partition("?")
     masked = _PATH_VALUE.sub(f"={MASK}", path) + mark + _PARAMETER_VALUE.sub(f"={MASK}", query)
-    return origin + _PART.sub(_mask_token, masked)
+    return origin + _PART.sub(_mask_token, masked) + (f"#{MASK}" if hash_sign else "")
 
 
 def mask_unreviewed(url: str, *reviewed: str | None) -> str:

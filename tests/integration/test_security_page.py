@@ -311,7 +311,6 @@ def test_policies(tmp_path: Path) -> None:
         assert "canary" not in str(found)
 
 
-@pytest.mark.xfail(reason="the messages of servers are not masked yet", strict=False)
 def test_quoted_credentials(command: CommandLine) -> None:
     """Nor is one there if a server quotes it."""
     command.write("ci")

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 _COMMAND = "##["
 """GitHub's runner accepts commands such as `##[add-mask]` anywhere in a log line."""
-_ANY_COMMAND = re.compile(r"(##(?:vso|teamcity)?)\[")
-"""Those of Azure Pipelines and TeamCity, too."""
-_COMMAND_LINE = re.compile(r"(?:^|(?<=\r))([^\S\r\n]*):(?=:)", re.MULTILINE)
-"""A line that begins with `::`, after spaces of any kind, is a command for GitHub's runner."""
 
 
 def visible(text: object) -> str:
@@ -25,12 +19,3 @@ def visible(text: object) -> str:
             char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
         )
     return text.replace(_COMMAND, "##\\x5b")
-
-
-def without_commands(text: str) -> str:
-    r"""Return a text of several lines in which none is a command for a CI runner.
-
-    `::` at the beginning of a line becomes `\x3a:`. `##[` becomes `##\u005b`, which JSON reads as the same.
-    """
-    text = _COMMAND_LINE.sub(r"\1\\x3a", text) if "::" in text else text
-    return _ANY_COMMAND.sub(r"\1\\u005b", text) if "##" in text else text

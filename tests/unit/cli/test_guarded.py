@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.guarded import GuardedStream, guarded, guarded_output
+from reconciler.cli.guarded import GuardedStream, guarded_output
 from reconciler.cli.output import write_error, write_file, write_result
 from reconciler.credentials.known import KNOWN
+from reconciler.credentials.outgoing import outgoing
 from reconciler.model import Secret
 from reconciler.report.format.github import command
 
@@ -40,19 +41,19 @@ def runs(text: str) -> bool:
 def test_no_line_is_a_command(text: str) -> None:
     """Commands at the beginning of a line, after any space, and those anywhere are neutralised."""
     assert runs(text)
-    assert not runs(guarded(text))
+    assert not runs(outgoing(text))
 
 
 @pytest.mark.parametrize("text", ["a::b", "Foo::Bar", "std:: x", "a ##", "[##]", "# [x]", ""])
 def test_other_texts_stay_as_they_are(text: str) -> None:
     """Two colons within a line are ordinary."""
-    assert guarded(text) == text
+    assert outgoing(text) == text
 
 
 def test_json_keeps_its_values() -> None:
     """What replaces a command within JSON reads as the same text."""
     text = json.dumps({"a": "##[x]::y"}, indent=2)
-    assert json.loads(guarded(text)) == json.loads(text)
+    assert json.loads(outgoing(text)) == json.loads(text)
 
 
 def test_both_streams_are_guarded_and_given_back(capsys: pytest.CaptureFixture[str]) -> None:
