@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 PAGE_SIZE = 100
 """The API's largest page size."""
 MAX_PAGES = 5_000
-"""A longer listing is taken for endless."""
+MAX_ENDPOINTS = 200_000
+MAX_LISTING = 96 * 1024 * 1024
+"""Bytes. A longer listing is taken for endless."""
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE = 401, 403, 404, 410
 _REDIRECT = range(300, 400)
@@ -146,9 +148,18 @@ class ZofApi:
         ids: set[str] = set()
         cursors: set[str] = set()
         cursor: str | None = None
+        entries = size = 0
         deadline = self._clock.monotonic() + LONGEST_LISTING
         for number in range(1, MAX_PAGES + 1):
-            page, request_id = self._page(cursor, events)
+            result = self._page(cursor, events)
+            page, request_id = result.value, result.response.request_id
+            entries, size = entries + len(page.endpoints), size + len(result.response.body)
+            if entries > MAX_ENDPOINTS:
+                raise _incomplete(f"it has more than {MAX_ENDPOINTS:,} endpoints", request_id)
+            if size > MAX_LISTING:
+                raise _incomplete(f"it has more than {MAX_LISTING >> 20} MB", request_id)
+            if self._clock.monotonic() > deadline:
+                raise _incomplete("it takes more than an hour", request_id)
             found = [entry.id for entry in page.endpoints if entry.id is not None]
             before = len(ids)
             ids.update(found)
@@ -161,8 +172,6 @@ class ZofApi:
                 return
             if cursor in cursors:
                 raise _incomplete("a cursor was repeated", request_id)
-            if self._clock.monotonic() > deadline:
-                raise _incomplete("it takes more than an hour", request_id)
             cursors.add(cursor)
         raise _incomplete(f"it has more than {MAX_PAGES} pages", None)
 
@@ -229,14 +238,14 @@ class ZofApi:
         signals = read_signals(result.response.headers, 0.0)
         return Probe(bool(result.value.endpoints), result.response.request_id, date, signals.limit)
 
-    def _page(self, cursor: str | None, events: Events) -> tuple[Page, str | None]:
+    def _page(self, cursor: str | None, events: Events) -> Success[Page]:
         query = {"limit": str(PAGE_SIZE)} | ({} if cursor is None else {"starting_after": cursor})
         result = self._caller.call(
             Request("GET", "/webhooks", query=query), lambda response: read_page(response.body, events)
         )
         if isinstance(result, CallFailure):
             raise self._explain(result)
-        return result.value, result.response.request_id
+        return result
 
     def _settle(self, failure: CallFailure) -> Refused | Unanswered:
         """Return the result of a request that failed."""

@@ -18,7 +18,7 @@ from reconciler.credentials.known import KNOWN
 from reconciler.model import Endpoint, OddEntry, Secret
 from reconciler.ports import Created, Deleted, Delivered, NotDelivered, Refused
 from reconciler.texts import YEARS, as_count, is_text
-from reconciler.untrusted_json import load_json
+from reconciler.untrusted_json import TooMuchJson, load_json
 from reconciler.urls import LONGEST_URL
 
 if TYPE_CHECKING:
@@ -325,6 +325,8 @@ def _read_object(body: bytes) -> dict[str, Any]:
 def _read_json(body: bytes) -> Any:
     try:
         return load_json(body)
+    except TooMuchJson:
+        raise UnreadableResponse("it has too many values") from None
     except ValueError:
         # The cause quotes the response, which may contain a signing secret.
         start = body[:256].lstrip().lower()

@@ -213,6 +213,31 @@ def test_an_endless_listing_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("entries", "seconds", "words"),
+    [
+        ([{**ENDPOINT, "url": "x" * 2_000_000}], 0.0, "it has more than 96 MB"),
+        ([None] * 50_000, 0.0, "it has more than 200,000 endpoints"),
+        ([], 9.9, "it takes more than an hour"),
+    ],
+    ids=["long", "many", "slow"],
+)
+def test_a_listing_without_an_end_ends_early(entries: list[Any], seconds: float, words: str) -> None:
+    """It ends with its size, its number of entries or its time, before it has too many pages."""
+    server = Server(None)
+
+    def another(request: httpx.Request) -> httpx.Response:
+        server.clock.sleep(seconds)
+        number = len(server.requests)
+        data = [entry and {**entry, "id": str(number)} for entry in entries]
+        return ok({"data": data, "has_more": True, "next_cursor": f"c{number}"})(request)
+
+    server.script = [another]
+    with pytest.raises(ApiError, match=words):
+        list(server.api.list_pages())
+    assert len(server.requests) < 400
+
+
+@pytest.mark.parametrize(
     ("status", "words", "hint"),
     [(401, "missing, invalid or expired", "ZOF_API_KEY"), (403, "webhooks:manage", "Admin Center")],
 )
