@@ -238,6 +238,15 @@ class Stored(Struct, frozen=True):
         return projection is not None and projection.state == "deleted" and projection.version == self.version
 
 
+class SeenLock(Struct, frozen=True):
+    """What the metadata of the lock document shows: enough to name the run that holds it."""
+
+    age: float
+    """Seconds since the lock was last written, by Vault's own clock in both terms."""
+    note: Mapping[str, str]
+    """As the holder wrote it (`LockStore.note_lock`); empty where the lock is free."""
+
+
 class DocumentStore(Protocol):
     """The documents of one organization in a KV v2 mount. Thread-safe.
 
@@ -249,6 +258,9 @@ class DocumentStore(Protocol):
 
         Names that begin with an underscore are the store's own (the lock) and are left out.
         """
+
+    def seen_lock(self) -> SeenLock | None:
+        """Return the lock as the last `list_metadata` showed it; None if it has never been held."""
 
     def read(self, name: str) -> Stored:
         """Return the newest version, and its metadata's projection.
@@ -351,6 +363,9 @@ class LockStore(Protocol):
         Raises:
             CasConflict: another run was there first.
         """
+
+    def note_lock(self, note: Mapping[str, str]) -> None:
+        """Write who holds the lock into its metadata, which everybody may read who plans; empty: nobody."""
 
 
 class ProbeStore(Protocol):

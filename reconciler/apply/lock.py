@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec import Struct
 
 from reconciler.errors import CasConflict, LockHeld, ReconcilerError
+from reconciler.plan.plan import ActiveRun
 from reconciler.texts import known_timestamp, read_count, to_timestamp
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Run
-    from reconciler.ports import Clock, LockStore
+    from reconciler.ports import Clock, LockStore, SeenLock
 
 LEASE = timedelta(seconds=30)
 RENEWAL = 10.0
@@ -35,6 +36,8 @@ _POLL = 1.0
 _PROC = Path("/proc")
 _START_FIELD = 19
 """Field 22 of /proc/<pid>/stat (proc(5)), counted from the field after the program's name."""
+_NOTED = ("holder", "host", "boot_id", "pid", "process_start", "run_url", "since")
+"""What a plan may see of the lock's fields."""
 _ENDED = {"Z", "X"}
 """States of a process that has ended and was not waited for."""
 
@@ -80,6 +83,12 @@ class Holder(Struct, frozen=True):
             "expires": to_timestamp(expires) or "",
         }
 
+    def to_note(self, *, since: datetime) -> dict[str, str]:
+        """Return what the lock's metadata shows: printable ASCII, since some servers accept nothing else."""
+        fields = self.to_fields(since=since, expires=since)
+        texts = {key: _plain(fields[key]).encode("ascii", "replace").decode() for key in _NOTED}
+        return {key: text for key, text in texts.items() if text}
+
 
 class LockState(StrEnum):
     """Whether a run may take the lock: in every state but `HELD`."""
@@ -115,12 +124,39 @@ def lock_state(
     expires = known_timestamp(fields.get("expires"))
     if expires is None or expires <= now:
         return LockState.EXPIRED
+    process = _process_here(fields, holder)
+    return LockState.HELD if process is None or alive(*process) else LockState.DEAD
+
+
+def _process_here(fields: Mapping[str, str], holder: Holder) -> tuple[int, str] | None:
+    """Return the pid and start time of the process that holds the lock if it is one of `holder`'s host."""
     same_boot = holder.boot_id != "" and fields.get("boot_id") == holder.boot_id
-    if same_boot and fields.get("host") == holder.host:
-        pid, started = read_count(fields.get("pid")), fields.get("process_start", "")
-        if pid is not None and started and not alive(pid, started):
-            return LockState.DEAD
-    return LockState.HELD
+    pid, started = read_count(fields.get("pid")), fields.get("process_start", "")
+    if not same_boot or fields.get("host") != holder.host or pid is None or not started:
+        return None
+    return pid, started
+
+
+def active_run(
+    seen: SeenLock | None, here: Holder, *, alive: Callable[[int, str], bool] | None = None
+) -> ActiveRun | None:
+    """Return the run of another process that holds the lock, as its metadata shows it; None: none does.
+
+    Args:
+        seen: the lock's metadata.
+        here: this process.
+        alive: whether a process of this host is running, by its pid and start time.
+    """
+    if seen is None or not seen.note or seen.age > LEASE.total_seconds():
+        return None
+    process = _process_here(seen.note, here)
+    if process is not None and (
+        process == (here.pid, here.process_start) or not (alive or is_alive)(*process)
+    ):
+        return None
+    by, host, url = (_plain(seen.note.get(key, "")) for key in ("holder", "host", "run_url"))
+    since = known_timestamp(seen.note.get("since"))
+    return ActiveRun(by or "unknown", host or "unknown", since, url or None)
 
 
 def is_alive(pid: int, process_start: str) -> bool:
@@ -249,10 +285,16 @@ class Lock:
         self._stopped.clear()
         self._thread = threading.Thread(target=self._keep_renewing, name="lock renewal", daemon=True)
         self._thread.start()
+        self._note(self._holder.to_note(since=self._since))
         return True
 
     def _fields(self) -> dict[str, str]:
         return self._holder.to_fields(since=self._since, expires=self._clock.now() + LEASE)
+
+    def _note(self, note: Mapping[str, str]) -> None:
+        """Show who holds the lock to those who may read only metadata. The run does not depend on it."""
+        with contextlib.suppress(ReconcilerError):
+            self._store.note_lock(note)
 
     def _keep_renewing(self) -> None:
         while not self._stopped.wait(self._renewal):
@@ -290,6 +332,8 @@ class Lock:
             version, self._version = self._version, None
             if version is None:
                 return
+            # Before the lock is free: the next holder's note must stay.
+            self._note({})
             try:
                 self._store.write_lock(None, cas=version)
             except CasConflict:

@@ -16,7 +16,7 @@ from reconciler.cli.notifications import notify
 from reconciler.cli.output import write_problems, write_result
 from reconciler.cli.plan_output import rendered_plan
 from reconciler.cli.progress import shown
-from reconciler.cli.results import for_each
+from reconciler.cli.results import error_value, for_each
 from reconciler.cli.session import open_session
 from reconciler.cli.signals import stop_on_signal
 from reconciler.cli.state import audit_path, journal_path, report_cut_off
@@ -59,7 +59,9 @@ def require_confirmation(options: ApplyOptions) -> None:
 def apply_plans(scope: Scope, options: ApplyOptions, make_plan: MakePlan) -> ExitCode:
     """Make and apply each organization's plan, one after another."""
     application = _Application(scope, options, make_plan)
-    code = for_each(scope.organizations, application.run, stop=application.stop)
+    code = for_each(
+        scope.organizations, application.run, stop=application.stop, on_error=application.note_error
+    )
     if scope.options.format == "json" and application.reports:
         reports = application.reports
         write_result(to_json_text(reports if scope.several else reports[0]))
@@ -82,6 +84,11 @@ class _Application:
         """Set by the first signal: no further step begins."""
         self.reports: list[dict[str, Any]] = []
         """One JSON object for each organization that was planned."""
+
+    def note_error(self, organization: str, error: ReconcilerError) -> None:
+        """Add the error of an organization to the reports of several."""
+        if self._scope.several:
+            self.reports.append(error_value(organization, error))
 
     def run(self, settings: OrganizationSettings) -> ExitCode:
         """Plan, show, confirm, apply and report for one organization; notify people of a failure."""

@@ -44,7 +44,7 @@ def write_page(options: Options, *, drift: bool, endpoints: bool = False) -> Exi
         ]
         history = merged(changes, last_changes(found.metadata))
         receivers = look_at_receivers(session.desired) if endpoints else None
-        fleets.append(Fleet(settings.name, fleet(found), history, receivers))
+        fleets.append(Fleet(settings.name, fleet(found), history, receivers, found.plan.active_run))
         if not drift:
             return ExitCode.OK
         write_refusals(found)

@@ -11,9 +11,12 @@ import click
 
 from reconciler.cli.app import VERBOSE
 from reconciler.cli.output import wants_color
+from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from reconciler.plan.drift import DriftState
 
     Function = Callable[..., Any]
 
@@ -174,6 +177,37 @@ def shared_options(
 def apply_options(function: Function) -> Function:
     """Give a command the options of every command that changes something, passed as one `ApplyOptions`."""
     return _passed_as(ApplyOptions, _APPLY)(function)
+
+
+def cleanup_options(function: Function) -> Function:
+    """Give a command the options that limit it to what is due."""
+    cleanup = click.option(
+        "--cleanup-only",
+        is_flag=True,
+        help="Only what is due: ended overlaps, expired secrets, leftovers. For scheduled jobs.",
+    )
+    rotations = click.option(
+        "--rotate-due",
+        is_flag=True,
+        help="With --cleanup-only: also replace secrets whose date in createdAfter has come.",
+    )
+    return cleanup(rotations(function))
+
+
+def due_states(*, cleanup_only: bool, rotate_due: bool) -> frozenset[DriftState] | None:
+    """Return what `cleanup_options` limit a plan to; None: they do not.
+
+    Raises:
+        UsageError: `--rotate-due` stands alone.
+    """
+    from reconciler.plan.drift import DriftState  # noqa: PLC0415 (`--help` must not load msgspec)
+
+    if rotate_due and not cleanup_only:
+        raise UsageError("--rotate-due needs --cleanup-only", hint="`reconciler apply` alone rotates, too")
+    if not cleanup_only:
+        return None
+    rotations = {DriftState.ROTATION_DUE} if rotate_due else set()
+    return frozenset({DriftState.CLEANUP_DUE, *rotations})
 
 
 def _passed_as(

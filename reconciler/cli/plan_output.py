@@ -11,8 +11,7 @@ from reconciler.cli.output import write_error, write_problems
 from reconciler.cli.repository import place_in_repository
 from reconciler.errors import ExitCode
 from reconciler.report.format.markdown import COMMENT_LIMIT
-from reconciler.report.format.style import count
-from reconciler.report.plan.summary import DRIFT, PLAN, View
+from reconciler.report.plan.summary import DRIFT, PLAN, View, heading
 from reconciler.report.plan.text import plan_text
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def drift_code(found: Planned) -> ExitCode:
     """Return the exit code of a drift report."""
     if found.refusals:
         return ExitCode.REFUSED
-    return ExitCode.PENDING if found.plan.changes else ExitCode.OK
+    return ExitCode.PENDING if found.plan.has_drift else ExitCode.OK
 
 
 def write_refusals(planned: Planned) -> None:
@@ -72,9 +71,9 @@ def write_refusals(planned: Planned) -> None:
 
 def notify_drift(scope: Scope, found: Planned) -> None:
     """Notify people of drift, if there is any and it is configured."""
-    if found.plan.changes:
+    if found.plan.has_drift:
         name = found.session.organization.name
-        title = f"Drift in {name}: {count(len(found.plan.changes), 'webhook')}"
+        title = f"Drift in {name}: {heading(found.plan, DRIFT)}"
         view = View(now=found.listing_began)
         text = plan_text(found.plan, title=DRIFT, view=view)
         notify(scope.notifications, scope.run, "drift", title, text)

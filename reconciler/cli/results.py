@@ -31,15 +31,23 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
     return min(codes, key=_WORST_FIRST.index, default=ExitCode.OK)
 
 
+def error_value(organization: str, error: ReconcilerError) -> dict[str, Any]:
+    """Return the JSON object of an organization that failed."""
+    details = {"exit_code": int(error.exit_code), "message": error.message, "hint": error.hint}
+    return {"organization": organization, "error": details}
+
+
 def for_each(
     organizations: Sequence[OrganizationSettings],
     act: Callable[[OrganizationSettings], ExitCode],
     *,
     stop: threading.Event | None = None,
+    on_error: Callable[[str, ReconcilerError], object] = lambda _name, _error: None,
 ) -> ExitCode:
     """Call `act` for one organization after another; return the worst exit code.
 
-    An error is written to stderr, and the next organization is processed. `stop` ends the loop.
+    An error is written to stderr and passed to `on_error` with the organization's name, and the next
+    organization is processed. `stop` ends the loop.
     """
     codes = []
     for number, settings in enumerate(organizations):
@@ -48,6 +56,7 @@ def for_each(
         except ReconcilerError as error:
             about = f"{settings.name}: " if len(organizations) > 1 else ""
             write_error(about + error.message, error.hint)
+            on_error(settings.name, error)
             codes.append(error.exit_code)
         if stop is not None and stop.is_set() and (left := organizations[number + 1 :]):
             names = ", ".join(each.name for each in left)
@@ -79,6 +88,11 @@ class Results:
         self._texts.append(between + text)
         if self._options.output is None:
             write_result(self._texts[-1], commands=self._options.format == "github")
+
+    def add_error(self, organization: str, error: ReconcilerError) -> None:
+        """Add what a failed organization has instead of a result. One alone has its error on stderr only."""
+        if self._several and self._options.format == "json":
+            self._values.append(error_value(organization, error))
 
     def write_rest(self, code: ExitCode) -> ExitCode:
         """Write what is not written yet, and return `code`. JSON is one object, or an array for several."""

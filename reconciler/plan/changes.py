@@ -12,7 +12,7 @@ from reconciler.ledger.ledger import Previous
 from reconciler.ledger.projection import document_from_projection
 from reconciler.model import Endpoint, Secret, body_digest
 from reconciler.plan.drift import Drift, DriftKind
-from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
+from reconciler.plan.plan import IN_PROGRESS, Action, Cause, Change, FieldChange, Shape
 from reconciler.plan.protocol.next_step import next_step
 from reconciler.plan.protocol.state import Progress, State
 from reconciler.plan.protocol.steps import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from reconciler.ledger.projection import Projection
     from reconciler.model import Organization, Run, Webhook
     from reconciler.plan.live import LiveIndex
+    from reconciler.plan.plan import ActiveRun
     from reconciler.plan.protocol.decide import Decision
     from reconciler.plan.protocol.state import Adoption
 
@@ -59,6 +60,8 @@ class Describer(Struct, frozen=True):
     live: LiveIndex
     now: datetime
     run: Run
+    active_run: ActiveRun | None = None
+    """The run that holds the lock."""
 
     def describe(
         self, name: str, decision: Decision, webhook: Webhook | None, metadata: Metadata | None
@@ -81,7 +84,9 @@ class Describer(Struct, frozen=True):
             owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
             version=metadata.version if metadata else 0,
         )
-        change = replace(change, drift=drift_of(change, metadata, self.live))
+        change = replace(change, drift=drift_of(change, metadata, self.live, self.active_run))
+        if change.drift is not None and DriftKind.IN_PROGRESS in change.drift.kinds:
+            change = replace(change, reason=IN_PROGRESS)
         if change.action is Action.NONE:
             return replace(change, after=change.before, warnings=(_LEFT_ALONE,))
         if metadata is not None and metadata.is_interrupted:
@@ -127,8 +132,13 @@ def in_question(
     return tuple(endpoint for endpoint in found if not live.is_recorded(endpoint.id))
 
 
-def drift_of(change: Change, metadata: Metadata | None, live: LiveIndex) -> Drift | None:
-    """Return the drift that makes `change` due; None if only the manifest does."""
+def drift_of(
+    change: Change, metadata: Metadata | None, live: LiveIndex, active_run: ActiveRun | None = None
+) -> Drift | None:
+    """Return what makes `change` due; None if only the manifest does.
+
+    While `active_run` holds the lock, what looks interrupted is its work.
+    """
     if metadata is None:
         return None
     projection = metadata.projection
@@ -138,13 +148,20 @@ def drift_of(change: Change, metadata: Metadata | None, live: LiveIndex) -> Drif
         case Cause.DRIFT:
             return _drifted(change, metadata, live)
         case Cause.ROTATION if change.action is Action.RESUME:
-            return Drift((DriftKind.OVERLAP_DUE,), projection.next_due if projection else None)
+            return Drift((DriftKind.CLEANUP_DUE,), projection.next_due if projection else None)
         case Cause.ROTATION:
             return Drift((DriftKind.ROTATION_DUE,))
         case Cause.INTERRUPTED:
-            is_unverified = metadata.is_settled and projection and projection.state == "unverified"
-            kind = DriftKind.UNVERIFIED if is_unverified else DriftKind.INTERRUPTED
-            return Drift((kind,), metadata.changed_at)
+            return _interrupted(metadata, active_run)
+
+
+def _interrupted(metadata: Metadata, active_run: ActiveRun | None) -> Drift:
+    projection = metadata.projection
+    if metadata.is_settled and projection is not None and projection.state == "unverified":
+        return Drift((DriftKind.UNVERIFIED,), metadata.changed_at)
+    if active_run is not None:
+        return Drift((DriftKind.IN_PROGRESS,), active_run.since)
+    return Drift((DriftKind.INTERRUPTED,), metadata.changed_at)
 
 
 def _drifted(change: Change, metadata: Metadata, live: LiveIndex) -> Drift:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.model import Endpoint, Run, VaultPlace, Webhook
+    from reconciler.plan.plan import ActiveRun
     from reconciler.plan.scope import PathScope
 
 
@@ -53,6 +54,7 @@ def compare(
     requests_per_minute: int = 100,
     listing_requests: int = 1,
     scope: PathScope | None = None,
+    active_run: ActiveRun | None = None,
 ) -> Comparison:
     """Return the plan that brings live endpoints and ledger to `desired`.
 
@@ -67,6 +69,7 @@ def compare(
         requests_per_minute: the API's quota, for the estimate.
         listing_requests: how many requests the listing took; a run lists once.
         scope: the scope that PATHs limit; None: all webhooks.
+        active_run: the run that holds the lock.
     """
     live = LiveIndex(endpoints)
     for known in metadata.values():
@@ -100,7 +103,7 @@ def compare(
         # Most previews have no changes.
         from reconciler.plan.changes import Describer  # noqa: PLC0415
 
-        describe = Describer(organization, live, now, run).describe
+        describe = Describer(organization, live, now, run, active_run).describe
         changes = tuple(
             describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due
         )
@@ -120,6 +123,7 @@ def compare(
         unmanaged=unmanaged,
         released=frozenset(e.id for e in unmanaged if live.is_recorded(e.id)),
         commit=run.commit,
+        active_run=active_run,
         warnings=(
             *expiry_warnings((at, e.name) for e in metadata.values() if (at := e.expires_at) is not None),
             *(_MAY_BE_LEFT_OVER.format(*each) for each in watched.items()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -15,11 +15,16 @@ EMPTY = "empty"
 
 
 class GuardLimits(Struct, frozen=True, rename="camel"):
-    """How much one run may delete, and the digests of the plans that a review approved."""
+    """How much one run may delete, which plans a review approved, and which endpoints may be unmanaged."""
 
     max_deletes: int = 10
     max_delete_percent: int = 30
     approve: tuple[str, ...] = ()
+    """The digests of the plans that a review approved."""
+    unmanaged: Literal["report", "drift"] = "report"
+    """Whether unmanaged endpoints are only listed, or are drift."""
+    allow_unmanaged: tuple[str, ...] = ()
+    """The ids of the unmanaged endpoints that are not drift."""
 
 
 class Refusal(Struct, frozen=True):
@@ -62,6 +67,14 @@ def deletes_allowed(limits: GuardLimits, owned: int) -> int:
 def missing_allowed(owned: int) -> int:
     """Return how many owned endpoints a listing may lack before it is doubted: max(1, 30 %)."""
     return max(1, 30 * owned // 100)
+
+
+def disallowed(plan: Plan, limits: GuardLimits) -> frozenset[str]:
+    """Return the ids of the unmanaged endpoints that are drift: not those that we released."""
+    if limits.unmanaged == "report":
+        return frozenset()
+    ids = frozenset(endpoint.id for endpoint in plan.unmanaged)
+    return ids - plan.released - frozenset(limits.allow_unmanaged)
 
 
 def judge(plan: Plan, facts: Facts, limits: GuardLimits) -> tuple[Refusal, ...]:

@@ -12,6 +12,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from reconciler.credentials.redaction import mask_unreviewed
+from reconciler.plan.drift import LEAST, DriftState
 from reconciler.plan.live import is_new, newest_first
 from reconciler.texts import to_timestamp
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from reconciler.plan.drift import Drift
 
 FORMAT_VERSION = "1"
+IN_PROGRESS = "a run in progress is changing it"
+"""The reason of a change that another run is making."""
 
 
 class Action(StrEnum):
@@ -132,6 +135,25 @@ class Change(Struct, frozen=True):
             "policy": self.policy,
         }
 
+    @property
+    def state(self) -> DriftState | None:
+        """Whether it is drift, due, or in progress; None: a manifest asks for it."""
+        return self.drift.state if self.drift is not None else None
+
+
+class ActiveRun(Struct, frozen=True):
+    """A run that holds the lock: whoever plans meanwhile sees its changes half done."""
+
+    by: str
+    host: str
+    since: datetime | None = None
+    url: str | None = None
+    """The page of the run."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON object of the plan format."""
+        return {"by": self.by, "host": self.host, "since": to_timestamp(self.since), "run": self.url}
+
 
 class Cost(Struct, frozen=True):
     """The API requests and the time that a plan needs."""
@@ -183,11 +205,34 @@ class Plan(Struct, frozen=True):
     """What is not about one change, and needs somebody's attention."""
     out_of_scope: int = 0
     """How many owned webhooks are out of the scope that PATHs limit."""
+    disallowed: frozenset[str] = frozenset()
+    """The ids of the unmanaged endpoints that are drift (`guards.unmanaged`)."""
+    active_run: ActiveRun | None = None
+    """The run that held the lock when the plan was made."""
     cost: Cost = field(default_factory=lambda: Cost(0, 0.0))
 
     def appeared(self, now: datetime) -> list[Endpoint]:
         """Return the unmanaged endpoints that somebody else created recently, newest first."""
         return newest_first(e for e in self.unmanaged if e.id not in self.released and is_new(e, now))
+
+    @property
+    def worst_first(self) -> tuple[Change, ...]:
+        """The changes in the order of severity, then by name; pending changes of manifests come last."""
+        return tuple(sorted(self.changes, key=severity_key))
+
+    def in_state(self, state: DriftState) -> tuple[Change, ...]:
+        """Return the changes in this state, the worst first."""
+        return tuple(change for change in self.worst_first if change.state is state)
+
+    @property
+    def not_allowed(self) -> tuple[Endpoint, ...]:
+        """The unmanaged endpoints that are drift, by id."""
+        return tuple(endpoint for endpoint in self.unmanaged if endpoint.id in self.disallowed)
+
+    @property
+    def has_drift(self) -> bool:
+        """Whether anything was changed outside, or an interrupted change was not resumed."""
+        return bool(self.disallowed) or any(change.state is DriftState.DRIFT for change in self.changes)
 
     def restricted_to(self, changes: tuple[Change, ...]) -> Plan:
         """Return this plan restricted to `changes`, with their cost."""
@@ -217,7 +262,9 @@ class Plan(Struct, frozen=True):
         summary = {action.value: counts[action] for action in Action if action is not Action.NONE}
         summary["unchanged"] = self.unchanged
         summary["out_of_scope"] = self.out_of_scope
-        return summary
+        states = Counter(change.state for change in self.changes)
+        states[DriftState.DRIFT] += len(self.disallowed)
+        return summary | {state.value.replace("-", "_"): states[state] for state in DriftState}
 
     @property
     def digest(self) -> str:
@@ -234,13 +281,15 @@ class Plan(Struct, frozen=True):
             "servers": self.servers.to_json(),
             "commit": self.commit,
             "complete_listing": True,
-            "changes": [change.to_json() for change in self.changes],
+            "in_progress": self.active_run and self.active_run.to_json(),
+            "changes": [change.to_json() for change in self.worst_first],
             "unmanaged": [
                 {
                     "id": e.id,
                     "url": mask_unreviewed(e.url),
                     "events": list(e.events),
                     "created": to_timestamp(e.created),
+                    "drift": e.id in self.disallowed,
                 }
                 for e in self.unmanaged
             ],
@@ -251,6 +300,11 @@ class Plan(Struct, frozen=True):
                 "minimum_seconds": self.cost.minimum_seconds,
             },
         }
+
+
+def severity_key(change: Change) -> tuple[int, str]:
+    """Return what changes are sorted by, so that the worst comes first."""
+    return (LEAST if change.drift is None else change.drift.rank, change.name)
 
 
 def server_identity(servers: Mapping[str, str]) -> dict[str, str]:
@@ -264,10 +318,11 @@ def digest_of(organization: str, servers: Mapping[str, str], identities: list[di
     Args:
         organization: whose webhooks it is about.
         servers: as `Servers.to_json` gives them.
-        identities: the changes, as `Change.identity` gives them.
+        identities: the changes in any order, as `Change.identity` gives them.
     """
+    changes = sorted(identities, key=lambda each: str(each["name"]))
     canonical = json.dumps(
-        {"organization": organization, "servers": server_identity(servers), "changes": identities},
+        {"organization": organization, "servers": server_identity(servers), "changes": changes},
         sort_keys=True,
         separators=(",", ":"),
         ensure_ascii=False,

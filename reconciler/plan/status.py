@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from reconciler.plan.drift import LEAST, DriftKind, DriftState, rank_of
+from reconciler.plan.plan import severity_key
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -38,9 +41,38 @@ class StatusRow(Struct, frozen=True):
     """The pending change."""
     secret_expires_at: datetime | None = None
     """When Vault will delete the stored secret by itself; None: never."""
+    disallowed: bool = False
+    """Whether it is an unmanaged endpoint that counts as drift."""
+
+    @property
+    def is_drift(self) -> bool:
+        """Whether somebody changed it outside, or an interrupted change was not resumed."""
+        is_drift = self.change is not None and self.change.state is DriftState.DRIFT
+        return is_drift or self.disallowed
+
+    @property
+    def overlap_ends(self) -> datetime | None:
+        """When the old endpoint, which is still live beside the current one, may be deleted."""
+        in_overlap = self.projection is not None and self.projection.previous_ids
+        return self.projection.next_due if self.projection is not None and in_overlap else None
 
     @property
     def events(self) -> tuple[str, ...]:
         """The live endpoint's events; without one, those of the manifest."""
         source = self.endpoint or self.webhook
         return source.events if source else ()
+
+
+_CALM = ("overlap", "in sync", "released", "unmanaged")
+"""States in which nothing is to be done, after all others."""
+
+
+def worst_first(row: StatusRow) -> tuple[int, str]:
+    """Return what rows are sorted by: the order of severity, then what is pending, then what is calm."""
+    if row.disallowed:
+        return rank_of(DriftKind.UNMANAGED), ""
+    if row.change is not None:
+        return severity_key(row.change)
+    calm = _CALM.index(row.state) + 1 if row.state in _CALM else 0
+    # Unmanaged endpoints stay in the order in which they come.
+    return LEAST + calm, "" if row.unmanaged else row.name

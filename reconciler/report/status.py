@@ -9,12 +9,14 @@ from reconciler.plan.expiry import expiry_warnings
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, table
 from reconciler.report.format.style import Ink, Style, age, aligned, count, width
+from reconciler.report.plan.summary import in_progress
 from reconciler.texts import to_timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from reconciler.plan.plan import ActiveRun
     from reconciler.plan.status import StatusRow
 
 _HEADER = ("NAME", "STATE", "SECRET AGE", "VERIFIED", "OWNER", "ENDPOINT", "URL")
@@ -22,6 +24,7 @@ _STATE = _HEADER.index("STATE")
 _WRAPPED = _HEADER.index("ENDPOINT")
 _INKS = {
     "in sync": Ink.GREEN,
+    "overlap": Ink.GREEN,
     "released": Ink.DIM,
     "unmanaged": Ink.DIM,
     "drifted": Ink.RED,
@@ -38,6 +41,7 @@ def status_text(
     now: datetime,
     columns: int | None = None,
     color: bool = False,
+    run: ActiveRun | None = None,
 ) -> str:
     """Return the fleet as a table, ending in a newline.
 
@@ -47,6 +51,7 @@ def status_text(
         now: the time that ages are relative to.
         columns: the terminal's width. In a wider table, endpoint and URL get a line of their own.
         color: whether to use ANSI colours.
+        run: the run that holds the lock.
     """
     if not rows:
         return f"{visible(organization)}: no webhooks in manifests or live.\n"
@@ -59,6 +64,8 @@ def status_text(
             cells[_STATE] = style.paint(cells[_STATE], ink)
         lines += _lines(cells, narrow=narrow)
     lines += ["", f"{visible(organization)}: {_total(rows)}"]
+    if run is not None:
+        lines.append(in_progress(run))
     lines += [f"{style.paint('warning:', Ink.YELLOW)} {visible(warning)}" for warning in _warnings(rows)]
     return "\n".join(lines) + "\n"
 
@@ -70,29 +77,40 @@ def _lines(cells: Sequence[str], *, narrow: bool) -> Iterator[str]:
 
 
 def status_markdown(
-    organization: str, rows: Sequence[StatusRow], *, now: datetime, limit: int = COMMENT_LIMIT
+    organization: str,
+    rows: Sequence[StatusRow],
+    *,
+    now: datetime,
+    limit: int = COMMENT_LIMIT,
+    run: ActiveRun | None = None,
 ) -> str:
-    """Return the fleet as a table in GitHub's Markdown, ending in a newline. Rows not in sync come first.
+    """Return the fleet as a table in GitHub's Markdown, ending in a newline. The rows keep their order.
 
     Args:
         organization: the name of the organization.
         rows: as for `status_text`.
         now: the time that ages are relative to.
         limit: the table is cut at about this many characters, and the number of omitted rows follows.
+        run: the run that holds the lock.
     """
     heading = f"### Webhooks of {code(organization)}\n\n"
     if not rows:
         return f"{heading}No webhooks in manifests or live.\n"
-    ordered = sorted(rows, key=lambda row: (row.unmanaged, row.state == "in sync"))
-    cells = [[cell(text) for text in _cells(row, now)] for row in ordered]
+    cells = [[cell(text) for text in _cells(row, now)] for row in rows]
     warnings = "".join(f"> [!WARNING]\n> {code(warning)}\n\n" for warning in _warnings(rows))
-    return f"{heading}{_total(rows)}.\n\n{warnings}{table(_HEADER, cells, limit, ('row', 'rows'))}\n"
+    progress = f"{code(in_progress(run))}\n\n" if run is not None else ""
+    return (
+        f"{heading}{_total(rows)}.\n\n{progress}{warnings}{table(_HEADER, cells, limit, ('row', 'rows'))}\n"
+    )
 
 
-def status_value(organization: str, rows: Sequence[StatusRow]) -> dict[str, Any]:
-    """Return the fleet as a JSON object."""
+def status_value(
+    organization: str, rows: Sequence[StatusRow], *, run: ActiveRun | None = None
+) -> dict[str, Any]:
+    """Return the fleet as a JSON object; `run` is the run that holds the lock."""
     return {
         "organization": organization,
+        "in_progress": run and run.to_json(),
         "webhooks": [
             {
                 "name": None if row.unmanaged else row.name,
@@ -105,10 +123,12 @@ def status_value(organization: str, rows: Sequence[StatusRow]) -> dict[str, Any]
                 "owner": row.owner,
                 "source": row.source and {"file": row.source.path, "line": row.source.line},
                 "unmanaged": row.unmanaged,
+                "drift": row.is_drift,
                 "events": list(row.events),
                 "reason": row.change.reason if row.change else None,
                 "last_run": row.projection.run.to_json() if row.projection else None,
                 "retiring": list(row.projection.previous_ids) if row.projection else [],
+                "overlap_ends": to_timestamp(row.overlap_ends),
             }
             for row in rows
         ],
@@ -124,12 +144,18 @@ def _total(rows: Sequence[StatusRow]) -> str:
     return count(len(rows) - unmanaged, "webhook") + (f", {unmanaged:,} unmanaged" if unmanaged else "")
 
 
+def _state(row: StatusRow) -> str:
+    """Return the state, and of an overlap its end."""
+    until = f" until {row.overlap_ends:%Y-%m-%d %H:%M} UTC" if row.overlap_ends else ""
+    return visible(row.state) + (until if row.state == "overlap" else "")
+
+
 def _cells(row: StatusRow, now: datetime) -> tuple[str, ...]:
     """Return the table cells of a row; an unknown value is empty."""
     url = row.url or ""
     return (
         "" if row.unmanaged else visible(row.name),
-        visible(row.state),
+        _state(row),
         age(row.secret_created_at, now) if row.secret_created_at else "",
         f"{age(row.verified_at, now)} ago" if row.verified_at else "",
         visible(row.owner or ""),

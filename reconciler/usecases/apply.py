@@ -14,7 +14,7 @@ from reconciler.errors import GuardRefused
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action
 from reconciler.usecases.adopt import plan_adoption
-from reconciler.usecases.plan import Planned, bounded_by, has_moved_on, only, plan
+from reconciler.usecases.plan import Planned, bounded_by, has_moved_on, only, only_due, plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,6 +103,8 @@ def _plan_again(planned: Planned) -> Planned:
     if planned.adoption is not None:
         return plan_adoption(planned.session, planned.adoption)
     renewed = plan(planned.session)
+    if planned.due is not None:
+        return only_due(renewed, planned.due)
     return renewed if planned.names is None else only(renewed, planned.names)
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from reconciler.manifest.export import Export, suggest_names
 from reconciler.model import DeletionPolicy, OddEndpoint
+from reconciler.plan.drift import DriftState
 from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action, Cause
-from reconciler.plan.status import StatusRow
+from reconciler.plan.status import StatusRow, worst_first
 from reconciler.usecases.plan import list_endpoints, read_metadata, readable
-from reconciler.usecases.preview import preview
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from reconciler.usecases.plan import Planned
 
 
-def status(session: Session) -> tuple[StatusRow, ...]:
-    """Return the fleet, by name; what nobody manages comes last, newest first."""
-    return fleet(preview(session))
+_DUE = {DriftState.ROTATION_DUE, DriftState.CLEANUP_DUE, DriftState.IN_PROGRESS}
 
 
 def fleet(planned: Planned) -> tuple[StatusRow, ...]:
-    """Return the fleet as `planned` found it: by name; what nobody manages comes last, newest first."""
+    """Return the fleet as `planned` found it: the worst first, unmanaged endpoints last."""
     comparison, metadata = planned.comparison, planned.metadata
     wanted = {webhook.name: webhook for webhook in planned.session.desired}
     changes = {change.name: change for change in comparison.plan.changes}
@@ -61,26 +59,35 @@ def fleet(planned: Planned) -> tuple[StatusRow, ...]:
         )
     shown = {row.endpoint_id for row in rows if row.state == "released"}
     rows += [
-        StatusRow(e.id, e.id, e.url, "unmanaged", unmanaged=True, endpoint=e)
+        StatusRow(
+            e.id,
+            e.id,
+            e.url,
+            "unmanaged",
+            unmanaged=True,
+            endpoint=e,
+            disallowed=e.id in comparison.plan.disallowed,
+        )
         for e in newest_first(comparison.plan.unmanaged)
         if e.id not in shown
     ]
-    return tuple(rows)
+    return tuple(sorted(rows, key=worst_first))
 
 
 def _state(change: Change | None, projection: Projection | None) -> str:
     """Return the word that the fleet's table says."""
     recorded = projection.state if projection else None
     if change is None:
-        return "released" if recorded == "released" else "in sync"
+        in_overlap = "overlap" if projection is not None and projection.previous_ids else "in sync"
+        return recorded if recorded in {"released", "removing"} else in_overlap
+    if change.state in _DUE:
+        return change.state.value.replace("-", " ")
     match change.cause:
         case Cause.MANIFEST:
             return f"pending {change.action}"
         case Cause.DRIFT:
             return "disabled" if change.action is Action.NONE else "drifted"
-        case Cause.ROTATION:
-            return "rotation due"
-        case Cause.INTERRUPTED:
+        case Cause.ROTATION | Cause.INTERRUPTED:
             return "unverified" if recorded == "unverified" else "interrupted"
 
 

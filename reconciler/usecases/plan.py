@@ -10,17 +10,18 @@ from msgspec.structs import replace
 from reconciler.errors import ForeignDocument, InvalidInput
 from reconciler.model import Organization
 from reconciler.plan.compare import Comparison, compare
-from reconciler.plan.guards import Refusal, judge
+from reconciler.plan.drift import Drift, DriftKind, DriftState
+from reconciler.plan.guards import Refusal, disallowed, judge
 from reconciler.plan.move import foreign_hint
 from reconciler.plan.odd_entries import sort_out, unreadable_entry
-from reconciler.plan.plan import Action, Cause, server_identity
+from reconciler.plan.plan import IN_PROGRESS, Action, Cause, server_identity
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.model import Endpoint, OddEntry, Webhook
-    from reconciler.plan.plan import Change, Plan
+    from reconciler.plan.plan import ActiveRun, Change, Plan
     from reconciler.plan.protocol.state import Adoption
     from reconciler.ports import Metadata
     from reconciler.session import Session
@@ -42,6 +43,8 @@ class Planned(Struct, frozen=True):
     """Every document's, as it was before the listing began."""
     names: frozenset[str] | None = None
     """The only webhooks that are meant; None: all."""
+    due: frozenset[DriftState] | None = None
+    """The only changes that are meant: those that are due for these reasons; None: all."""
     adoption: Adoption | None = None
     """The endpoint that is taken over, where that is what it is about."""
 
@@ -54,6 +57,8 @@ class Seen(NamedTuple):
     entries: Sequence[Endpoint | OddEntry]
     pages: int
     """How many requests the listing took."""
+    active_run: ActiveRun | None = None
+    """The run that held the lock when Vault was read."""
 
 
 def plan(session: Session) -> Planned:
@@ -68,32 +73,67 @@ def plan(session: Session) -> Planned:
     for _ in range(_REREADS):
         # What looks wrong may be another run's work, seen half: then the documents have moved on.
         if not looks_wrong(planned) or not has_moved_on(planned):
-            break
+            return planned
         planned = plan_once(session)
-    return planned
+    return _without_moving(planned, read_metadata(session)) if looks_wrong(planned) else planned
 
 
 def looks_wrong(planned: Planned) -> bool:
     """Whether a plan has what another run at work would explain."""
-    return bool(planned.refusals or planned.plan.problems or planned.comparison.facts.missing)
+    plan = planned.plan
+    # While a run holds the lock, what looks interrupted is in progress.
+    interrupted = any(c.drift is not None and DriftKind.INTERRUPTED in c.drift.kinds for c in plan.changes)
+    doubtful = planned.refusals or plan.problems or plan.disallowed or planned.comparison.facts.missing
+    return bool(interrupted or doubtful)
 
 
 def has_moved_on(planned: Planned) -> bool:
     """Whether some document is another one than when `planned` was made."""
-    return _versions(read_metadata(planned.session)) != _versions(planned.metadata)
+    return bool(_moved(planned.metadata, read_metadata(planned.session)))
 
 
-def _versions(metadata: Mapping[str, Metadata]) -> dict[str, int]:
-    return {name: entry.version for name, entry in metadata.items()}
+def _moved(older: Mapping[str, Metadata], newer: Mapping[str, Metadata]) -> set[str]:
+    """Return the names of the documents that were written since, or whose change has ended."""
+    return {
+        name
+        for name in older.keys() | newer.keys()
+        if name not in older
+        or name not in newer
+        or (older[name].version, older[name].is_settled) != (newer[name].version, newer[name].is_settled)
+    }
+
+
+def _without_moving(planned: Planned, newer: Mapping[str, Metadata]) -> Planned:
+    """Return `planned` with what a run was changing all the time, by `newer` metadata, as in progress."""
+    plan, moved = planned.plan, _moved(planned.metadata, newer)
+    since = plan.active_run.since if plan.active_run is not None else None
+    changes = tuple(
+        replace(
+            change,
+            action=Action.RESUME,
+            cause=Cause.INTERRUPTED,
+            reason=IN_PROGRESS,
+            problem=None,
+            hint=None,
+            drift=Drift((DriftKind.IN_PROGRESS,), since),
+        )
+        if change.name in moved
+        else change
+        for change in plan.changes
+    )
+    owned = {i for entry in newer.values() if entry.projection for i in entry.projection.recorded_ids}
+    unmanaged = tuple(endpoint for endpoint in plan.unmanaged if endpoint.id not in owned)
+    plan = replace(plan, changes=changes, unmanaged=unmanaged, disallowed=plan.disallowed - owned)
+    return replace(planned, plan=plan, comparison=replace(planned.comparison, plan=plan))
 
 
 def plan_once(session: Session) -> Planned:
     """Return the plan by one reading of Vault and one listing, whatever another run does meanwhile."""
     # Vault first: absence from a listing counts only against documents read before it began.
-    metadata = read_metadata(session)
+    metadata, run = look_at_vault(session)
     began = session.clock.now()
     endpoints, pages = list_endpoints(session)
-    return planned_from(Seen(metadata, began, endpoints, pages), session)
+    return planned_from(Seen(metadata, began, endpoints, pages, run), session)
 
 
 def planned_from(seen: Seen, session: Session) -> Planned:
@@ -113,7 +153,10 @@ def planned_from(seen: Seen, session: Session) -> Planned:
         requests_per_minute=session.requests_per_minute,
         listing_requests=seen.pages,
         scope=session.scope,
+        active_run=seen.active_run,
     )
+    outside = disallowed(comparison.plan, session.limits)
+    comparison = replace(comparison, plan=replace(comparison.plan, disallowed=outside))
     refusals = judge(comparison.plan, comparison.facts, session.limits)
     return Planned(comparison.plan, refusals, comparison, session, seen.listing_began, seen.metadata)
 
@@ -159,6 +202,12 @@ def only(planned: Planned, names: Collection[str]) -> Planned:
     """Return `planned` restricted to the changes of `names`, and judged as such."""
     changes = tuple(change for change in planned.plan.changes if change.name in names)
     return replace(restricted(planned, changes), names=frozenset(names))
+
+
+def only_due(planned: Planned, due: frozenset[DriftState]) -> Planned:
+    """Return `planned` restricted to what is due for these reasons: an earlier review approved it."""
+    changes = tuple(change for change in planned.plan.changes if change.state in due)
+    return replace(restricted(planned, changes), due=due)
 
 
 def restricted(planned: Planned, changes: tuple[Change, ...]) -> Planned:
@@ -210,6 +259,23 @@ def bounded_by(planned: Planned, reviewed: Mapping[str, Any]) -> list[str]:
 
 def _servers_text(servers: Mapping[str, str]) -> str:
     return f"{servers['api_url']} and {servers['vault_mount']}/{servers['vault_prefix']} in Vault"
+
+
+def look_at_vault(session: Session) -> tuple[Mapping[str, Metadata], ActiveRun | None]:
+    """Return every document's metadata, and the run that holds the lock, if another process does.
+
+    Raises:
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
+    metadata = read_metadata(session)
+    seen = session.store.seen_lock()
+    if seen is None or not seen.note:
+        return metadata, None
+    # Mostly, the lock is free, and a plan needs nothing of what applies.
+    from reconciler.apply.lock import Holder, active_run  # noqa: PLC0415
+
+    return metadata, active_run(seen, Holder.here(session.run))
 
 
 def read_metadata(session: Session) -> Mapping[str, Metadata]:

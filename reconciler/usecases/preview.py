@@ -22,15 +22,16 @@ from reconciler.usecases.plan import (
     Seen,
     has_moved_on,
     list_endpoints,
+    look_at_vault,
     looks_wrong,
     plan,
     planned_from,
-    read_metadata,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reconciler.plan.plan import ActiveRun
     from reconciler.ports import Metadata
     from reconciler.session import Session
     from reconciler.usecases.plan import Planned
@@ -82,18 +83,18 @@ def _look(session: Session) -> tuple[Seen, bool]:
     vault.start()
     # Another API than the usual one gets the key only if Vault's record does not name a different one.
     vault.join(_AT_ONCE if session.organization.api_url == DEFAULT_API_URL else None)
-    metadata = None if vault.is_alive() else vault.result()
+    read = None if vault.is_alive() else vault.result()
     began = session.clock.now()
     try:
         entries, pages = list_endpoints(session)
     except ReconcilerError:
         # If both fail, Vault's error is reported, as where Vault is asked first.
-        if metadata is None:
+        if read is None:
             vault.result()
         raise
-    if metadata is not None:
-        return Seen(metadata, began, entries, pages), True
-    return Seen(vault.result(), began, entries, pages), False
+    vault_was_first = read is not None
+    metadata, run = read or vault.result()
+    return Seen(metadata, began, entries, pages, run), vault_was_first
 
 
 class _MetadataReader(threading.Thread):
@@ -102,17 +103,17 @@ class _MetadataReader(threading.Thread):
     def __init__(self, session: Session) -> None:
         super().__init__(name="metadata", daemon=True)
         self._session = session
-        self._found: Mapping[str, Metadata] | Exception | None = None
+        self._found: tuple[Mapping[str, Metadata], ActiveRun | None] | Exception | None = None
 
     def run(self) -> None:
         """Read; `result` returns the metadata or raises the error."""
         try:
-            self._found = read_metadata(self._session)
+            self._found = look_at_vault(self._session)
         except Exception as error:  # noqa: BLE001 (raised again where it is waited for)
             self._found = error
 
-    def result(self) -> Mapping[str, Metadata]:
-        """Wait for the end, and return the metadata.
+    def result(self) -> tuple[Mapping[str, Metadata], ActiveRun | None]:
+        """Wait for the end, and return what `look_at_vault` does.
 
         Raises:
             StoreError: Vault did not answer.

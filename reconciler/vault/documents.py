@@ -14,7 +14,7 @@ from reconciler.errors import CasConflict, DocumentUnreadable, InvalidInput, Sto
 from reconciler.ledger.document import SECRET_FIELDS
 from reconciler.ledger.projection import other_keys
 from reconciler.model import Secret
-from reconciler.ports import Metadata, Stored, VersionState
+from reconciler.ports import Metadata, SeenLock, Stored, VersionState
 from reconciler.retry import LONGEST_LISTING
 from reconciler.texts import is_text
 from reconciler.vault.checks import require_version_2
@@ -25,6 +25,7 @@ from reconciler.vault.metadata import (
     parse_entry,
     parse_metadata,
     parse_newest,
+    parse_seen_lock,
     parse_stored,
     parse_written,
     undestroyed_before,
@@ -77,6 +78,7 @@ class VaultDocuments:
         self._clock = clock
         self._mount_checked = False
         self._other_keys = OtherKeys()
+        self._seen_lock: SeenLock | None = None
 
     def seconds_left(self, needed: float) -> float | None:
         """Return for how many seconds the token is valid, if that is less than `needed` (`VaultSession`)."""
@@ -113,7 +115,12 @@ class VaultDocuments:
                 # A read of a path without versions does not return its metadata.
                 self._other_keys.note(metadata.name, details[metadata.name])
         self._other_keys.note_listing()
+        self._seen_lock = parse_seen_lock(details[LOCK], now) if LOCK in details else None
         return found
+
+    def seen_lock(self) -> SeenLock | None:
+        """As the port says."""
+        return self._seen_lock
 
     def read(self, name: str) -> Stored:
         """As the port says."""
@@ -198,6 +205,10 @@ class VaultDocuments:
         """As the port says."""
         return self._write_texts(LOCK, fields, cas)
 
+    def note_lock(self, note: Mapping[str, str]) -> None:
+        """As the port says."""
+        self._set_metadata(LOCK, {"custom_metadata": dict(note)}, "update", harmless=True)
+
     def read_probe(self) -> tuple[int, Mapping[str, str] | None]:
         """As the port says."""
         return self._read_texts(PROBE)
@@ -262,7 +273,15 @@ class VaultDocuments:
             found = pool.map(lambda name: self._metadata(name, deadline), _ours(keys))
             listed = {metadata.name: metadata for metadata in found if metadata is not None}
         self._other_keys.note_listing()
+        self._seen_lock = self._read_seen_lock() if LOCK in keys else None
         return listed
+
+    def _read_seen_lock(self) -> SeenLock | None:
+        try:
+            answer = self._read_metadata(LOCK, self._purpose("read", "metadata", LOCK, confidential=False))
+        except NotFound:
+            return None
+        return parse_seen_lock(answer.data, answer.at or self._clock.now())
 
     def _metadata(self, name: str, deadline: float) -> Metadata | None:
         """Return one document's metadata; None if it was deleted after the listing."""

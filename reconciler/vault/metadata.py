@@ -13,7 +13,8 @@ from msgspec.json import Decoder
 
 from reconciler.ledger.document import Document
 from reconciler.ledger.projection import Projection
-from reconciler.ports import Metadata, Stored, VersionState
+from reconciler.ports import Metadata, SeenLock, Stored, VersionState
+from reconciler.texts import is_text
 from reconciler.untrusted_json import load_json
 from reconciler.vault.responses import json_object
 
@@ -88,6 +89,20 @@ def parse_newest(value: object) -> tuple[int, dict[str, Any] | None]:
     fields = data.get("data")
     number = _written_version(_mapping(data.get("metadata")).get("version"))
     return number, fields if isinstance(fields, dict) else None
+
+
+def parse_seen_lock(value: object, now: datetime) -> SeenLock | None:
+    """Read what the metadata of the lock shows; None if it has no version or is not a lock's."""
+    try:
+        data = _mapping(load_json(bytes(value)) if isinstance(value, Raw) else value)
+        versions = _mapping(data.get("versions"))
+        written = _moment(_mapping(versions.get(str(data.get("current_version")))).get("created_time"))
+    except ValueError:
+        return None
+    custom = data.get("custom_metadata")
+    note = custom if isinstance(custom, dict) else {}
+    texts = {key: text for key, text in note.items() if is_text(text)}
+    return SeenLock(max(0.0, (now - written).total_seconds()), texts)
 
 
 def parse_written(value: object, cas: int) -> int:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from reconciler.sandbox.openbao import OpenBaoServer
     from tests.fixtures.openbao import VaultSettings
 
+LONG = 600.0
+"""Seconds that no two requests of a test are apart."""
 URL = "https://hooks.example.com/ci"
 EVENTS = ("run.completed", "run.failed")
 
@@ -426,6 +428,25 @@ class TestLock:
         with pytest.raises(CasConflict):
             store.write_lock({"holder": "grace"}, cas=0)
         assert store.read_lock() == (1, {"holder": "ada"})
+
+    def test_whoever_lists_sees_the_lock(self, store: Store) -> None:
+        """The last listing has the holder's note and the lock's age; no document has to be read for it."""
+        store.list_metadata()
+        assert store.seen_lock() is None
+        version = store.write_lock({"holder": "ada"}, cas=0)
+        store.note_lock({"holder": "ada", "host": "build-1"})
+        assert store.seen_lock() is None
+        store.list_metadata()
+        seen = store.seen_lock()
+        assert seen is not None
+        assert seen.note == {"holder": "ada", "host": "build-1"}
+        assert 0 <= seen.age < LONG
+        assert store.read_lock() == (version, {"holder": "ada"})
+        store.note_lock({})
+        store.list_metadata()
+        seen = store.seen_lock()
+        assert seen is not None
+        assert seen.note == {}
 
 
 class TestProbe:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from reconciler.errors import CasConflict, DocumentUnreadable
 from reconciler.ledger.document import Document
 from reconciler.ledger.projection import Projection, other_keys
-from reconciler.ports import Metadata, Stored, VersionState
+from reconciler.ports import Metadata, SeenLock, Stored, VersionState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,6 +90,7 @@ class FakeStore:
         self.after: Callable[[str, str], None] = _do_nothing
         self.delete_version_after: timedelta | None = None
         """After what time versions are deleted by themselves, as the mount's setting says."""
+        self._seen_lock: SeenLock | None = None
         self.calls: list[tuple[str, str]] = []
         """Every operation that was carried out, in order."""
 
@@ -109,8 +110,10 @@ class FakeStore:
     @property
     def writes(self) -> list[tuple[str, str]]:
         """The operations that changed a document or its metadata, in order; the lock's are left out."""
-        reading = {"read", "list_metadata", "read_lock", "write_lock", "read_probe", "write_probe"}
-        return [call for call in self.calls if call[0] not in reading]
+        left_out = {
+            "read", "list_metadata", "read_lock", "write_lock", "note_lock", "read_probe", "write_probe",
+        }  # fmt: skip
+        return [call for call in self.calls if call[0] not in left_out]
 
     @property
     def names(self) -> list[str]:
@@ -155,6 +158,10 @@ class FakeStore:
         """As the port says."""
         return self._carry_out("list_metadata", "", self._list)
 
+    def seen_lock(self) -> SeenLock | None:
+        """As the port says."""
+        return self._seen_lock
+
     def read(self, name: str) -> Stored:
         """As the port says."""
         return self._carry_out("read", name, lambda: self._read(name))
@@ -190,6 +197,10 @@ class FakeStore:
     def write_lock(self, fields: Mapping[str, str] | None, *, cas: int) -> int:
         """As the port says."""
         return self._carry_out("write_lock", LOCK, lambda: self._append(LOCK, json.dumps(fields or {}), cas))
+
+    def note_lock(self, note: Mapping[str, str]) -> None:
+        """As the port says."""
+        self._carry_out("note_lock", LOCK, lambda: self.put_metadata(LOCK, dict(note)))
 
     # --- ProbeStore ---------------------------------------------------------------------------------
 
@@ -245,6 +256,10 @@ class FakeStore:
         return path.newest
 
     def _list(self) -> Mapping[str, Metadata]:
+        lock = self._paths.get(LOCK)
+        if lock is not None and lock.newest:
+            age = (self._clock.now() - lock.versions[lock.newest].created).total_seconds()
+            self._seen_lock = SeenLock(age, lock.custom_metadata or {})
         return {
             name: Metadata(name, path.newest, path.state, path.projection, path.changed_at, path.expires_at)
             for name, path in sorted(self._paths.items())

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from reconciler.apply.lock import LEASE
 from reconciler.model import Location, Organization, Run, Secret, VaultPlace, Webhook
 from reconciler.plan.guards import GuardLimits
 from reconciler.ports import Fresh
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Sequence
 
+    from reconciler.apply.lock import Holder
     from reconciler.plan.outcome import Outcome
     from reconciler.usecases.plan import Planned
 
@@ -157,6 +159,19 @@ class Org:
     ) -> Outcome:
         """Plan and apply towards `desired`."""
         return apply(self.plan(*desired, limits=limits), stop=stop)
+
+    def hold_lock(self, holder: Holder) -> None:
+        """Take the lock as a run does, and do not renew it."""
+        now = self.clock.now()
+        version, _ = self.store.read_lock()
+        self.store.write_lock(holder.to_fields(since=now, expires=now + LEASE), cas=version)
+        self.store.note_lock(holder.to_note(since=now))
+
+    def free_lock(self) -> None:
+        """Release the lock as a run does."""
+        self.store.note_lock({})
+        version, _ = self.store.read_lock()
+        self.store.write_lock(None, cas=version)
 
     def check(self, desired: Sequence[Webhook], unmanaged: Iterable[str] = ()) -> None:
         """Check that live endpoints and documents are as desired, and that a further run changes nothing."""

@@ -72,7 +72,7 @@ def test_the_fleet_becomes_a_page(fleet: CommandLine) -> None:
     (legacy,) = (key for key in _states(page) if key.startswith("~"))
     assert _states(page) == {
         "edited": "drifted",
-        "gates": "in sync",
+        "gates": "overlap",
         "gone": "drifted",
         "new": "pending",
         "settled": "in sync",
@@ -97,7 +97,7 @@ def test_drift_becomes_a_page_with_its_exit_code(fleet: CommandLine) -> None:
     assert result.exit_code == 2, result.stderr
     page = _page(fleet)
     cards = {card.one("a").words: card for card in page.all("article")}
-    assert list(cards) == ["edited", "gone", "untried"]
+    assert list(cards) == ["gone", "edited", "untried"]
     assert cards["edited"].one("del").words == "live now: run.failed"
     assert cards["edited"].one("ins").words == "declared: run.completed"
     assert fleet("apply", "--yes").exit_code == 0

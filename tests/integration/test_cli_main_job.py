@@ -113,8 +113,8 @@ def test_an_unmanaged_endpoint_is_left_alone_and_reported(command: CommandLine) 
     taken = command.zof.console.create("https://hooks.example.com/taken", ["run.failed"])
     command.write("taken")
     command.write("free")
-    plan = command("plan")
-    assert plan.exit_code == 0
+    plan = command("plan", "--exit-code")
+    assert plan.exit_code == 5, "as the apply"
     assert "conflict: " in plan.stdout
     applied = command("apply", "--yes")
     assert applied.exit_code == 5

@@ -48,6 +48,7 @@ def test_one_team_applies_its_folder(
         **dict.fromkeys(["create", "replace", "delete", "rotate", "resume", "release", "update"], 0),
         "unchanged": 2,
         "out_of_scope": 1,
+        **dict.fromkeys(["drift", "rotation_due", "cleanup_due", "in_progress"], 0),
     }
     assert "1 webhook is out of scope" in command("plan", "manifests/team-a", "--format", "markdown").stdout
     assert "1 webhook is out of scope" in command("drift", "manifests/team-a").stdout

@@ -165,8 +165,8 @@ class TestListing:
         proxy.script = lambda r: refusal if "detailed-metadata" in r.path else Fate.FORWARD
         assert behind_proxy.list_metadata() == documents.list_metadata()
         assert not [r.path for r in proxy.requests if "/data/" in r.path]
-        # The detailed listing, the plain one, and each name's metadata.
-        assert [r.method for r in proxy.requests if "/v1/sys/" not in r.path] == ["GET"] * 4
+        # The detailed listing, the plain one, and the metadata of each name and of the lock.
+        assert [r.method for r in proxy.requests if "/v1/sys/" not in r.path] == ["GET"] * 5
 
     @pytest.mark.parametrize("status", [403, 404, 405, 501])
     def test_a_proxys_refusal_is_not_vaults(
@@ -218,8 +218,13 @@ class TestListing:
         write_policy(openbao, f"plan-{prefix}-{detailed}".replace("/", "-"), rules)
         token = create_token(openbao, f"plan-{prefix}-{detailed}".replace("/", "-"))
         planner = connect(proxy.address, token)
+        documents.write_lock({"holder": "ada"}, cas=0)
+        documents.note_lock({"holder": "ada"})
         assert planner.list_metadata() == documents.list_metadata()
-        # Without the policy for the detailed listing: refused, then a listing and two metadata reads.
+        seen = planner.seen_lock()
+        assert seen is not None
+        assert seen.note == {"holder": "ada"}
+        # Without the policy for the detailed listing: refused, then a listing and three metadata reads.
         assert sum("list=true" in r.path for r in proxy.requests) == (1 if detailed else 2)
         with pytest.raises(Denied, match=f"permission denied on {mount}/data/{prefix}/a") as refused:
             planner.read("a")

@@ -6,8 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.cli.options import ApplyOptions, Options, apply_options, shared_options
-from reconciler.errors import ExitCode, InvalidInput
+from reconciler.cli.options import (
+    ApplyOptions,
+    Options,
+    apply_options,
+    cleanup_options,
+    due_states,
+    shared_options,
+)
+from reconciler.errors import ExitCode, InvalidInput, UsageError
 from reconciler.report.format.escape import visible
 
 if TYPE_CHECKING:
@@ -20,14 +27,23 @@ _PLAN_FILE_MAX = 256 * 1024 * 1024
 
 @click.command("apply")
 @click.option("--plan", "plan_file", metavar="FILE", help="Apply this reviewed plan, and nothing else.")
+@cleanup_options
 @apply_options
 @shared_options(actor=True, output=False, formats=("text", "json", "markdown"))
-def command(options: Options, applying: ApplyOptions, *, plan_file: str | None) -> ExitCode:
+def command(
+    options: Options,
+    applying: ApplyOptions,
+    *,
+    plan_file: str | None,
+    cleanup_only: bool,
+    rotate_due: bool,
+) -> ExitCode:
     """Show the plan, ask for confirmation, apply it, and report what was done.
 
     PATHs limit the scope: webhooks of other manifests are out of scope, neither changed nor deleted.
     An interrupt (Ctrl-C, SIGTERM) finishes the current step; a second one ends the process immediately.
-    The next run resumes. Exit codes: 0 done, 4 a guard refused, 5 partly done, 6 another run holds the lock.
+    The next run resumes. --cleanup-only is for scheduled jobs: an earlier review approved what it does.
+    Exit codes: 0 done, 4 a guard refused, 5 partly done, 6 another run holds the lock.
 
     \b
     Examples:
@@ -37,14 +53,20 @@ def command(options: Options, applying: ApplyOptions, *, plan_file: str | None) 
       reconciler apply --plan plan.json --yes
       reconciler apply --approve sha256:4f1c…
       reconciler apply --yes --format markdown >> "$GITHUB_STEP_SUMMARY"
+      reconciler apply --cleanup-only --yes
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from msgspec.structs import replace
 
     from reconciler.cli.application import apply_plans, require_confirmation
     from reconciler.cli.session import load_scope
-    from reconciler.usecases.plan import held_to_review, plan
+    from reconciler.usecases.plan import held_to_review, only_due, plan
 
+    due = due_states(cleanup_only=cleanup_only, rotate_due=rotate_due)
+    if due is not None and plan_file is not None:
+        raise UsageError("--plan and --cleanup-only exclude each other", hint="use one of them")
     require_confirmation(applying)
+    if due is not None:
+        return apply_plans(load_scope(options), applying, lambda session: only_due(plan(session), due))
     if plan_file is None:
         return apply_plans(load_scope(options), applying, plan)
     reviewed = _read_plan(plan_file)

@@ -70,7 +70,7 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
         results.add(value, text)
         return code
 
-    return results.write_rest(for_each(scope.organizations, check))
+    return results.write_rest(for_each(scope.organizations, check, on_error=results.add_error))
 
 
 def _probe(

@@ -19,8 +19,10 @@ def command(options: Options) -> ExitCode:
     """Show what was changed outside of reconciler: in the API, in Vault, or both. Changes nothing.
 
     PATHs limit the scope: webhooks of other manifests are only counted.
-    Pending changes of manifests are not drift. Exit codes: 0 no drift, 2 drift, 4 there are no manifests at
-    all although webhooks are owned, or the API key seems to be another organization's.
+    Pending changes of manifests are not drift. Cleanup that is due (`apply --cleanup-only` does it), due
+    rotations and the work of a run in progress are listed separately, and are not drift either.
+    Exit codes: 0 no drift, 2 drift, 4 there are no manifests at all although webhooks are owned, or the API
+    key seems to be another organization's.
 
     \b
     Examples:
@@ -52,4 +54,4 @@ def command(options: Options) -> ExitCode:
         notify_drift(scope, found)
         return drift_code(found)
 
-    return results.write_rest(for_each(scope.organizations, show))
+    return results.write_rest(for_each(scope.organizations, show, on_error=results.add_error))

@@ -56,4 +56,4 @@ def command(options: Options, *, names: tuple[str, ...], audit: str | None) -> E
         results.add(history_value(settings.name, entries), text)
         return ExitCode.OK
 
-    return results.write_rest(for_each(scope.organizations, show))
+    return results.write_rest(for_each(scope.organizations, show, on_error=results.add_error))

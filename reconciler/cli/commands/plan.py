@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import PLAN_FORMATS, Options, shared_options
+from reconciler.cli.options import PLAN_FORMATS, Options, cleanup_options, due_states, shared_options
 from reconciler.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.option("--out", metavar="FILE", help="Save the plan for `apply --plan FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when changes are pending.")
+@cleanup_options
 @shared_options(actor=True, formats=(*PLAN_FORMATS, "html"))
-def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
+def command(
+    options: Options, *, out: str | None, exit_code: bool, cleanup_only: bool, rotate_due: bool
+) -> ExitCode:
     """Show what `apply` would do, and change nothing.
 
     PATH names manifests, files or folders; by default those of the configuration or `manifests/` are read.
     PATHs limit the scope: webhooks of other manifests are out of scope, and only counted.
-    Exit codes: 0 shown, 2 changes are pending (with --exit-code), 4 a guard would refuse the plan.
+    Exit codes: 0 shown, 2 changes are pending (with --exit-code), 4 a guard would refuse the plan, 5 a
+    conflict blocks a change.
 
     \b
     Examples:
@@ -36,6 +40,7 @@ def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
       reconciler plan --format json | jq .summary
       reconciler plan --format markdown --output "$GITHUB_STEP_SUMMARY"
       reconciler plan --format html --output plan.html
+      reconciler plan --cleanup-only --exit-code
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.output import write_file, write_result
     from reconciler.cli.plan_output import rendered_plan
@@ -43,8 +48,10 @@ def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
     from reconciler.cli.results import Results, for_each
     from reconciler.cli.session import load_scope, open_session
     from reconciler.report.plan.json import plan_json
+    from reconciler.usecases.plan import only_due
     from reconciler.usecases.preview import preview
 
+    due = due_states(cleanup_only=cleanup_only, rotate_due=rotate_due)
     scope = load_scope(options)
     if out is not None and scope.several:
         raise UsageError("--out needs one organization", hint="add --organization NAME")
@@ -54,6 +61,8 @@ def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
     def show(settings: OrganizationSettings) -> ExitCode:
         with open_session(scope, settings) as session, shown(session.reporter):
             planned = preview(session)
+            if due is not None:
+                planned = only_due(planned, due)
         if out is not None:
             write_file(out, plan_json(planned.plan))
         plans.append(planned)
@@ -62,9 +71,11 @@ def command(options: Options, *, out: str | None, exit_code: bool) -> ExitCode:
             results.add(planned.plan.to_json(), text)
         if planned.refusals:
             return ExitCode.REFUSED
+        if planned.plan.problems:
+            return ExitCode.PARTIAL
         return ExitCode.PENDING if exit_code and planned.plan.pending else ExitCode.OK
 
-    code = for_each(scope.organizations, show)
+    code = for_each(scope.organizations, show, on_error=results.add_error)
     if options.format == "html" and plans:
         write_result(_page(plans, scope), options.output)
     return results.write_rest(code)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def command(options: Options, *, endpoints: bool) -> ExitCode:
     """Show every webhook: its state, its secret's age, when it was verified, and who owns it.
 
+    The worst comes first. If a run is in progress, its person, host and start are shown.
     PATHs limit the scope: webhooks of other manifests are left out.
 
     \b
@@ -39,7 +40,8 @@ def command(options: Options, *, endpoints: bool) -> ExitCode:
     from reconciler.cli.state import journal_path, report_cut_off
     from reconciler.report.format.markdown import COMMENT_LIMIT
     from reconciler.report.status import status_markdown, status_text, status_value
-    from reconciler.usecases.fleet import status
+    from reconciler.usecases.fleet import fleet
+    from reconciler.usecases.preview import preview
 
     if options.format == "html":
         return write_page(options, drift=False, endpoints=endpoints)
@@ -54,15 +56,17 @@ def command(options: Options, *, endpoints: bool) -> ExitCode:
     def show(settings: OrganizationSettings) -> ExitCode:
         report_cut_off(journal_path(settings.organization))
         with open_session(scope, settings) as session, shown(session.reporter):
-            rows = status(session)
+            found = preview(session)
             now = session.clock.now()
+        rows, run = fleet(found), found.plan.active_run
         if options.format == "markdown":
-            text = status_markdown(
-                settings.name, rows, now=now, limit=COMMENT_LIMIT // len(scope.organizations)
-            )
+            limit = COMMENT_LIMIT // len(scope.organizations)
+            text = status_markdown(settings.name, rows, now=now, limit=limit, run=run)
         else:
-            text = status_text(settings.name, rows, now=now, columns=options.columns, color=options.color)
-        results.add(status_value(settings.name, rows), text)
+            text = status_text(
+                settings.name, rows, now=now, columns=options.columns, color=options.color, run=run
+            )
+        results.add(status_value(settings.name, rows, run=run), text)
         return ExitCode.OK
 
-    return results.write_rest(for_each(scope.organizations, show))
+    return results.write_rest(for_each(scope.organizations, show, on_error=results.add_error))

@@ -60,4 +60,4 @@ def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
         done = all(each.result is DeliveryResult.DELIVERED for each in deliveries)
         return ExitCode.OK if done else ExitCode.PARTIAL
 
-    return results.write_rest(for_each(scope.organizations, deliver, stop=stop))
+    return results.write_rest(for_each(scope.organizations, deliver, stop=stop, on_error=results.add_error))

@@ -111,9 +111,10 @@ def decide(
     | no | no document, or removed | - | - | remove |
     | yes | no document, or removed | - | create, manifest | begin |
     | any | removed, and its secret is still live | - | resume, interrupted | remove |
-    | no | released | next step due | resume, interrupted | release |
+    | no | released | next step due | resume, rotation | release |
     | no | released | - | - | release |
-    | no | removing | next step due, or nothing to wait for | resume, interrupted | remove |
+    | no | removing | next step due | resume, rotation | remove |
+    | no | removing | nothing to wait for | resume, interrupted | remove |
     | no | removing | - | - | remove |
     | no | no endpoint | - | update, manifest | remove |
     | no | policy Retain | - | release, manifest | release |
@@ -131,8 +132,9 @@ def decide(
     | yes | another policy | disabled | update, manifest | leave |
     | yes | any | disabled | none, drift | leave |
     | yes | any | not verified, and a test is wanted | resume, interrupted | verify |
-    | yes | any | next step due | resume, rotation | keep |
+    | yes | any | not verified, and a test is wanted since then | resume, manifest | verify |
     | yes | another policy | - | update, manifest | keep |
+    | yes | any | next step due | resume, rotation | keep |
     | yes | a spelling is suspected | shown in it, or as asked | update, manifest | spelling |
     | yes | any | - | - | keep |
     """
@@ -164,12 +166,15 @@ def _as_asked(
         reason = "the secret was deleted in Vault and will be undeleted"
         return Decision(Branch.KEEP, Action.UPDATE, reason, Cause.DRIFT)
     if not is_disabled and projection.verified_at is None and webhook.test:
-        return _resume(Branch.VERIFY, "no test delivery has been accepted yet")
-    if not is_disabled and projection.next_due is not None and projection.next_due <= now:
-        return Decision(Branch.KEEP, Action.RESUME, _due(projection), Cause.ROTATION)
+        if projection.state == "unverified":
+            return _resume(Branch.VERIFY, "no test delivery has been accepted yet")
+        return Decision(Branch.VERIFY, Action.RESUME, "the manifest asks for a test delivery now")
     if projection.deletion_policy is not webhook.deletion_policy:
+        # Before what is due: a cleanup alone must not record what nobody has applied yet.
         reason = f"deletionPolicy: {projection.deletion_policy} becomes {webhook.deletion_policy}"
         return Decision(Branch.LEAVE if is_disabled else Branch.KEEP, Action.UPDATE, reason)
+    if not is_disabled and projection.next_due is not None and projection.next_due <= now:
+        return _cleanup(Branch.KEEP, _due(projection))
     if is_disabled:
         reason = f"endpoint {projection.endpoint_id} is disabled: it receives no events"
         return Decision(Branch.LEAVE, Action.NONE, reason, Cause.DRIFT)
@@ -190,6 +195,11 @@ def _spelled(webhook: Webhook, projection: Projection, endpoint: Endpoint) -> st
 
 def _resume(branch: Branch, reason: str) -> Decision:
     return Decision(branch, Action.RESUME, reason, Cause.INTERRUPTED)
+
+
+def _cleanup(branch: Branch, reason: str) -> Decision:
+    """Return the decision for what a review approved with an earlier change, and whose time has come."""
+    return Decision(branch, Action.RESUME, reason, Cause.ROTATION)
 
 
 def _begin(
@@ -215,11 +225,11 @@ def _without_manifest(projection: Projection, now: datetime) -> Decision:
     if projection.state == "released":
         if due is None or due > now:
             return _RELEASED
-        return _resume(Branch.RELEASE, "an expired secret must be dropped")
+        return _cleanup(Branch.RELEASE, "the replaced secret has expired and will be dropped")
     if projection.state == "removing":
-        if due is not None and due > now:
-            return _REMOVING
-        return _resume(Branch.REMOVE, "the removal must be finished")
+        if due is None:
+            return _resume(Branch.REMOVE, "the removal must be finished")
+        return _REMOVING if due > now else _cleanup(Branch.REMOVE, "the removal can be finished now")
     if projection.endpoint_id is None:
         return Decision(Branch.REMOVE, Action.UPDATE, "the manifest is gone, and there is no endpoint")
     match projection.deletion_policy:

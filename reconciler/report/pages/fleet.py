@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from reconciler.plan.plan import Cause
+from reconciler.plan.drift import Drift, DriftKind, DriftState
+from reconciler.plan.status import worst_first
 from reconciler.report.checks import receivers_summary
 from reconciler.report.format.style import count
 from reconciler.report.pages.risks import SHOWN_AS_DRIFT, RiskKind, risks_of
 from reconciler.report.pages.templates import environment, key_of
+from reconciler.report.plan.summary import in_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.plan.history import HistoryEntry
-    from reconciler.plan.plan import Change
+    from reconciler.plan.plan import ActiveRun, Change
     from reconciler.plan.status import StatusRow
     from reconciler.report.checks import ReceiverCheck
     from reconciler.report.pages.risks import Risk
@@ -34,7 +36,10 @@ class FleetState(StrEnum):
     INTERRUPTED = "interrupted"
     UNVERIFIED = "unverified"
     ROTATION_DUE = "rotation due"
+    CLEANUP_DUE = "cleanup due"
+    IN_PROGRESS = "in progress"
     PENDING = "pending"
+    OVERLAP = "overlap"
     IN_SYNC = "in sync"
     RELEASED = "released"
     UNMANAGED = "unmanaged"
@@ -57,6 +62,8 @@ class Fleet(Struct, frozen=True):
     """Newest first."""
     receivers: Sequence[ReceiverCheck] | None = None
     """None: not checked."""
+    active_run: ActiveRun | None = None
+    """The run that held the lock when the organization was read."""
 
 
 class Entry(Struct, frozen=True):
@@ -82,9 +89,15 @@ class Entry(Struct, frozen=True):
 
     @property
     def drift(self) -> Change | None:
-        """The pending change, unless a manifest asks for it."""
+        """The pending change, if the webhook has drifted."""
         change = self.row.change
-        return change if change is not None and change.cause is not Cause.MANIFEST else None
+        return change if change is not None and change.state is DriftState.DRIFT else None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its time has come or a run is changing it: nobody has to do anything."""
+        change = self.row.change
+        return change is not None and change.state not in {None, DriftState.DRIFT}
 
 
 class Segment(Struct, frozen=True):
@@ -140,9 +153,9 @@ def fleet_html(
         for fleet in fleets
         for entry in _entries(fleet, page.now, known_events=known_events, several=several)
     ]
-    if drift:
-        entries.sort(key=lambda entry: (entry.drift is None, entry.urgency if entry.drift else 0))
-    drifted = [entry for entry in entries if entry.drift is not None]
+    # Of several organizations, too.
+    entries.sort(key=lambda entry: worst_first(entry.row)[0])
+    drifted = [entry for entry in entries if entry.drift is not None or entry.row.disallowed]
     states = state_counts(entry.row for entry in entries)
     checked = [each for fleet in fleets for each in fleet.receivers or ()]
     was_checked = any(fleet.receivers is not None for fleet in fleets)
@@ -154,6 +167,9 @@ def fleet_html(
         several=several,
         entries=entries,
         drifted=drifted,
+        due=[entry for entry in entries if entry.is_due],
+        active=[(fleet.organization, in_progress(run)) for fleet in fleets if (run := fleet.active_run)],
+        unmanaged_remedy=Drift((DriftKind.UNMANAGED,)).remedy,
         headline=drift_headline(len(drifted), _managed(states)) if drift else headline(states),
         segments=_segments(states),
         risks=_by_kind(entries, without=SHOWN_AS_DRIFT if drift else frozenset()),
@@ -181,7 +197,8 @@ def headline(counts: Mapping[FleetState, int]) -> str:
     total = _managed(counts)
     if not total:
         return "No webhook is managed here yet."
-    settled = {FleetState.IN_SYNC, *_NOT_MANAGED}
+    # In an overlap everything is as declared, and the old endpoint is still live beside it.
+    settled = {FleetState.IN_SYNC, FleetState.OVERLAP, *_NOT_MANAGED}
     unsettled = {state: number for state, number in counts.items() if state not in settled}
     if not unsettled:
         return "The one webhook is in sync." if total == 1 else f"All {total:,} webhooks are in sync."

@@ -88,6 +88,7 @@ def plan_html(sections: Sequence[PlanSection], page: PageContext, *, unread: Seq
         approvable=summary.approvable,
         cost=summary.cost,
         servers=summary.servers,
+        in_progress=summary.in_progress,
         newest_first=newest_first,
     )
 

@@ -47,27 +47,50 @@ def plan_markdown(
         limit: the plan is cut between two changes, and the number of omitted changes follows.
         on_cut: called if the plan is cut, to print the full plan to the run's log.
     """
-    blocks = [*_head(plan, title, refused=bool(refusals)), *_refusal(refusals, plan.digest)]
-    others = [f"> [!WARNING]\n> {code(warning)}" for warning in plan.warnings]
+    part = summary.shown_part(plan, title)
+    blocks = [*_head(plan, part, title, refused=bool(refusals)), *_refusal(refusals, plan.digest)]
+    others = [*_due(plan, view)] if title.is_drift else []
+    others += [f"> [!WARNING]\n> {code(warning)}" for warning in plan.warnings]
     others += _unmanaged(plan, view, limit // 4)
     room = limit - _RESERVE - sum(len(block) + 2 for block in [*blocks, *others])
-    blocks += [*_changes(plan.changes, view, page, room, on_cut), *others]
-    if plan.changes:
+    blocks += [*_changes(_ordered(part, title), view, page, room, on_cut), *others]
+    if part.changes:
         blocks.append(f"Digest: {code(plan.digest)}")
     return "\n\n".join(blocks) + "\n"
 
 
-def _head(plan: Plan, title: Title, *, refused: bool) -> Iterator[str]:
+def _head(plan: Plan, part: Plan, title: Title, *, refused: bool) -> Iterator[str]:
     yield f"### {title.some} {code(plan.organization)}"
     yield ", ".join(f"{title}: {code(value)}" for title, value in summary.servers(plan))
-    if not plan.changes:
-        if not refused:
+    if plan.active_run is not None:
+        yield code(summary.in_progress(plan.active_run))
+    if not part.changes:
+        if title.is_drift and plan.disallowed:
+            yield f"**{summary.heading(plan, title)}**; {summary.untouched(plan)}."
+        elif not refused:
             yield f"**{title.nothing}** {summary.matching(plan)}"
         return
-    requests = f" {summary.cost(plan)}." if plan.cost.api_requests else ""
-    yield f"**{summary.counts(plan)}**; {summary.untouched(plan)}.{requests}"
-    if plan.problems:
-        yield f"**{summary.blocked(plan)}**"
+    requests = f" {summary.cost(part)}." if part.cost.api_requests else ""
+    yield f"**{summary.counts(part)}**; {summary.untouched(plan)}.{requests}"
+    if part.problems:
+        yield f"**{summary.blocked(part)}**"
+
+
+def _ordered(plan: Plan, title: Title) -> Sequence[Change]:
+    """Return the changes in the order of severity; of a plan, conflicts and dangerous actions come first."""
+    if title.is_drift:
+        return plan.worst_first
+    return sorted(plan.worst_first, key=lambda c: (c.problem is None, summary.BY_DANGER.index(c.action)))
+
+
+def _due(plan: Plan, view: View) -> Iterator[str]:
+    """Yield the unmanaged endpoints that are drift, then what is due or in progress."""
+    if plan.disallowed:
+        yield "**Unmanaged, and `guards.unmanaged` is `drift`:**"
+        yield fenced(summary.not_allowed_lines(plan, view))
+    for sentence, lines in summary.due_lines(plan):
+        yield f"{sentence}:"
+        yield fenced(lines)
 
 
 def _refusal(refusals: Sequence[Refusal], digest: str) -> Iterator[str]:
@@ -94,9 +117,8 @@ def _changes(
     on_cut: Callable[[], object] | None,
 ) -> Iterator[str]:
     """Yield as many changes as fit, and count those that do not."""
-    ordered = sorted(changes, key=lambda c: (c.problem is None, summary.BY_DANGER.index(c.action), c.name))
     shown: list[str] = []
-    for change in ordered:
+    for change in changes:
         block = _change(change, verbose=view.verbose)
         room -= len(block) + 2
         if room < 0:
@@ -107,7 +129,7 @@ def _changes(
         yield f"<details><summary>{count(len(folded), 'more change')}</summary>"
         yield from folded
         yield "</details>"
-    if left_out := ordered[len(shown) :]:
+    if left_out := changes[len(shown) :]:
         actions = Counter(change.action for change in left_out)
         listed = ", ".join(f"{actions[action]:,} {action}" for action in summary.BY_DANGER if actions[action])
         log = link("the run's log", page)

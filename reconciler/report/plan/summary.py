@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from reconciler.credentials.redaction import mask_url
-from reconciler.plan.live import RECENT
+from reconciler.plan.drift import Drift, DriftKind, DriftState
+from reconciler.plan.live import RECENT, newest_first
 from reconciler.plan.plan import Action
 from reconciler.report.format.escape import visible
 from reconciler.report.format.style import age, count, duration
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.model import Endpoint
     from reconciler.plan.guards import Refusal
-    from reconciler.plan.plan import Change, FieldChange, Plan
+    from reconciler.plan.plan import ActiveRun, Change, FieldChange, Plan
 
 BY_DANGER = (
     Action.DELETE,
@@ -42,10 +43,17 @@ class Title(Struct, frozen=True):
     some: str
     nothing: str
     summary: str
+    is_drift: bool = False
+    """Only drift is shown in full; what is due or in progress is listed after it."""
 
 
 PLAN = Title(some="Plan for", nothing="No changes.", summary="Plan")
-DRIFT = Title(some="Drift in", nothing="No drift.", summary="Drift")
+DRIFT = Title(some="Drift in", nothing="No drift.", summary="Drift", is_drift=True)
+_DUE = {
+    DriftState.ROTATION_DUE: "Rotation is due for {}; `reconciler apply --cleanup-only --rotate-due` does it",
+    DriftState.CLEANUP_DUE: "Cleanup is due for {}; `reconciler apply --cleanup-only` does it",
+    DriftState.IN_PROGRESS: "The run in progress is changing {}",
+}
 
 
 class View(Struct, frozen=True):
@@ -78,6 +86,36 @@ def servers(plan: Plan) -> list[tuple[str, str]]:
         ("Vault", vault.address),
         ("Path", f"{vault.mount}/{vault.prefix}"),
     ]
+
+
+def shown_part(plan: Plan, title: Title) -> Plan:
+    """Return the part of the plan that is shown in full."""
+    return plan.restricted_to(plan.in_state(DriftState.DRIFT)) if title.is_drift else plan
+
+
+def heading(plan: Plan, title: Title) -> str:
+    """Return how much the report shows: `2 changes, 1 unmanaged endpoint`."""
+    changes = len(plan.in_state(DriftState.DRIFT) if title.is_drift else plan.changes)
+    parts = [count(changes, "change")] if changes else []
+    parts += [count(len(plan.disallowed), "unmanaged endpoint")] if title.is_drift and plan.disallowed else []
+    return ", ".join(parts)
+
+
+def due_lines(plan: Plan) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is due or in progress and is not drift: a sentence, and the escaped lines below it."""
+    for state, sentence in _DUE.items():
+        if changes := plan.in_state(state):
+            lines = [f"{visible(c.name)}: {visible(c.reason)}" for c in changes[:MOST_LISTED]]
+            yield sentence.format(count(len(changes), "webhook")), [*lines, *and_more(changes)]
+
+
+def not_allowed_lines(plan: Plan, view: View) -> Iterator[str]:
+    """Yield the unmanaged endpoints that are drift, escaped, and how to fix them; none: nothing."""
+    if endpoints := newest_first(plan.not_allowed):
+        listed = endpoints if view.verbose else endpoints[:MOST_LISTED]
+        yield from (endpoint_line(endpoint, view.now) for endpoint in listed)
+        yield from and_more(endpoints, len(listed))
+        yield f"fix: {Drift((DriftKind.UNMANAGED,)).remedy}"
 
 
 def matching(plan: Plan, place: str = "") -> str:
@@ -122,6 +160,13 @@ def blocked(plan: Plan) -> str:
 def approvable(refusals: Sequence[Refusal]) -> bool:
     """Whether a guard refuses the plan and a person may approve it."""
     return bool(refusals) and all(refusal.approvable for refusal in refusals)
+
+
+def in_progress(run: ActiveRun) -> str:
+    """Return who holds the lock, on one escaped line."""
+    since = f" since {run.since:%Y-%m-%d %H:%M} UTC" if run.since else ""
+    page = f" ({visible(run.url)})" if run.url else ""
+    return f"In progress: a run by {visible(run.by)} on {visible(run.host)}{since}{page}"
 
 
 def drift_lines(change: Change) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.plan.live import newest_first
 from reconciler.plan.plan import Action
 from reconciler.report.format.escape import visible
-from reconciler.report.format.style import Ink, Style, count
+from reconciler.report.format.style import Ink, Style
 from reconciler.report.plan import summary
 
 if TYPE_CHECKING:
@@ -49,18 +49,23 @@ def plan_text(
     """
     style = Style(view.color)
     lines: list[str] = []
-    if plan.changes:
-        heading = f"{title.some} {visible(plan.organization)}: {count(len(plan.changes), 'change')}"
-        lines = [style.paint(heading, Ink.BOLD), _servers(plan, style), ""]
-        for change in plan.changes:
+    part = summary.shown_part(plan, title)
+    if heading := summary.heading(plan, title):
+        lines = [style.paint(f"{title.some} {visible(plan.organization)}: {heading}", Ink.BOLD)]
+        lines += [_servers(plan, style), ""]
+        for change in part.worst_first:
             lines += [*_change(change, style, verbose=view.verbose), ""]
-        lines += _totals(plan, title, style)
+        lines += _totals(part, title, style, plan.digest) if part.changes else []
     elif not refusals:
         nothing = style.paint(title.nothing, Ink.BOLD, Ink.GREEN)
         matching = summary.matching(plan, f" in {visible(plan.organization)}")
         lines = [f"{nothing} {matching}", _servers(plan, style)]
     else:
         lines = [_servers(plan, style)]
+    if title.is_drift:
+        lines += _due(plan, style, view)
+    if plan.active_run is not None:
+        lines.append(style.paint(summary.in_progress(plan.active_run), Ink.CYAN))
     if plan.unmanaged:
         lines += _unmanaged(plan, style, view)
     lines += [f"{style.paint('warning:', Ink.YELLOW)} {visible(warning)}" for warning in plan.warnings]
@@ -134,7 +139,17 @@ def _value(value: Any) -> str:
     return "(none)" if value is None else visible(value)
 
 
-def _totals(plan: Plan, title: Title, style: Style) -> Iterator[str]:
+def _due(plan: Plan, style: Style, view: View) -> Iterator[str]:
+    """Yield the unmanaged endpoints that are drift, then what is due or in progress."""
+    if plan.disallowed:
+        yield style.paint("Unmanaged, and `guards.unmanaged` is `drift`:", Ink.YELLOW)
+        yield from (f"  {line}" for line in summary.not_allowed_lines(plan, view))
+    for sentence, lines in summary.due_lines(plan):
+        yield f"{sentence}:"
+        yield from (f"  {line}" for line in lines)
+
+
+def _totals(plan: Plan, title: Title, style: Style, digest: str) -> Iterator[str]:
     """Yield the summary, the cost and the digest."""
     head = style.paint(f"{title.summary}:", Ink.BOLD)
     yield f"{head} {summary.counts(plan)}; {summary.untouched(plan)}."
@@ -142,7 +157,7 @@ def _totals(plan: Plan, title: Title, style: Style) -> Iterator[str]:
         yield style.paint(f"✗ {summary.blocked(plan)}", Ink.RED)
     if plan.cost.api_requests:
         yield f"Cost: {summary.cost(plan)}."
-    yield f"Digest: {plan.digest}"
+    yield f"Digest: {digest}"
 
 
 def _unmanaged(plan: Plan, style: Style, view: View) -> Iterator[str]:

@@ -26,9 +26,9 @@ from reconciler.report.plan.text import plan_text
 from reconciler.schemas import schema_text
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.apply import apply
-from reconciler.usecases.fleet import status
+from reconciler.usecases.fleet import fleet
 from reconciler.usecases.plan import plan_rotation
-from reconciler.usecases.preview import drift
+from reconciler.usecases.preview import drift, preview
 from tests.fakes.api import ApiBehavior
 from tests.fakes.world import Org, webhook
 
@@ -161,7 +161,7 @@ def test_an_overlap_that_is_over_says_since_when(org: Org) -> None:
     org.clock.advance(hours=30)
     finding = drifted(org, longer).drift
     assert finding is not None
-    assert finding.kinds == (DriftKind.OVERLAP_DUE,)
+    assert finding.kinds == (DriftKind.CLEANUP_DUE,)
     assert finding.since is not None
     assert abs(finding.since - due) < timedelta(minutes=1)
 
@@ -219,7 +219,7 @@ def test_every_report_names_a_disabled_endpoint(org: Org) -> None:
         assert "rotate a" in text
     assert plan_github(plan).startswith("::error ")
     assert "rotate a" in plan_github(plan)
-    (row,) = status(org.wanting([A]))
+    (row,) = fleet(preview(org.wanting([A])))
     assert row.state == "disabled"
 
 
@@ -328,5 +328,10 @@ def test_nothing_is_found_about_what_is_not_in_vault() -> None:
 def test_everything_that_can_be_found_has_a_side_and_a_remedy(found: DriftKind) -> None:
     """No finding leaves a person without the next thing to do."""
     assert Drift((found,)).side in {Side.LIVE, Side.VAULT}
-    command = "reconciler rotate a" if found is DriftKind.ENDPOINT_DISABLED else "reconciler apply"
+    commands = {
+        DriftKind.ENDPOINT_DISABLED: "reconciler rotate a",
+        DriftKind.UNMANAGED: "reconciler adopt a --id",
+        DriftKind.CLEANUP_DUE: "reconciler apply --cleanup-only",
+    }
+    command = commands.get(found, "reconciler apply")
     assert command in Drift((found,), webhook="a").remedy

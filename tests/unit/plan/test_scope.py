@@ -14,9 +14,9 @@ from reconciler.plan.scope import PathScope
 from reconciler.report.plan.markdown import plan_markdown
 from reconciler.report.plan.text import plan_text
 from reconciler.usecases.apply import apply
-from reconciler.usecases.fleet import status
+from reconciler.usecases.fleet import fleet
 from reconciler.usecases.plan import Planned, plan
-from reconciler.usecases.preview import drift
+from reconciler.usecases.preview import drift, preview
 from tests.fakes.world import NO_LIMITS, Org, webhook
 
 
@@ -79,7 +79,7 @@ def test_what_is_due_outside_the_paths_is_left_alone(trouble: str) -> None:
     found = planned(org, scope, A)
     assert (found.plan.changes, found.refusals, found.plan.out_of_scope) == ((), (), 1)
     assert drift(replace(org.wanting([A]), scope=scope)).plan.changes == ()
-    assert [row.name for row in status(replace(org.wanting([A]), scope=scope))] == ["a"]
+    assert [row.name for row in fleet(preview(replace(org.wanting([A]), scope=scope)))] == ["a"]
     assert apply(found).complete
     assert org.store.writes == writes
 

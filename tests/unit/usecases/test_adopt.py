@@ -20,7 +20,8 @@ from reconciler.ports import Refused
 from reconciler.receiver.signature import candidate_secrets
 from reconciler.usecases.adopt import plan_adoption
 from reconciler.usecases.apply import apply
-from reconciler.usecases.fleet import status
+from reconciler.usecases.fleet import fleet
+from reconciler.usecases.preview import preview
 from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def test_with_its_secret_an_endpoint_stays_as_it_is() -> None:
     assert org.store.fields("a")["url"] == A.url
     assert "b" not in org.store.names, "only what was named is touched"
     org.check([A])
-    (row,) = status(org.wanting([A]))
+    (row,) = fleet(preview(org.wanting([A])))
     assert (row.state, row.secret_created_at) == ("in sync", endpoint.created)
 
 
@@ -163,7 +164,7 @@ def test_an_endpoint_of_unknown_age_counts_from_now() -> None:
     endpoint = made_by_hand(org)
     org.api.console_change(endpoint.id, created=None)
     adopt(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A)
-    (row,) = status(org.wanting([A]))
+    (row,) = fleet(preview(org.wanting([A])))
     assert row.secret_created_at == org.clock.now()
 
 
@@ -242,7 +243,7 @@ def test_what_cannot_be_replaced_is_shown_until_it_is() -> None:
     assert endpoint.id in org.api.endpoints
     (change,) = org.plan(a).plan.changes
     assert (change.action, change.reason) == (Action.REPLACE, "the signing secret is missing in Vault")
-    (row,) = status(org.wanting([a]))
+    (row,) = fleet(preview(org.wanting([a])))
     assert (row.state, row.secret_created_at) == ("drifted", None)
     # Somebody finds the secret after all.
     assert adopt(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), a).complete

@@ -10,8 +10,8 @@ from reconciler.model import OddEntry
 from reconciler.plan.live import LiveIndex
 from reconciler.plan.protocol.state import Adoption
 from reconciler.usecases.adopt import plan_adoption
-from reconciler.usecases.fleet import export, status
-from reconciler.usecases.preview import drift
+from reconciler.usecases.fleet import export, fleet
+from reconciler.usecases.preview import drift, preview
 from tests.fakes.world import Org, webhook
 
 A, B = webhook("a"), webhook("b")
@@ -40,7 +40,7 @@ def test_an_entry_that_cannot_be_ours(entry: OddEntry, named: str) -> None:
     org.api.odd = [entry]
     for session in (org.wanting([A]), org.wanting([A, B])):
         drift(session)
-        status(session)
+        fleet(preview(session))
         export(session)
     assert org.apply(A, B).complete
     assert org.api.odd == [entry]

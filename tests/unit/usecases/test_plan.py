@@ -15,9 +15,9 @@ from reconciler.plan.outcome import Result
 from reconciler.plan.plan import Action, Cause
 from reconciler.ports import VersionState
 from reconciler.usecases.apply import apply
-from reconciler.usecases.fleet import fleet, status
+from reconciler.usecases.fleet import fleet
 from reconciler.usecases.plan import bounded_by
-from reconciler.usecases.preview import drift
+from reconciler.usecases.preview import drift, preview
 from tests.fakes.api import ApiBehavior, FakeApi
 from tests.fakes.world import Org, webhook
 
@@ -172,10 +172,10 @@ def test_an_endpoint_that_appeared_outside_is_told_apart() -> None:
     assert {e.id for e in found.plan.unmanaged} == {old.id, released, new.id}
     assert [e.id for e in found.plan.appeared(found.listing_began)] == [new.id]
     assert not found.plan.pending, "it is told, and is no drift of ours"
-    rows = status(org.wanting([B]))
+    rows = fleet(preview(org.wanting([B])))
     assert [(r.name, r.state) for r in rows] == [
-        ("a", "released"),
         ("b", "in sync"),
+        ("a", "released"),
         (new.id, "unmanaged"),
         (old.id, "unmanaged"),
     ]
@@ -427,7 +427,7 @@ def test_the_fleet_is_told_by_state() -> None:
     org.api.console_create("https://else.example.com/", ["run.failed"])
     (first, *_) = sorted(org.api.endpoints)
     org.api.console_delete(first)
-    rows = {row.name: row.state for row in status(org.wanting([A, B, webhook("c")]))}
+    rows = {row.name: row.state for row in fleet(preview(org.wanting([A, B, webhook("c")])))}
     assert rows == {"a": "drifted", "b": "in sync", "c": "pending create", "we_0003": "unmanaged"}
 
 
@@ -438,7 +438,7 @@ def test_a_plan_knows_the_whole_fleet() -> None:
     org.api.console_delete(min(org.api.endpoints))
     found = drift(org.wanting([A, B, webhook("c")]))
     assert [change.name for change in found.plan.changes] == ["a"]
-    gone, live, new = fleet(found)
+    gone, new, live = fleet(found)
     assert (gone.webhook, gone.endpoint, gone.change) == (A, None, found.plan.changes[0])
     assert live.endpoint is not None
     assert live.projection is not None

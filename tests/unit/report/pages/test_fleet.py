@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from reconciler.ledger.projection import Projection
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.model import Endpoint, Location, Run, Webhook
+from reconciler.plan.drift import Drift, DriftKind
 from reconciler.plan.history import HistoryEntry, last_changes
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
 from reconciler.plan.status import StatusRow
@@ -71,8 +72,8 @@ def test_the_posture_is_counted() -> None:
     )
     legend = [item.words for item in root.one("ul", class_="legend").inside]
     assert legend == [
-        "2 drifted", "1 interrupted", "1 unverified", "1 rotation due", "1 pending", "5 in sync",
-        "2 unmanaged",
+        "2 drifted", "1 interrupted", "1 unverified", "1 rotation due", "1 pending", "1 overlap",
+        "4 in sync", "2 unmanaged",
     ]  # fmt: skip
     rects = root.one("svg").all("rect")
     lengths = [int(rect.attributes["width"] or 0) for rect in rects]
@@ -117,7 +118,7 @@ def test_the_first_sentence_about_drift() -> None:
 
 def test_every_word_of_the_status_has_a_posture() -> None:
     """Each state of `status` is kept, but every `pending …` is one."""
-    for word in ("drifted", "interrupted", "unverified", "rotation due", "in sync", "released", "unmanaged"):
+    for word in set(FleetState) - {FleetState.PENDING}:
         assert state_of(StatusRow("x", None, None, word)).value == word
     for action in Action:
         assert state_of(StatusRow("x", None, None, f"pending {action}")) is FleetState.PENDING
@@ -342,16 +343,18 @@ def test_drift_comes_first() -> None:
     root = read_page(page(small_fleet(), drift=True))
     cards = root.all("article")
     assert [card.one("a").words for card in cards] == [
-        "on-call-alerts", "release-gates", "warehouse", "on-call-runs", "search-index",
+        "release-gates", "on-call-alerts", "warehouse", "on-call-runs",
     ]  # fmt: skip
-    assert "replace (drift): the live endpoint was edited" in cards[0].words
-    assert "Not live. Declared: URLhttps://hooks.example.com/zof/release-gates" in cards[1].words
-    assert [each.attributes["id"] for each in root.all("tbody", class_="entry")][:5] == [
+    assert "replace (drift): the live endpoint was edited" in cards[1].words
+    assert "Not live. Declared: URLhttps://hooks.example.com/zof/release-gates" in cards[0].words
+    assert [each.attributes["id"] for each in root.all("tbody", class_="entry")][:4] == [
         f"webhook={card.one('a').words}" for card in cards
     ]
     assert (
-        root.one("h2", id="summary").words == "5 of 11 webhooks need attention although no manifest changed."
+        root.one("h2", id="summary").words == "4 of 11 webhooks need attention although no manifest changed."
     )
+    due = root.one("section", **{"aria-labelledby": "due"}).words
+    assert "search-index rotation due the signing secret is older than 2026-11-23" in due
     assert "Drifted" not in [each.words for each in root.all("h3")]
 
 
@@ -374,7 +377,13 @@ def test_thousands_of_drifted_webhooks_are_cut_and_say_so() -> None:
         row(f"w{n:02}", ("run.failed",), "drifted", change=drifted("w", None, declared, "gone"))
         for n in range(61)
     ]
-    late = Change("late", Action.RESUME, "the last change was interrupted", Cause.INTERRUPTED)
+    late = Change(
+        "late",
+        Action.RESUME,
+        "the last change was interrupted",
+        Cause.INTERRUPTED,
+        drift=Drift((DriftKind.INTERRUPTED,)),
+    )
     rows.insert(0, row("late", ("run.failed",), "interrupted", change=late))
     root = read_page(page(Fleet("acme", rows), drift=True))
     assert [card.one("a").words for card in root.all("article")] == [f"w{n:02}" for n in range(50)]

@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from reconciler.model import Endpoint, Location
+from reconciler.plan.drift import Drift, DriftKind
 from reconciler.plan.guards import Refusal
 from reconciler.plan.outcome import ChangeOutcome, Outcome, Result
 from reconciler.plan.plan import Action, Cause, Change, Cost, FieldChange, Plan, Shape
@@ -157,7 +158,8 @@ def test_new_unmanaged_endpoints_do_not_crowd_the_changes_out() -> None:
     endless = tuple(
         Endpoint(f"wh_{n:02}", "https://x.example.com/" + "x/" * 2000, (), now) for n in range(30)
     )
-    changes = tuple(replace(DELETE, name=f"d{n}", reason="r" * 200) for n in range(500))
+    gone = Drift((DriftKind.ENDPOINT_REMOVED,))
+    changes = tuple(replace(DELETE, name=f"d{n}", reason="r" * 200, drift=gone) for n in range(500))
     plan = Plan("acme", SERVERS, changes, 0, 0, unmanaged=endless)
     shown = plan_markdown(plan, title=DRIFT, view=View(now=now))
     assert len(shown) < GITHUB_LIMIT
