@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
-from sqlalchemy import func, select, text, update
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from reconciler.receiver.inbox.entry import State
@@ -25,11 +25,26 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import ColumnElement, Connection, Engine, Update
+    from sqlalchemy import ColumnElement, Connection, Engine
 
     from reconciler.receiver.event import Event
 
 _FETCHED = 500
+_PROBLEM_LENGTH = 500
+
+# Made once: to make a statement takes longer than to execute it.
+_IS_PENDING = (events.c.seq == bindparam("this"), events.c.state == State.PENDING.value)
+_BEGIN = update(events).where(*_IS_PENDING).values(attempts=events.c.attempts + 1).returning(events)
+_END = (
+    update(events)
+    .where(*_IS_PENDING)
+    .values(
+        state=bindparam("new_state"),
+        ended_at=bindparam("new_ended_at"),
+        due_at=bindparam("new_due_at"),
+        problem=bindparam("new_problem"),
+    )
+)
 
 
 class Attempt(Struct, frozen=True):
@@ -180,15 +195,15 @@ class Consumer:
 
     def succeed(self, attempt: Attempt, now: float) -> None:
         """Record that the handler has accepted the event."""
-        self._end(attempt, {"state": State.DELIVERED.value, "ended_at": now, "problem": None})
+        self._end(attempt, State.DELIVERED, ended_at=now)
 
     def fail(self, attempt: Attempt, problem: str, due_at: float) -> None:
         """Record that the attempt failed, and when the next one is due."""
-        self._end(attempt, {"due_at": due_at, "problem": problem[:500]})
+        self._end(attempt, State.PENDING, due_at=due_at, problem=problem)
 
     def give_up(self, attempt: Attempt, problem: str, now: float) -> None:
         """Set the event aside: it was the last attempt."""
-        self._end(attempt, {"state": State.DEAD.value, "ended_at": now, "problem": problem[:500]})
+        self._end(attempt, State.DEAD, ended_at=now, problem=problem)
 
     def _find(self, connection: Connection, now: float, *, ordered: bool) -> None:
         query = select(events.c.seq, events.c.due_at).where(*self._pending()).order_by(events.c.seq)
@@ -210,29 +225,44 @@ class Consumer:
 
     def _begin(self, connection: Connection, seq: int) -> Attempt | None:
         """Count the attempt and return the event; None if it is not pending any more."""
-        begin = (
-            update(events)
-            .where(events.c.seq == seq, events.c.state == State.PENDING.value)
-            .values(attempts=events.c.attempts + 1)
-            .returning(events)
-        )
         with self._writing, connection.begin():
-            row = connection.execute(begin).one_or_none()
-        if row is None:
-            return None
-        return Attempt(seq, to_event(row), row.attempts)
+            row = connection.execute(_BEGIN, {"this": seq}).one_or_none()
+        return None if row is None else Attempt(seq, to_event(row), row.attempts)
 
-    def _end(self, attempt: Attempt, values: dict[str, object]) -> None:
-        """Not through the lock's connection: if that broke meanwhile, the result is recorded all the same."""
-        end: Update = (
-            update(events)
-            .where(events.c.seq == attempt.seq, events.c.state == State.PENDING.value)
-            .values(values)
-        )
-        with self._writing, self._engine.begin() as connection:
-            connection.execute(end)
+    def _end_with_lock(self, values: dict[str, object]) -> bool:
+        """Record a result through the lock's connection, which takes half as long; False if it is broken."""
+        with self._mutex, self._writing:
+            if self._connection is None:
+                return False
+            try:
+                with self._connection.begin():
+                    self._connection.execute(_END, values)
+            except SQLAlchemyError:
+                return False
+            return True
+
+    def _end(
+        self,
+        attempt: Attempt,
+        state: State,
+        *,
+        ended_at: float | None = None,
+        due_at: float = 0.0,
+        problem: str | None = None,
+    ) -> None:
+        """Record a result, also if the lock's connection broke meanwhile."""
+        values: dict[str, object] = {
+            "this": attempt.seq,
+            "new_state": state.value,
+            "new_ended_at": ended_at,
+            "new_due_at": due_at,
+            "new_problem": problem and problem[:_PROBLEM_LENGTH],
+        }
+        if not self._end_with_lock(values):
+            with self._writing, self._engine.begin() as connection:
+                connection.execute(_END, values)
         with self._mutex:
             self._in_progress.discard(attempt.seq)
-            if values.get("state") is None:
+            if state is State.PENDING:
                 # Without order, others go on; in order, this event is the next again.
                 self._waiting.clear()

@@ -52,6 +52,8 @@ class Inbox:
         self._path = Path(parsed.database or "") if self._durable.dialect.name == "sqlite" else None
         # SQLite has one writer at a time: threads of this process queue here instead of polling there.
         self._writing = threading.Lock() if self._path else None
+        dialect: Any = sqlite if self._path else postgresql
+        self._insert = dialect.insert(events).on_conflict_do_nothing(index_elements=["webhook", "event_id"])
 
     def __enter__(self) -> Self:
         self.open()
@@ -109,11 +111,6 @@ class Inbox:
                 if not (_is_deadlock(error) and attempt < _DEADLOCK_ATTEMPTS):
                     raise
         raise AssertionError  # pragma: no cover (the last attempt returns or raises)
-
-    @property
-    def _insert(self) -> Any:
-        dialect: Any = sqlite if self._path else postgresql
-        return dialect.insert(events).on_conflict_do_nothing(index_elements=["webhook", "event_id"])
 
     def consumer(self, webhook: str, kind: type[Consumer] = Consumer) -> Consumer:
         """Return the way to hand the events of a webhook on; it holds nothing yet."""
