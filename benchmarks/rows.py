@@ -69,7 +69,7 @@ class Row:
     """One line of the table."""
 
     budget: str
-    """P1 to P10; empty if there is no budget."""
+    """P1, P2 and so on; empty if there is no budget."""
     what: str
     measured: Quantity | None = None
     against: Quantity | None = None
