@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _BATCH = 500
 _WAITING_MAX = 5000
+_MOMENT = 0.02
 
 
 class TooBusy(ReconcilerError):
@@ -32,6 +34,8 @@ class GroupCommit:
         self._waiting: list[tuple[Event, asyncio.Future[ReconcilerError | None]]] = []
         self._task: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._idle = threading.Event()
+        self._idle.set()
 
     async def store(self, event: Event) -> None:
         """Return when the event is stored.
@@ -44,10 +48,15 @@ class GroupCommit:
         stored: asyncio.Future[ReconcilerError | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((event, stored))
         if self._task is None:
+            self._idle.clear()
             self._task = asyncio.create_task(self._run())
         problem = await stored
         if problem is not None:
             raise ReconcilerError(problem.message, hint=problem.hint)
+
+    def give_way(self) -> None:
+        """Block another thread for a moment while events are being stored: their senders wait for answers."""
+        self._idle.wait(_MOMENT)
 
     def close(self) -> None:
         """End the thread, after what is being stored."""
@@ -69,3 +78,4 @@ class GroupCommit:
                 if not stored.done():
                     stored.set_result(problem)
         self._task = None
+        self._idle.set()

@@ -57,6 +57,7 @@ class Handing:
         workers: int = 1,
         attempts: int = 10,
         pause: float = 1.0,
+        give_way: Callable[[], object] = lambda: None,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Set what is handed on, and how; nothing runs yet.
@@ -69,12 +70,14 @@ class Handing:
             workers: how many events of one webhook are handed on at a time; with one, in order.
             attempts: after so many, an event is set aside.
             pause: the seconds to wait for a database that does not answer.
+            give_way: blocks for a moment while something else is more urgent; called before each event.
             now: returns the Unix time.
         """
         self._handler = handler
         self._observer = observer
         self._attempts = attempts
         self._pause = pause
+        self._give_way = give_way
         self._now = now
         self._ordered = workers == 1
         self._stop = threading.Event()
@@ -133,6 +136,7 @@ class Handing:
         while not self._stop.is_set():
             woken = self._woken[consumer.webhook]
             try:
+                self._give_way()
                 wait = self.step(consumer)
             except Exception as error:  # noqa: BLE001 (a thread that ends would leave events behind, unseen)
                 self._report(error)

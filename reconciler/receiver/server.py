@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _HEADER_BYTES = 32 * 1024
 _BACKLOG = 1024
 _END_SECONDS = 10
+_SWITCH_SECONDS = 0.0005
 
 
 class _Config(uvicorn.Config):
@@ -140,6 +142,8 @@ class ReceiverServer:
         Raises:
             InboxUnavailable: the inbox cannot be opened.
         """
+        # Threads that hand events on must not keep the one that answers waiting.
+        sys.setswitchinterval(_SWITCH_SECONDS)
         with self._socket, self._receiver:
             self._server.run(sockets=[self._socket])
 

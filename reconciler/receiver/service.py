@@ -91,8 +91,16 @@ class Receiver:
         self._keep = keep_days * _DAY
         self._grace = grace
         self._secrets = KnownSecrets(secrets, names, every=read_secrets_every, on_read=self._secrets_read)
-        self._handing = Handing(self.inbox, names, handler, self, workers=workers, attempts=attempts)
         self._commit = GroupCommit(self._store)
+        self._handing = Handing(
+            self.inbox,
+            names,
+            handler,
+            self,
+            workers=workers,
+            attempts=attempts,
+            give_way=self._commit.give_way,
+        )
         self._app = DeliveryApp(self._secrets, self._commit, self.metrics, limits)
         self._stale: set[str] = set()
         self._started = False

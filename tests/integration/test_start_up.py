@@ -63,7 +63,17 @@ def _libraries(modules: set[str]) -> set[str]:
     return {name for name in tops if not name.startswith("_") and "coverage" not in name}
 
 
-@pytest.mark.parametrize("args", [("--help",), ("schema", "--help"), ("plan", "--help"), ("apply", "--help")])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--help",),
+        ("schema", "--help"),
+        ("plan", "--help"),
+        ("apply", "--help"),
+        ("receive", "--help"),
+        ("inbox", "list", "--help"),
+    ],
+)
 def test_help_loads_click_alone(args: tuple[str, ...]) -> None:
     """`--help` imports none of the libraries that do the work, so that it answers at once."""
     assert _libraries(_loaded_by(*args)) == {"click"}
