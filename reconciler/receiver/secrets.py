@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _READS_AFTER_MISMATCH = 3
 _SECONDS_PER_READ = 10.0
+_LONGEST_WAIT = 3.0
+_READERS = 8
 
 
 class Known(Struct, frozen=True):
@@ -86,8 +89,7 @@ class KnownSecrets:
 
     def start(self) -> None:
         """Read all secrets, and go on reading them on schedule in a thread."""
-        for webhook in self._known:
-            self.read(webhook)
+        self._read_all()
         self._thread.start()
 
     def stop(self) -> None:
@@ -104,10 +106,17 @@ class KnownSecrets:
         return self._allowances[webhook].is_left(self._monotonic())
 
     def read_after_mismatch(self, webhook: str) -> None:
-        """Read the secrets because a signature did not match, if that is still allowed."""
-        with self._reading[webhook]:
+        """Read the secrets because a signature did not match, if that is still allowed.
+
+        While a read is under way that takes long, such as when Vault is down, give up after a few seconds.
+        """
+        if not self._reading[webhook].acquire(timeout=_LONGEST_WAIT):
+            return
+        try:
             if self._allowances[webhook].take(self._monotonic()):
                 self._read(webhook)
+        finally:
+            self._reading[webhook].release()
 
     def _read(self, webhook: str) -> None:
         began_at = self._monotonic()
@@ -126,5 +135,10 @@ class KnownSecrets:
 
     def _follow(self) -> None:
         while not self._stop.wait(self._every):
-            for webhook in self._known:
-                self.read(webhook)
+            self._read_all()
+
+    def _read_all(self) -> None:
+        """Side by side: a source that does not answer takes its time for each."""
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="secrets") as pool:
+            for _ in pool.map(self.read, self.webhooks):
+                pass

@@ -86,6 +86,20 @@ def test_an_allowance_grows_back() -> None:
     assert [allowance.take(1000.0) for _ in range(3)] == [True, True, False]
 
 
+def test_secrets_are_read_side_by_side() -> None:
+    """When Vault is down, a receiver of several webhooks waits for it once, not once for each."""
+    together = threading.Barrier(3)
+
+    def source(_webhook: str) -> Mapping[str, object]:
+        together.wait(10)
+        return {"signing_secret": "a"}
+
+    secrets = KnownSecrets(source, ["a", "b", "c"])
+    secrets.start()
+    secrets.stop()
+    assert secrets.unknown == []
+
+
 def test_secrets_are_read_on_schedule() -> None:
     """A thread reads them again and again until it is stopped."""
     read = threading.Semaphore(0)
