@@ -63,6 +63,10 @@ class StoreUnavailable(StoreError):
     """Vault did not answer, or is sealed: further requests will fail, too."""
 
 
+class TokenRefused(StoreUnavailable):
+    """The Vault token is not valid, and there is no way to get another: each request will be refused."""
+
+
 class CasConflict(StoreError):
     """A check-and-set write found another version than the one that it was to replace."""
 

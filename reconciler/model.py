@@ -126,6 +126,8 @@ class Webhook(Struct, frozen=True, gc=False):
     """How long the replaced endpoint and its secret stay valid."""
     allow_event_gap: bool = False
     test: bool = True
+    rotate: bool = False
+    """A person asked for a new secret (`reconciler rotate`): `created_after` is the time of that command."""
     revoke: bool = False
     """The secret that is replaced is known to others: it is dropped with its endpoint (`rotate --now`)."""
     source: str | None = None

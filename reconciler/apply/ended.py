@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.errors import TokenRefused
 from reconciler.plan.outcome import ChangeOutcome, Result
 from reconciler.plan.plan import Action
 from reconciler.plan.protocol.steps import Done, Failed, Failure, SoftDelete, Wait
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from reconciler.plan.protocol.steps import Step
 
 _AGAIN = "run `reconciler apply` again"
-_RECORDS = f"{_AGAIN}: it writes the record and creates nothing"
 
 
 def ended_by(
@@ -32,6 +32,8 @@ def ended_by(
         ongoing: how far it came; None if it could not begin.
         step_after_record: where writing the metadata failed, the step that would have followed.
     """
+    # Without a valid token, the same command would fail again.
+    again = error.hint if isinstance(error, TokenRefused) and error.hint else _AGAIN
     document = ongoing.stored.document if ongoing else None
     current = document.ledger.current if document else None
     endpoint_id = current.endpoint_id if current else None
@@ -41,7 +43,13 @@ def ended_by(
     match step_after_record:
         case Done() | Wait() | SoftDelete():
             done = f"endpoint {endpoint_id} and its secret are stored in Vault; " if endpoint_id else ""
-            return ChangeOutcome(change, Result.UNRECORDED, endpoint_id, done + unrecorded, _RECORDS)
+            return ChangeOutcome(
+                change,
+                Result.UNRECORDED,
+                endpoint_id,
+                done + unrecorded,
+                f"{again}: it writes the record and creates nothing",
+            )
         case Failed(message=message, hint=hint, failure=failure):
             result = Result.UNVERIFIED if failure is Failure.UNVERIFIED else Result.FAILED
             return ChangeOutcome(change, result, endpoint_id, f"{message}; {unrecorded}", hint)
@@ -53,10 +61,10 @@ def ended_by(
     if made.endpoint.id != endpoint_id:
         detail = f"endpoint {made.endpoint.id} was created, and its secret is not stored yet: {error.message}"
         return ChangeOutcome(
-            change, Result.FAILED, made.endpoint.id, detail, f"{_AGAIN}: it continues with the same endpoint"
+            change, Result.FAILED, made.endpoint.id, detail, f"{again}: it continues with the same endpoint"
         )
     result = Result.UNRECORDED if change.action is Action.CREATE else Result.FAILED
     detail = (
         f"endpoint {endpoint_id} was created and its secret is stored; then a step failed: {error.message}"
     )
-    return ChangeOutcome(change, result, endpoint_id, detail, f"{_AGAIN}: it finishes the change")
+    return ChangeOutcome(change, result, endpoint_id, detail, f"{again}: it finishes the change")

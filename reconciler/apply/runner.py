@@ -22,6 +22,7 @@ from reconciler.errors import (
     ReconcilerError,
     StoreError,
     StoreUnavailable,
+    TokenRefused,
 )
 from reconciler.plan.outcome import ChangeOutcome, Conflict, Outcome, Result
 from reconciler.plan.plan import Action, Change
@@ -79,6 +80,8 @@ class Runner:
         self._on_hold: set[str] = set()
         """The changes that wait for another webhook to take over a URL."""
         self._store_failures: list[StoreError] = []
+        self._continue = "run `reconciler apply` again"
+        """What to do when this run has ended before all changes were attempted."""
         self._store_silence = 0
         """How many changes in a row failed because Vault does not answer."""
 
@@ -123,7 +126,7 @@ class Runner:
 
     def _change(self, change: Change) -> ChangeOutcome:
         if self._halted:
-            return ChangeOutcome(change, Result.NOT_ATTEMPTED, hint="run `reconciler apply` again")
+            return ChangeOutcome(change, Result.NOT_ATTEMPTED, hint=self._continue)
         ongoing: ChangeInProgress | None = None
         try:
             ongoing = self._begin(change)
@@ -144,6 +147,10 @@ class Runner:
                 self._executor.abort.set()
             if isinstance(error, StoreError) and not isinstance(error, DocumentUnreadable):
                 self._store_failures.append(error)
+            if isinstance(error, TokenRefused):
+                # Nothing else can be read or written with it, and no other token will come.
+                self._continue = error.hint or self._continue
+                self._executor.abort.set()
             if isinstance(error, StoreUnavailable):
                 self._store_silence += 1
                 if self._store_silence >= MAX_SILENCE:
@@ -261,6 +268,8 @@ class Runner:
             failure = self._sweep_all(swept, conflicts)
         except ReconcilerError as error:
             failure = error.message
+            if error.hint:
+                failure += f"; {error.hint}"
         return tuple(sorted(swept)), failure, tuple(conflicts[each] for each in sorted(conflicts))
 
     def _read_for_sweep(self, abandoning: Iterable[str]) -> None:
@@ -332,9 +341,10 @@ def _waiting_for(ongoing: ChangeInProgress, until: datetime) -> str:
     at = f"{until:%Y-%m-%d %H:%M} UTC"
     if ledger is not None and any(p.deleted_at is None and p.retire_after == until for p in ledger.previous):
         overlap = f" (overlap {span(ongoing.desired.overlap)})" if ongoing.desired else ""
-        return f"old endpoint stays live until {at}{overlap}"
+        stays = f"old endpoint stays live until {at}{overlap}"
+        return f"{stays}; the first `reconciler apply` after that deletes it"
     if ledger is not None and any(p.expire_at == until for p in ledger.previous):
-        return f"old secret stays in Vault until {at}"
+        return f"old secret stays in Vault until {at}; the first `reconciler apply` after that drops it"
     return f"an abandoned attempt is watched until {at}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -50,6 +51,8 @@ _RESUME_REQUESTS = 2
 _FRESH = Fresh(nonce="", key_suffix="", secret=Secret("simulated"))
 _NEW_ID = "(new)"
 _MOST = 60
+_LONGEST_CREATION = timedelta(minutes=10)
+"""From the write of an intent to the end of its request: a wait for the quota, and all retries."""
 _LEFT_ALONE = "`reconciler apply` does not change this"
 
 
@@ -84,18 +87,25 @@ class Describer(Struct, frozen=True):
             owner=(webhook.owner if webhook else None) or (projection.owner if projection else None),
             version=metadata.version if metadata else 0,
         )
-        change = replace(change, drift=drift_of(change, metadata, self.live, self.active_run))
+        if webhook is None or not webhook.rotate or change.cause is not Cause.ROTATION:
+            change = replace(change, drift=drift_of(change, metadata, self.live, self.active_run))
         if change.drift is not None and DriftKind.IN_PROGRESS in change.drift.kinds:
             change = replace(change, reason=IN_PROGRESS)
         if change.action is Action.NONE:
             return replace(change, after=change.before, warnings=(_LEFT_ALONE,))
         if metadata is not None and metadata.is_interrupted:
-            maybe_ours = in_question(webhook, projection, self.live)
+            maybe_ours = in_question(webhook, metadata, self.live)
             warnings = tuple(
-                f"endpoint {each.id} at the same URL may belong to this change: `apply` reads its ledger"
+                f"endpoint {each.id} may belong to this change: `apply` reads its ledger"
                 for each in maybe_ours
             )
-            return replace(change, steps=_RESUME_STEPS, api_requests=_RESUME_REQUESTS, warnings=warnings)
+            return replace(
+                change,
+                fields=differences(change.before, change.after),
+                steps=_RESUME_STEPS,
+                api_requests=_RESUME_REQUESTS,
+                warnings=warnings,
+            )
         steps = steps_of(self.organization, name, webhook, metadata, self.live, self.now, self.run)
         if webhook is None and projection is not None:
             change = replace(change, policy=projection.deletion_policy.value)
@@ -121,15 +131,26 @@ class Describer(Struct, frozen=True):
         return Shape(url, endpoint.events)
 
 
-def in_question(
-    webhook: Webhook | None, projection: Projection | None, live: LiveIndex
-) -> tuple[Endpoint, ...]:
-    """Return the live endpoints that an interrupted change may have created: only its ledger shows it."""
+def in_question(webhook: Webhook | None, metadata: Metadata, live: LiveIndex) -> tuple[Endpoint, ...]:
+    """Return the live endpoints that an unfinished change may have created: only its ledger shows it.
+
+    They are at a URL of the webhook. If none is, the manifest may have been edited or removed after the
+    interruption: then it may be any that was created within minutes of the last write.
+    """
     urls = {webhook.normalized_url} if webhook is not None else set()
-    if projection is not None and projection.url is not None:
-        urls.add(normalize_url(projection.url))
-    found = (endpoint for url in sorted(urls) for endpoint in live.at(url))
-    return tuple(endpoint for endpoint in found if not live.is_recorded(endpoint.id))
+    if metadata.projection is not None and metadata.projection.url is not None:
+        urls.add(normalize_url(metadata.projection.url))
+    at_urls = [e for url in sorted(urls) for e in live.at(url) if not live.is_recorded(e.id)]
+    wrote = metadata.changed_at
+    if at_urls or wrote is None or not metadata.is_interrupted:
+        return tuple(at_urls)
+    return tuple(
+        endpoint
+        for endpoint in live.unowned()
+        if endpoint.created is not None
+        and abs(endpoint.created - wrote) <= _LONGEST_CREATION
+        and not live.is_recorded(endpoint.id)
+    )
 
 
 def drift_of(

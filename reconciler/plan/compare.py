@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Self
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from reconciler.model import DeletionPolicy, Organization
 from reconciler.plan.drift import DriftKind
@@ -28,6 +30,14 @@ _MAY_BE_LEFT_OVER = (
     "endpoint {0} may be left over from an interrupted creation of {1}: `reconciler apply` deletes it if it "
     "was created while that request was under way, and otherwise leaves it alone"
 )
+
+
+_ALL_CONFLICTS = (
+    "all {0} changes are conflicts, and no ledger at {1} records an endpoint: check the Vault prefix and the "
+    "organization first. {2} lists prefixes; `reconciler plan --organization NAME --vault-prefix PREFIX` "
+    "shows the plan for one"
+)
+_IF_PLACE_IS_RIGHT = "if the Vault prefix and the organization are right, "
 
 
 class Comparison(Struct, frozen=True):
@@ -98,15 +108,11 @@ def compare(
             protected.append(name)
         if entry.projection and entry.projection.abandoned:
             abandoning.append(name)
-    changes: tuple[Change, ...] = ()
-    if due:
-        # Most previews have no changes.
-        from reconciler.plan.changes import Describer  # noqa: PLC0415
-
-        describe = Describer(organization, live, now, run, active_run).describe
-        changes = tuple(
-            describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due
-        )
+    changes = _described(due, wanted, metadata, organization, live, now, run, active_run)
+    misplaced = _misplaced(changes, ownership, place)
+    if misplaced:
+        # Adopting endpoints that another ledger records would do harm.
+        changes = tuple(replace(each, hint=_IF_PLACE_IS_RIGHT + (each.hint or "")) for each in changes)
     # A run lists again at its end if an endpoint is replaced because it is listed differently.
     listings = 2 if any(c.drift and DriftKind.ENDPOINT_CHANGED in c.drift.kinds for c in changes) else 1
     requests = listings * listing_requests + sum(change.api_requests for change in changes)
@@ -125,6 +131,7 @@ def compare(
         commit=run.commit,
         active_run=active_run,
         warnings=(
+            *misplaced,
             *expiry_warnings((at, e.name) for e in metadata.values() if (at := e.expires_at) is not None),
             *(_MAY_BE_LEFT_OVER.format(*each) for each in watched.items()),
         ),
@@ -145,6 +152,34 @@ def compare(
         protected=tuple(protected),
     )
     return Comparison(plan, facts, live, tuple(abandoning), elsewhere)
+
+
+def _described(
+    due: Sequence[tuple[str, Decision]],
+    wanted: Mapping[str, Webhook],
+    metadata: Mapping[str, Metadata],
+    organization: Organization,
+    live: LiveIndex,
+    now: datetime,
+    run: Run,
+    active_run: ActiveRun | None,
+) -> tuple[Change, ...]:
+    if not due:
+        return ()
+    # Most previews have no changes.
+    from reconciler.plan.changes import Describer  # noqa: PLC0415
+
+    describe = Describer(organization, live, now, run, active_run).describe
+    return tuple(describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due)
+
+
+def _misplaced(changes: Sequence[Change], ownership: _Ownership, place: VaultPlace) -> tuple[str, ...]:
+    """Return a warning if every one of several changes is a conflict and nothing is owned; else nothing."""
+    if len(changes) <= 1 or ownership.owned or any(change.problem is None for change in changes):
+        return ()
+    parent = f"{place.mount}/{place.prefix.rpartition('/')[0]}".rstrip("/")
+    command = f"`vault kv list {shlex.quote(parent)}`"
+    return (_ALL_CONFLICTS.format(len(changes), f"{place.mount}/{place.prefix}", command),)
 
 
 def _out_of_scope(
@@ -177,9 +212,7 @@ def _unmanaged(
     from reconciler.plan.changes import in_question  # noqa: PLC0415 (imported with the changes)
 
     maybe_ours = {
-        endpoint.id
-        for entry in interrupted
-        for endpoint in in_question(wanted.get(entry.name), entry.projection, live)
+        endpoint.id for entry in interrupted for endpoint in in_question(wanted.get(entry.name), entry, live)
     }
     return tuple(endpoint for endpoint in unowned if endpoint.id not in maybe_ours)
 
@@ -200,7 +233,7 @@ def _watched(
     found = {
         endpoint.id: name
         for name in names
-        for endpoint in in_question(wanted.get(name), metadata[name].projection, live)
+        for endpoint in in_question(wanted.get(name), metadata[name], live)
         # Without a time of creation there is no evidence, and nothing is deleted.
         if endpoint.created is not None
     }

@@ -80,8 +80,15 @@ def apply(
         )
         due = [change for change in planned.plan.changes if change.action is not Action.NONE]
         outcome = runner.run(due, jobs, planned.comparison.abandoning)
-        changes = sorted((*outcome.changes, *left_alone(planned.plan)), key=lambda each: each.change.name)
+        ended = (_with_plan_hint(each) for each in outcome.changes)
+        changes = sorted((*ended, *left_alone(planned.plan)), key=lambda each: each.change.name)
         return replace(outcome, changes=tuple(changes), planned=planned.plan.cost)
+
+
+def _with_plan_hint(ended: ChangeOutcome) -> ChangeOutcome:
+    """Return the outcome of a conflict with the plan's hint, which takes all changes into account."""
+    is_same = ended.change.problem is not None and ended.change.problem == ended.detail
+    return replace(ended, hint=ended.change.hint) if is_same else ended
 
 
 def left_alone(plan: Plan) -> tuple[ChangeOutcome, ...]:

@@ -183,7 +183,7 @@ def rotation(
             f"there is no manifest for {', '.join(unknown)}", hint="`reconciler status` lists the names"
         )
     return tuple(
-        replace(webhook, created_after=now, revoke=revoke) if webhook.name in names else webhook
+        replace(webhook, created_after=now, rotate=True, revoke=revoke) if webhook.name in names else webhook
         for webhook in desired
     )
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from reconciler.credentials.foreign import foreign_text
-from reconciler.errors import CasConflict, StoreError, StoreUnavailable
+from reconciler.errors import CasConflict, StoreError, StoreUnavailable, TokenRefused
 from reconciler.headers import read_date, read_number
 from reconciler.retry import backoff
 from reconciler.texts import span
@@ -78,16 +78,12 @@ class Denied(StoreError):
         """Whether policies forbid it, as far as the words show: OpenBao has others for an unknown token."""
 
 
-class TokenRefused(StoreUnavailable):
-    """The token is not valid, and there is no way to get another: further requests will be refused, too."""
-
-
 def refused_token(purpose: Purpose, *, accepted_before: bool) -> TokenRefused:
     """Return the error for a token that is not valid, or not valid any more."""
     if accepted_before:
         return TokenRefused(
             f"the Vault token expired or was revoked during this run: {purpose.path} was refused",
-            hint="get a new token, then run the same command again: it continues from what is stored",
+            hint="get a new token, then run the same command again",
         )
     return TokenRefused(
         f"Vault refused the token at {purpose.path}: it is invalid or expired",

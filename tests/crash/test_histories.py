@@ -93,7 +93,7 @@ MARGIN = timedelta(seconds=5)
 LONGEST_SENDING = timedelta(minutes=2)
 """After this time, the request of a run that died is no longer under way."""
 ROUNDS = 4
-ADVISED = re.compile(r"`reconciler adopt \S+ --id (\S+)`")
+ADVISED = re.compile(r"`reconciler adopt \S+ --id (\S+) --rotate`")
 """The endpoint that a hint asks somebody to take over or to remove."""
 
 

@@ -136,12 +136,12 @@ def test_a_stream_of_manifests_goes_to_stdout(command: CommandLine) -> None:
 
 
 def test_a_conflict_names_a_command_that_works(command: CommandLine) -> None:
-    """The hint of the plan, taken literally, asks for no more than whether the secret is known."""
+    """The hint of the plan is complete; without the choice of a secret, an error names both."""
     endpoint_id, secret = _made_by_hand(command)
     command.write("a")
     planned = command("plan")
     hint = f"reconciler adopt a --id {endpoint_id}"
-    assert f"`{hint}`" in planned.stdout
+    assert f"`{hint} --rotate`" in planned.stdout
     asked = command(*hint.split()[1:])
     assert asked.exit_code == 64
     for how in ("--secret-stdin", "--rotate"):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.errors import InvalidInput, ReconcilerError, StoreError
+from reconciler.errors import InvalidInput, ReconcilerError, StoreError, TokenRefused
 from reconciler.model import Secret
 from reconciler.sandbox.openbao import OpenBaoServer
 from reconciler.vault.auth import AppRoleLogin, JwtLogin, KubernetesLogin, Login, TokenLogin
 from reconciler.vault.checks import TokenDescription, capabilities, describe_token, mount_version
-from reconciler.vault.responses import Denied, NoAnswer, TokenRefused
+from reconciler.vault.responses import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
 from tests.fixtures.openbao import create_role, create_token, enable_approle, write_policy

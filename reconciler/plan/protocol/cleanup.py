@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.plan.outcome import Conflict
-from reconciler.plan.protocol.decide import EITHER_WAY, REMOVE, adoption_command
+from reconciler.plan.protocol.decide import EITHER_WAY, REMOVE, take_over
 from reconciler.plan.protocol.state import State, delete, let_go, record, served_url, write
 from reconciler.plan.protocol.steps import DestroyBefore, Done, Step
 from reconciler.urls import normalize_url
@@ -157,7 +157,7 @@ def lookalikes(ledger: Ledger, live: LiveIndex) -> list[Endpoint]:
 def describe_lookalike(name: str, ledger: Ledger, endpoint: Endpoint) -> Conflict:
     """Return the conflict for an endpoint that is like a leftover of `name`, with what to do about it."""
     if ledger.current is None:
-        hint = f"take it over with `{adoption_command(name, endpoint)}`, or {REMOVE}"
+        hint = f"{take_over(name, endpoint)}, or {REMOVE}"
     else:
         hint = f"if nobody needs it, {REMOVE}; {name} has endpoint {ledger.current.endpoint_id}"
     url = mask_unreviewed(endpoint.url, *(attempt.url for attempt in ledger.abandoned))

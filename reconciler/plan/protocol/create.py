@@ -12,7 +12,7 @@ from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, SendingWindow, Webhook
 from reconciler.plan.protocol.cleanup import DELIVERY_RETRIES, clear_abandoned, leftovers, lookalikes
-from reconciler.plan.protocol.decide import REMOVE, adoption_command, conflict
+from reconciler.plan.protocol.decide import REMOVE, conflict, take_over
 from reconciler.plan.protocol.evidence import (
     announced_window,
     evidence_of,
@@ -371,8 +371,7 @@ def _taken(s: State, pending: Pending, answer: Refused) -> Failed:
     for endpoint in s.live.spelled_like(pending.url):
         if not s.live.is_recorded(endpoint.id):
             problem += f"; unmanaged endpoint {endpoint.id} is listed at {endpoint.url}"
-            command = adoption_command(s.name, endpoint)
-            return Failed(problem, hint=f"take it over with `{command}`, or {REMOVE}")
+            return Failed(problem, hint=f"{take_over(s.name, endpoint)}, or {REMOVE}")
     return Failed(
         problem, hint="set `allowEventGap: true` to delete before creating (events in between are lost)"
     )

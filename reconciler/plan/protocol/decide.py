@@ -274,9 +274,14 @@ def _needed(
     if created_at is None or state is VersionState.DESTROYED:
         return Action.REPLACE, "the signing secret is missing in Vault", Cause.DRIFT
     if webhook.created_after is not None and created_at < webhook.created_after <= now:
-        reason = f"the signing secret is older than {webhook.created_after.isoformat()}"
-        return Action.ROTATE, reason, Cause.ROTATION
+        return Action.ROTATE, _rotation_reason(webhook, webhook.created_after), Cause.ROTATION
     return None
+
+
+def _rotation_reason(webhook: Webhook, created_after: datetime) -> str:
+    if webhook.rotate:
+        return f"`reconciler rotate{' --now' if webhook.revoke else ''}` replaces the signing secret"
+    return f"the signing secret is older than {created_after.isoformat()}"
 
 
 def _is_as_made(endpoint: Endpoint, webhook: Webhook, projection: Projection) -> bool:
@@ -334,12 +339,13 @@ def conflict(
             problem += EITHER_WAY
         if current_id is not None and live.get(current_id) is not None:
             # Adopting another endpoint would give up the one that this webhook has.
-            return problem, f"remove it, or choose another URL: {webhook.name} has an endpoint already"
-        otherwise = REMOVE if endpoint.id in ambiguous else "remove it"
-        return problem, f"take it over with `{adoption_command(webhook.name, endpoint)}`, or {otherwise}"
+            return problem, f"choose another URL, or remove it: {webhook.name} has an endpoint already"
+        otherwise = REMOVE if endpoint.id in ambiguous else "choose another URL"
+        return problem, f"{take_over(webhook.name, endpoint)}, or {otherwise}"
     return None
 
 
-def adoption_command(name: str, endpoint: Endpoint) -> str:
-    """Return the command that makes an unmanaged endpoint a webhook's own."""
-    return f"reconciler adopt {name} --id {shlex.quote(endpoint.id)}"
+def take_over(name: str, endpoint: Endpoint) -> str:
+    """Return how to make an unmanaged endpoint a webhook's own."""
+    command = f"reconciler adopt {name} --id {shlex.quote(endpoint.id)} --rotate"
+    return f"take it over with `{command}` (`--secret-stdin` instead of `--rotate` keeps its secret)"

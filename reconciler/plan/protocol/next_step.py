@@ -9,6 +9,7 @@ path: creation, replacement, rotation, removal and resumption are one protocol.
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -16,7 +17,7 @@ from msgspec.structs import replace
 from reconciler.ledger.projection import document_from_projection, project
 from reconciler.model import Organization
 from reconciler.plan.move import foreign_hint
-from reconciler.plan.protocol.adopt import adopt
+from reconciler.plan.protocol.adopt import ADOPTED, adopt
 from reconciler.plan.protocol.cleanup import drop_expired, retire
 from reconciler.plan.protocol.create import begin, blank, explained_by, resolve
 from reconciler.plan.protocol.decide import Branch, Decision, decide
@@ -228,8 +229,23 @@ def _verify(s: State, document: Document, current: Current) -> Step:
     )
     return Failed(
         f"the test delivery to endpoint {current.endpoint_id} failed: {words}{request}",
-        hint="repair the receiver and run `reconciler apply` again, or set `test: false`",
+        hint=_untested(s.name, current),
         failure=Failure.UNVERIFIED,
+    )
+
+
+def _untested(name: str, current: Current) -> str:
+    """Return what to do about a failed test delivery, the likely cause first."""
+    if current.source == ADOPTED:
+        again = f"reconciler adopt {name} --id {shlex.quote(current.endpoint_id)} --secret-stdin"
+        return (
+            f"the secret that was handed in is probably not this endpoint's: run `{again}` with the right "
+            f"one, or `reconciler rotate {name}`; if it is right, repair the receiver and run "
+            "`reconciler apply`"
+        )
+    return (
+        "repair the receiver: it must accept the new secret in Vault and answer 2xx within 10 seconds; then "
+        "run `reconciler apply` again (`test: false` sends no test deliveries)"
     )
 
 

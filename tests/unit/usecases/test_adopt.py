@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from reconciler.usecases.plan import Planned
 
 A, B = webhook("a"), webhook("b")
+OTHERWISE = "(`--secret-stdin` instead of `--rotate` keeps its secret), or choose another URL"
 
 
 def made_by_hand(org: Org, wanted: Webhook = A) -> Endpoint:
@@ -62,7 +63,7 @@ def test_with_its_secret_an_endpoint_stays_as_it_is() -> None:
     org = Org()
     endpoint = made_by_hand(org)
     (conflict,) = org.plan(A).plan.changes
-    assert conflict.hint == f"take it over with `reconciler adopt a --id {endpoint.id}`, or remove it"
+    assert conflict.hint == f"take it over with `reconciler adopt a --id {endpoint.id} --rotate` " + OTHERWISE
     plan = planned(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A, B).plan
     (change,) = plan.changes
     assert (change.action, change.cause, change.endpoint_id) == (Action.UPDATE, Cause.MANIFEST, endpoint.id)
@@ -177,9 +178,8 @@ def test_a_lost_ledger_is_adopted_back() -> None:
     for name in "ab":
         org.store.forget(name)
     org.clock.advance(days=3)
-    assert [change.hint for change in org.plan(A, B).plan.changes] == [
-        f"take it over with `reconciler adopt {name} --id {ids[name]}`, or remove it" for name in "ab"
-    ]
+    for change in org.plan(A, B).plan.changes:
+        assert f"endpoint {ids[change.name]} is live" in (change.problem or "")
     assert not org.apply(A, B).complete
     assert adopt(org, Adoption("a", ids["a"], secrets["a"]), A, B).complete
     assert adopt(org, Adoption("b", ids["b"]), A, B).complete
@@ -206,7 +206,7 @@ def test_an_endpoint_made_anew_by_hand_takes_the_place_of_one_that_is_gone() -> 
     org.api.console_delete(org.store.fields("a")["endpoint_id"])
     endpoint = made_by_hand(org)
     (conflict,) = org.plan(A).plan.changes
-    assert conflict.hint == f"take it over with `reconciler adopt a --id {endpoint.id}`, or remove it"
+    assert conflict.hint == f"take it over with `reconciler adopt a --id {endpoint.id} --rotate` " + OTHERWISE
     assert adopt(org, Adoption("a", endpoint.id, secret_of(org, endpoint)), A).complete
     assert candidate_secrets(org.store.fields("a")) == (secret_of(org, endpoint).reveal(), old)
     org.check([A])
@@ -392,7 +392,7 @@ def test_a_webhook_whose_endpoint_is_live_takes_no_other() -> None:
     stranger = made_by_hand(org, moved)
     assert "already has endpoint we_0001" in refused(org, Adoption("a", stranger.id), moved).message
     (conflict,) = org.plan(moved).plan.changes
-    assert conflict.hint == "remove it, or choose another URL: a has an endpoint already"
+    assert conflict.hint == "choose another URL, or remove it: a has an endpoint already"
 
 
 def test_a_released_endpoint_is_taken_up_not_adopted() -> None:
@@ -599,3 +599,16 @@ def test_a_conflict_of_versions_is_no_error() -> None:
     org.store.before = lose
     assert apply(ours).complete
     org.check([A])
+
+
+def test_a_failed_test_after_an_adoption_names_the_secret_first() -> None:
+    """What was handed in is the likeliest cause: the hint has the command that hands in another."""
+    org = Org()
+    endpoint = made_by_hand(org)
+    org.api.behavior = replace(org.api.behavior, failing_tests=frozenset({endpoint.id}))
+    (ended,) = adopt(org, Adoption("a", endpoint.id, Secret("whsec_wrong")), A).changes
+    assert ended.result is Result.UNVERIFIED
+    assert (ended.hint or "").startswith(
+        "the secret that was handed in is probably not this endpoint's: run "
+    )
+    assert f"`reconciler adopt a --id {endpoint.id} --secret-stdin`" in (ended.hint or "")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler.errors import StoreError, StoreUnavailable
+from reconciler.errors import StoreError, StoreUnavailable, TokenRefused
 from reconciler.model import DeletionPolicy, Secret
 from reconciler.plan.guards import GuardLimits
 from reconciler.plan.outcome import Result
@@ -22,6 +22,8 @@ from tests.fakes.world import Org, webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from reconciler.model import Webhook
 
 A, B = webhook("a"), webhook("b")
 A2 = replace(A, events=("run.started",))
@@ -400,14 +402,87 @@ def test_a_plan_does_not_call_the_endpoint_of_an_interrupted_change_unmanaged() 
     assert planned.unmanaged == ()
     (change,) = planned.changes
     assert change.warnings == (
-        f"endpoint {outcome.endpoint_id} at the same URL may belong to this change: `apply` reads its ledger",
+        f"endpoint {outcome.endpoint_id} may belong to this change: `apply` reads its ledger",
     )
 
 
 def test_an_endpoint_elsewhere_is_unmanaged_whatever_is_interrupted() -> None:
-    """An interrupted change explains endpoints at its own URL only."""
+    """An interrupted change explains endpoints elsewhere only if none is at its own URL."""
     org = Org()
     _refuse_vault(org, "write_projection", name="a")
     org.apply(A)
     other = org.api.console_create(B.url, B.events).id
     assert [endpoint.id for endpoint in org.plan(A).plan.unmanaged] == [other]
+
+
+@pytest.mark.parametrize(
+    "left", [(), (replace(A, url="https://hooks.example.com/moved"),)], ids=["removed", "edited"]
+)
+def test_a_manifest_that_is_gone_makes_no_endpoint_unmanaged(left: tuple[Webhook, ...]) -> None:
+    """Only the ledger has the old URL: what was created in those minutes may be its own."""
+    org = Org()
+    old = org.api.console_create(B.url, B.events).id
+    org.clock.advance(hours=1)
+    org.api.after = once(SILENCE, "create")
+    org.apply(A)
+    org.clock.advance(hours=1)
+    planned = org.plan(*left).plan
+    assert [endpoint.id for endpoint in planned.unmanaged] == [old]
+    assert planned.changes[0].warnings == (
+        "endpoint we_0002 may belong to this change: `apply` reads its ledger",
+    )
+
+
+def test_a_resumed_change_shows_its_difference() -> None:
+    """Whoever confirms a resume sees what it leads to."""
+    org = Org()
+    org.apply(A)
+    org.api.after = once(SILENCE, "create")
+    org.apply(A2)
+    (change,) = org.plan(A2).plan.changes
+    assert change.action is Action.RESUME
+    assert [(field.path, field.new) for field in change.fields] == [("events", ["run.started"])]
+
+
+def test_when_everything_is_a_conflict_the_prefix_is_checked_first() -> None:
+    """Several conflicts and no ledger: the hint names prefix and organization, and no removal."""
+    org = Org()
+    for each in (A, B):
+        org.api.console_create(each.url, each.events)
+    plan = org.plan(A, B).plan
+    (warning,) = plan.warnings
+    assert "check the Vault prefix and the organization first" in warning
+    assert "`vault kv list secret/webhooks`" in warning
+    for hint in (*(c.hint or "" for c in plan.changes), *(o.hint or "" for o in org.apply(A, B).changes)):
+        assert hint.startswith("if the Vault prefix and the organization are right, take it over with ")
+        assert "remove" not in hint + warning
+    (alone,) = org.plan(A).plan.changes
+    assert "`reconciler adopt a --id we_0001 --rotate`" in (alone.hint or "")
+    assert "remove" not in (alone.hint or "")
+
+
+def test_a_token_that_expires_ends_the_run() -> None:
+    """The first refusal ends it: each hint says that a new token is needed."""
+    org = Org()
+    error = TokenRefused("the Vault token expired during this run", hint="get a new token, then run it again")
+
+    def refuse(operation: str, *_: object) -> None:
+        if operation in {"write", "read"} and "a" in org.store.names:
+            raise error
+
+    org.store.before = refuse
+    outcome = org.apply(A, B)
+    assert [each.result for each in outcome.changes] == [Result.FAILED, Result.NOT_ATTEMPTED]
+    assert all((each.hint or "").startswith("get a new token, then run it again") for each in outcome.changes)
+    assert outcome.sweep_failure is None
+
+
+def test_the_end_of_an_overlap_says_who_ends_it() -> None:
+    """A person reads until when the old endpoint is live, and what deletes it."""
+    org = Org()
+    org.apply(A)
+    (ended,) = org.apply(replace(A2, overlap=timedelta(hours=36))).changes
+    assert ended.detail == (
+        "old endpoint stays live until 2026-11-03 00:00 UTC (overlap 36h); the first `reconciler apply` "
+        "after that deletes it"
+    )

@@ -197,3 +197,15 @@ def test_the_destruction_of_versions_survives_a_crash() -> None:
     assert not readable_anywhere(org, "a", old)
     assert VersionState.LIVE in org.store.states("a").values()
     org.check([A])
+
+
+@pytest.mark.parametrize(("revoke", "command"), [(False, "rotate"), (True, "rotate --now")])
+def test_a_rotation_that_was_asked_for_is_not_a_finding(revoke: bool, command: str) -> None:
+    """The reason is the command; nothing is called due or found."""
+    org = Org()
+    org.apply(A)
+    org.clock.advance(hours=1)
+    wanted = rotation((A,), ("a",), org.clock.now(), revoke=revoke)
+    (change,) = org.plan(*wanted).plan.changes
+    assert change.reason == f"`reconciler {command}` replaces the signing secret"
+    assert (change.action, change.drift) == (Action.ROTATE, None)

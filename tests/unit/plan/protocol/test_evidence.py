@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ def assert_conflict(org: Org, outcome: Outcome, endpoint: Endpoint, *words: str)
     failed = outcome.changes[0]
     assert endpoint.id in (failed.detail or "")
     assert f"reconciler adopt a --id {endpoint.id}" in (failed.hint or "")
-    assert "remove it" in (failed.hint or "")
+    assert re.search("remove it|choose another URL", failed.hint or "")
     for each in words:
         assert each in (failed.detail or "")
 
