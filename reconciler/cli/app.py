@@ -11,7 +11,7 @@ import click
 
 from reconciler import __version__
 from reconciler.cli.guarded import guarded_output
-from reconciler.cli.output import give_up_stdout, write_error
+from reconciler.cli.output import give_up_stdout, internal_error, write_error
 from reconciler.cli.signals import terminate_as_interrupt
 from reconciler.errors import ExitCode, ReconcilerError
 
@@ -125,17 +125,9 @@ def _help_unwritten(error: OSError) -> ExitCode:
 
 
 def _internal(error: Exception, *, show: bool) -> ExitCode:
-    """Report a bug by its type only: its text might quote a secret."""
-    if show:
-        import traceback  # noqa: PLC0415 (rarely needed)
-
-        # Only the frames: locals and the message might quote a secret.
-        write_error("".join(traceback.format_tb(error.__traceback__)).rstrip())
-    write_error(
-        f"internal error: {type(error).__name__}",
-        None if show else "report it with the output of the same command with -vv",
-    )
-    return ExitCode.FAILED
+    bug = internal_error(error, trace=show)
+    write_error(bug.message, bug.hint)
+    return bug.exit_code
 
 
 @click.group(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
@@ -16,15 +16,15 @@ from reconciler.cli.notifications import notify
 from reconciler.cli.output import write_problems, write_result
 from reconciler.cli.plan_output import rendered_plan
 from reconciler.cli.progress import shown
-from reconciler.cli.results import error_value, for_each
+from reconciler.cli.results import Results, for_each
 from reconciler.cli.session import open_session
 from reconciler.cli.signals import stop_on_signal
 from reconciler.cli.state import audit_path, journal_path, report_cut_off
 from reconciler.cli.token_check import check_token
+from reconciler.cli.turns import begin_writing
 from reconciler.errors import ExitCode, ReconcilerError, UsageError
 from reconciler.report.format.escape import visible
 from reconciler.report.outcome import outcome_markdown, outcome_text, outcome_value
-from reconciler.report.plan.json import to_json_text
 from reconciler.report.plan.text import plan_text
 from reconciler.usecases.apply import apply
 from reconciler.vault.documents import VaultDocuments
@@ -57,15 +57,19 @@ def require_confirmation(options: ApplyOptions) -> None:
 
 
 def apply_plans(scope: Scope, options: ApplyOptions, make_plan: MakePlan) -> ExitCode:
-    """Make and apply each organization's plan, one after another."""
+    """Make and apply each organization's plan."""
+    if not options.yes:
+        # A person is asked about one plan after another.
+        scope = replace(scope, options=scope.options._replace(parallel=1))
     application = _Application(scope, options, make_plan)
     code = for_each(
-        scope.organizations, application.run, stop=application.stop, on_error=application.note_error
+        scope,
+        application.run,
+        stop=application.stop,
+        stopping=_STOPPING,
+        on_error=application.results.add_error,
     )
-    if scope.options.format == "json" and application.reports:
-        reports = application.reports
-        write_result(to_json_text(reports if scope.several else reports[0]))
-    return code
+    return application.results.write_rest(code)
 
 
 class _NotConfirmed(ReconcilerError):
@@ -82,13 +86,8 @@ class _Application:
         self._format = scope.options.format
         self.stop = threading.Event()
         """Set by the first signal: no further step begins."""
-        self.reports: list[dict[str, Any]] = []
-        """One JSON object for each organization that was planned."""
-
-    def note_error(self, organization: str, error: ReconcilerError) -> None:
-        """Add the error of an organization to the reports of several."""
-        if self._scope.several:
-            self.reports.append(error_value(organization, error))
+        self.results = Results(scope.options, several=scope.several)
+        """The JSON of each organization; other formats are written as the run goes on."""
 
     def run(self, settings: OrganizationSettings) -> ExitCode:
         """Plan, show, confirm, apply and report for one organization; notify people of a failure."""
@@ -103,23 +102,31 @@ class _Application:
 
     def _run(self, settings: OrganizationSettings) -> ExitCode:
         options, name = self._options, settings.name
-        journal = Path(options.journal) if options.journal else journal_path(settings.organization)
+        journal = self._journal(settings)
         report_cut_off(journal)
         guards = replace(settings.guards, approve=(*settings.guards.approve, *options.approve))
         with open_session(self._scope, replace(settings, guards=guards)) as session:
             with shown(session.reporter):
                 planned = self._make_plan(session)
-            report = self._show(planned)
+            self._show(planned)
             if planned.refusals:
+                self._report(planned, None)
                 self._notify(f"Apply to {name} was refused", plan_text(planned.plan, planned.refusals))
                 return ExitCode.REFUSED
             if not planned.plan.changes:
+                self._report(planned, None)
                 return ExitCode.OK
-            if planned.plan.pending:
-                check_token(planned)
-                self._confirm()
-            outcome = self._apply(planned, journal)
-        report["outcome"] = outcome_value(name, planned.plan.digest, outcome)
+            try:
+                if planned.plan.pending:
+                    check_token(planned)
+                    self._confirm()
+                outcome = self._apply(planned, journal)
+            except ReconcilerError:
+                # Of several, the error takes its place.
+                if not self._scope.several:
+                    self._report(planned, None)
+                raise
+        self._report(planned, outcome)
         if self._format == "text":
             write_result("\n" + outcome_text(outcome, color=self._scope.options.color))
         elif self._format == "markdown":
@@ -141,21 +148,35 @@ class _Application:
         if not self._options.yes and not click.confirm("\nApply this plan?", err=True):
             raise _NotConfirmed("not confirmed: nothing was changed")
 
-    def _show(self, planned: Planned) -> dict[str, Any]:
-        """Show the plan to the person who confirms it; begin the report."""
+    def _show(self, planned: Planned) -> None:
+        """Show the plan to the person who confirms it."""
         text = rendered_plan(planned, self._scope.options)
         if self._format != "json":
             write_result(text)
         elif not self._options.yes:
             # A plan is shown before it is confirmed, and stdout is for the JSON.
             write_problems(text)
+
+    def _report(self, planned: Planned, outcome: Outcome | None) -> None:
+        """Add the organization's JSON object; without an outcome, nothing was applied."""
+        if self._format != "json":
+            return
         refused = [
             {"guard": refusal.guard, "message": refusal.message, "hint": refusal.hint}
             for refusal in planned.refusals
         ]
-        report = {"plan": planned.plan.to_json(), "refused": refused, "outcome": None}
-        self.reports.append(report)
-        return report
+        plan = planned.plan
+        ended = None if outcome is None else outcome_value(plan.organization, plan.digest, outcome)
+        self.results.add_value({"plan": plan.to_json(), "refused": refused, "outcome": ended})
+
+    def _journal(self, settings: OrganizationSettings) -> Path:
+        """Return the journal: each of several organizations has its own."""
+        if self._options.journal is None:
+            return journal_path(settings.organization)
+        named = Path(self._options.journal)
+        return (
+            named.with_name(f"{named.stem}-{settings.name}{named.suffix}") if self._scope.several else named
+        )
 
     def _apply(self, planned: Planned, journal: Path) -> Outcome:
         session, options = planned.session, self._options
@@ -172,6 +193,7 @@ class _Application:
         )
         holder = Holder.here(session.run)
         lock = Lock(store, session.clock, holder, timeout=options.lock_timeout, warn=warn)
+        begin_writing()
         with stop_on_signal(self.stop, _STOPPING), shown(session.reporter):
             return apply(planned, jobs=options.jobs, lock=lock, stop=self.stop, log=log)
 

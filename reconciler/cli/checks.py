@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.cli.progress import LineReporter
 from reconciler.cli.session import connect_api, connect_vault, open_store
-from reconciler.cli.system import SystemClock
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.model import DEFAULT_API_URL
 from reconciler.report.checks import Check
@@ -20,8 +17,8 @@ from reconciler.vault.responses import Denied
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.cli.options import Options
     from reconciler.config.settings import OrganizationSettings, VaultSettings
+    from reconciler.ports import Reporter
     from reconciler.vault.session import VaultSession
 
 # The protocol tolerates five minutes; a clock that is off by one is not synchronized.
@@ -46,19 +43,19 @@ class _NotAllowedToAsk(ReconcilerError):
     """The token may not ask what it may do. That is no reason to fail: it may still do what a run needs."""
 
 
-def check_servers(settings: OrganizationSettings, options: Options) -> list[Check]:
+def check_servers(settings: OrganizationSettings, reporter: Reporter) -> list[Check]:
     """Check the API and Vault. An API at an unusual URL gets no key if Vault's record names another one."""
     vault = check_vault(settings)
     is_foreign = any(check.name == _LISTING and check.exit_code is ExitCode.INVALID for check in vault)
     if is_foreign and settings.organization.api_url != DEFAULT_API_URL:
         return [*map(_unknown, _API), *vault]
-    return [*_check_api(settings, options), *vault]
+    return [*_check_api(settings, reporter), *vault]
 
 
-def _check_api(settings: OrganizationSettings, options: Options) -> list[Check]:
+def _check_api(settings: OrganizationSettings, reporter: Reporter) -> list[Check]:
     """Check the key, its permission, and the clock against the API's."""
     try:
-        with connect_api(settings, LineReporter(sys.stderr, SystemClock(), verbose=options.verbose)) as api:
+        with connect_api(settings, reporter) as api:
             asked_at = datetime.now(UTC)
             probe = api.probe()
             answered_at = datetime.now(UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.apply.run_log import read_audit
@@ -13,6 +14,7 @@ from reconciler.cli.receivers import look_at_receivers
 from reconciler.cli.results import for_each
 from reconciler.cli.session import load_scope, open_session
 from reconciler.cli.state import audit_path, journal_path, report_cut_off
+from reconciler.cli.turns import in_turn
 from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
@@ -44,14 +46,18 @@ def write_page(options: Options, *, drift: bool, endpoints: bool = False) -> Exi
         ]
         history = merged(changes, last_changes(found.metadata))
         receivers = look_at_receivers(session.desired) if endpoints else None
-        fleets.append(Fleet(settings.name, fleet(found), history, receivers, found.plan.active_run))
+        in_turn(
+            partial(
+                fleets.append, Fleet(settings.name, fleet(found), history, receivers, found.plan.active_run)
+            )
+        )
         if not drift:
             return ExitCode.OK
         write_refusals(found)
         notify_drift(scope, found)
         return drift_code(found)
 
-    code = for_each(scope.organizations, read)
+    code = for_each(scope, read)
     if fleets:
         names = {each.organization for each in fleets}
         unread = [each.name for each in scope.organizations if each.name not in names]

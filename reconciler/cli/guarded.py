@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.credentials.known import KNOWN
@@ -14,18 +15,23 @@ if TYPE_CHECKING:
 
 
 class GuardedStream:
-    """A stream of text that guards whatever is written to it: by us, by click or by rich."""
+    """A stream of text that guards whatever is written to it: by us, by click or by rich.
+
+    Each text comes out in one piece, whichever thread writes it.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._mutex = threading.RLock()
         self._in_line = False
         """Whether the last text did not end its line."""
 
     def write(self, text: str) -> int:
         """Write a text, guarded."""
-        # A text that continues a line cannot be a command.
-        before = "-" if self._in_line else ""
-        self._pass_on(outgoing(before + text)[len(before) :])
+        with self._mutex:
+            # A text that continues a line cannot be a command.
+            before = "-" if self._in_line else ""
+            self._pass_on(outgoing(before + text)[len(before) :])
         return len(text)
 
     def write_commands(self, text: str) -> int:
@@ -43,9 +49,10 @@ class GuardedStream:
         self.write("".join(lines))
 
     def _pass_on(self, text: str) -> None:
-        self._stream.write(text)
-        if text:
-            self._in_line = not text.endswith(("\n", "\r"))
+        with self._mutex:
+            self._stream.write(text)
+            if text:
+                self._in_line = not text.endswith(("\n", "\r"))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

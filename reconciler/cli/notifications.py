@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from reconciler.config.settings import NotificationSettings
     from reconciler.model import Run
 
+_ONE_AT_A_TIME = threading.Lock()
+"""Organizations that are processed at a time are notified of one after another: warnings are global."""
 _BODY_LIMIT = 3_500
 """Characters that the smaller services accept."""
 
@@ -47,7 +50,7 @@ def notify(settings: NotificationSettings, run: Run, occasion: str, title: str, 
     body = _cut(KNOWN.mask(text)) + (f"\n{run.url}" if run.url else "")
     for number, address in enumerate(addresses, start=1):
         messenger = apprise.Apprise()
-        with warnings.catch_warnings():
+        with _ONE_AT_A_TIME, warnings.catch_warnings():
             # Deprecations inside the library do not concern its users.
             warnings.simplefilter("ignore")
             known = messenger.add(address)

@@ -37,6 +37,7 @@ class Options(NamedTuple):
     output: str | None = None
     allow_unknown_events: bool = False
     verbose: int = 0
+    parallel: int = 1
     no_progress: bool = False
     no_color: bool = False
 
@@ -103,6 +104,14 @@ _VIEW = (
     click.option("--no-progress", is_flag=True, help="Show no progress, only warnings."),
     click.option("--no-color", is_flag=True, help="Use no colours; so does NO_COLOR=1."),
 )
+_PARALLEL = click.option(
+    "--parallel",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="How many organizations are processed at a time; each has its own quota.",
+)
 _PATHS = click.argument("paths", nargs=-1, metavar="[PATH]...")
 _EVENTS = click.option(
     "--allow-unknown-events", is_flag=True, help="Accept event types that this version does not know."
@@ -136,7 +145,8 @@ _APPLY = (
     click.option(
         "--journal",
         metavar="FILE",
-        help="The file that records each step before it is taken; default: in the user's state folder.",
+        help="The file that records each step before it is taken; default: in the user's state folder. "
+        "Of several organizations, each adds its name.",
     ),
     click.option(
         "--audit",
@@ -153,6 +163,7 @@ def shared_options(
     actor: bool = False,
     manifests: bool = True,
     output: bool = True,
+    parallel: bool = False,
     formats: Sequence[str] = ("text", "json"),
 ) -> Callable[[Function], Function]:
     """Give a command the shared options that it supports, passed as one `Options`."""
@@ -169,6 +180,7 @@ def shared_options(
             *((_ACTOR,) if actor else ()),
             *((choice,) if formats else ()),
             *((_OUTPUT,) if output else ()),
+            *((_PARALLEL,) if parallel else ()),
             *_VIEW,
         ),
     )

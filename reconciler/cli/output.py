@@ -6,9 +6,11 @@ import contextlib
 import errno
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from reconciler.cli.guarded import GuardedStream
+from reconciler.cli.turns import in_turn
 from reconciler.credentials.known import KNOWN
 from reconciler.credentials.outgoing import outgoing
 from reconciler.errors import ReconcilerError
@@ -29,7 +31,7 @@ def write_result(text: str, path: str | None = None, *, commands: bool = False) 
         ReconcilerError: it cannot be written.
     """
     if path is None or path == "-":
-        _write(sys.stdout, text, commands=commands)
+        in_turn(partial(_write, text, to_stdout=True, commands=commands))
     else:
         write_file(path, text, commands=commands)
 
@@ -83,22 +85,36 @@ def _unwritable(target: str | Path, error: Exception, hint: str) -> ReconcilerEr
 def write_error(message: str, hint: str | None = None) -> None:
     """Write one problem to stderr; its line breaks are kept, everything else is escaped."""
     text = "\n".join(visible(line) for line in message.splitlines())
-    _write(sys.stderr, f"error: {text}\n" + (f"hint: {visible(hint)}\n" if hint else ""))
+    _complain(f"error: {text}\n" + (f"hint: {visible(hint)}\n" if hint else ""))
 
 
 def write_warning(message: str, hint: str) -> None:
     """Write one warning to stderr, escaped."""
-    _write(sys.stderr, f"warning: {visible(message)}\nhint: {visible(hint)}\n")
+    _complain(f"warning: {visible(message)}\nhint: {visible(hint)}\n")
 
 
 def write_problems(text: str) -> None:
     """Write a text that a renderer has escaped to stderr."""
-    _write(sys.stderr, text)
+    _complain(text)
 
 
 def write_note(message: str) -> None:
     """Write a line of information to stderr."""
-    _write(sys.stderr, f"{visible(message)}\n")
+    _complain(f"{visible(message)}\n")
+
+
+def internal_error(error: Exception, *, trace: bool) -> ReconcilerError:
+    """Return the error for a bug, which says only its type: its text might quote a secret.
+
+    With `trace`, write where it happened to stderr, too.
+    """
+    if trace:
+        import traceback  # noqa: PLC0415 (rarely needed)
+
+        # Only the frames: locals and the message might quote a secret.
+        write_error("".join(traceback.format_tb(error.__traceback__)).rstrip())
+    hint = None if trace else "report it with the output of the same command with -vv"
+    return ReconcilerError(f"internal error: {type(error).__name__}", hint=hint)
 
 
 def wants_color(stream: TextIO, environ: Mapping[str, str], *, no_color: bool) -> bool:
@@ -113,12 +129,17 @@ def wants_color(stream: TextIO, environ: Mapping[str, str], *, no_color: bool) -
     return environ.get("TERM") != "dumb" and stream.isatty()
 
 
-def _write(stream: TextIO, text: str, *, commands: bool = False) -> None:
+def _complain(text: str) -> None:
+    in_turn(partial(_write, text))
+
+
+def _write(text: str, *, to_stdout: bool = False, commands: bool = False) -> None:
     """Write to stdout or stderr. What a reader that has left (`| head`) does not get is not an error.
 
     Raises:
         ReconcilerError: stdout is closed, or on a full disk.
     """
+    stream = sys.stdout if to_stdout else sys.stderr
     try:
         if commands and isinstance(stream, GuardedStream):
             stream.write_commands(text)
@@ -126,7 +147,7 @@ def _write(stream: TextIO, text: str, *, commands: bool = False) -> None:
             stream.write(text)
         stream.flush()
     except OSError as error:
-        if stream is sys.stdout:
+        if to_stdout:
             give_up_stdout(error)
         else:
             _discard(stream)

@@ -17,6 +17,7 @@ from reconciler.report.plan.text import plan_text
 if TYPE_CHECKING:
     from reconciler.cli.options import Options
     from reconciler.cli.session import Scope
+    from reconciler.report.pages.plan import PlanSection
     from reconciler.report.plan.summary import Title
     from reconciler.usecases.plan import Planned
 
@@ -54,6 +55,13 @@ def rendered_plan(planned: Planned, options: Options, *, title: Title = PLAN, sh
             return plan_github(replace(plan, changes=changes), refusals)
         case _:
             return plan_text(plan, refusals, title=title, view=view)
+
+
+def plan_section(planned: Planned, options: Options) -> PlanSection:
+    """Return a plan's part of a page, without the rest of its session."""
+    from reconciler.report.pages.plan import PlanSection  # noqa: PLC0415 (most runs want text)
+
+    return PlanSection(planned.plan, planned.refusals, plan_view(planned, options))
 
 
 def drift_code(found: Planned) -> ExitCode:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Self, TextIO
 
 from reconciler.report.format.escape import visible
 from reconciler.report.format.style import count, duration
-from reconciler.texts import read_count
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
     from rich.progress import Progress, TaskID
@@ -52,12 +50,23 @@ class LineReporter:
     Inside the context, a thread writes a line whenever nothing was written for 30 seconds.
     """
 
-    def __init__(self, stream: TextIO, clock: Clock, *, verbose: int = 0, quiet: bool = False) -> None:
-        """Write to `stream`; `verbose` counts the `-v`; `quiet` writes warnings only, unless verbose."""
+    def __init__(
+        self, stream: TextIO, clock: Clock, *, verbose: int = 0, quiet: bool = False, about: str = ""
+    ) -> None:
+        """Write to `stream`.
+
+        Args:
+            stream: for the lines.
+            clock: for the signs of life.
+            verbose: counts the `-v`.
+            quiet: whether to write warnings only, unless verbose.
+            about: the organization, of several.
+        """
         self._stream = stream
         self._clock = clock
         self._verbose = verbose
         self._quiet = quiet and not verbose
+        self._about = f"{about}: " if about else ""
         self._lock = threading.Lock()
         self._last = clock.monotonic()
         self._current = "waiting"
@@ -130,17 +139,17 @@ class LineReporter:
 
     def warn(self, message: str) -> None:
         """Write a warning."""
-        self._line(f"warning: {message}")
+        self._line(message, "warning: ")
 
     def _report(self, message: str) -> None:
         if self._verbose:
             self._line(message)
 
-    def _line(self, message: str) -> None:
+    def _line(self, message: str, kind: str = "") -> None:
         with self._lock:
             self._last = self._clock.monotonic()
             try:
-                self._stream.write(f"{visible(message)}\n")
+                self._stream.write(f"{kind}{self._about}{visible(message)}\n")
                 self._stream.flush()
             except OSError:
                 # Nobody reads the output any more, or the disk is full; the run continues.
@@ -151,6 +160,45 @@ def _wait(seconds: float, reason: str) -> str:
     return f"waiting {duration(round(seconds))}: {reason}"
 
 
+class Rows:
+    """The display of all organizations at work, a row for each. Thread-safe.
+
+    It is shown while there is a row, so that it never overlaps questions and results.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        """Show on `progress`, which `Display` builds."""
+        self.progress = progress
+        self._mutex = threading.Lock()
+        self._rows = self._hiders = 0
+
+    def enter(self) -> None:
+        """Begin a row."""
+        self._change(rows=1)
+
+    def leave(self) -> None:
+        """End a row."""
+        self._change(rows=-1)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Hide the display inside the context."""
+        self._change(hiders=1)
+        try:
+            yield
+        finally:
+            self._change(hiders=-1)
+
+    def _change(self, *, rows: int = 0, hiders: int = 0) -> None:
+        with self._mutex:
+            self._rows += rows
+            self._hiders += hiders
+            if self._rows and not self._hiders:
+                self.progress.start()
+            else:
+                self.progress.stop()
+
+
 class BarReporter:
     """A bar of API requests with the remaining time, on a terminal. Thread-safe.
 
@@ -158,13 +206,15 @@ class BarReporter:
     """
 
     def __init__(
-        self, progress: Progress, clock: Clock, *, requests_per_minute: int, verbose: int = 0
+        self, rows: Rows, clock: Clock, *, requests_per_minute: int, verbose: int = 0, about: str = ""
     ) -> None:
-        """Show on `progress`, which `make_reporter` builds; the quota limits the estimate."""
-        self._progress = progress
+        """Show a row; the quota limits the estimate; `about` is the organization, of several."""
+        self._rows = rows
+        self._progress = rows.progress
         self._clock = clock
         self._quota = requests_per_minute
         self._verbose = verbose
+        self._about = f"{about}: " if about else ""
         self._lock = threading.Lock()
         self._task: TaskID | None = None
         self._total = self._done = 0
@@ -173,7 +223,7 @@ class BarReporter:
 
     def __enter__(self) -> Self:
         """Show the bar."""
-        self._progress.start()
+        self._rows.enter()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -182,7 +232,7 @@ class BarReporter:
             if self._task is not None:
                 self._progress.remove_task(self._task)
                 self._task = None
-        self._progress.stop()
+        self._rows.leave()
 
     def listed(self, endpoints: int, pages: int) -> None:
         """Show how far the listing is; its end is not known."""
@@ -197,7 +247,7 @@ class BarReporter:
             if self._task is not None:
                 self._progress.remove_task(self._task)
             self._total, self._done, self._began = api_requests, 0, self._clock.monotonic()
-            self._task = self._progress.add_task("starting", total=api_requests or None, note="")
+            self._task = self._add_task("starting", api_requests or None)
 
     def step(self, name: str, description: str, api_requests: int) -> None:
         """Advance the bar by the step's requests."""
@@ -212,14 +262,16 @@ class BarReporter:
     ) -> None:
         """Write a line above the bar if verbose."""
         if self._verbose:
-            self._print(f"  {visible(name)} {visible(_answer(request, endpoint_id, request_id, ok=ok))}")
+            self._print(
+                f"  {self._about}{visible(name)} {visible(_answer(request, endpoint_id, request_id, ok=ok))}"
+            )
 
     def finished(self, name: str, action: str, *, ok: bool, detail: str | None = None) -> None:
         """Write a line above the bar for a failure, and for every change if verbose."""
         if ok and not self._verbose:
             return
         end = f": {visible(detail)}" if detail else ""
-        self._print(f"{'✓' if ok else '✗'} {visible(name)} {visible(action)}{end}")
+        self._print(f"{'✓' if ok else '✗'} {self._about}{visible(name)} {visible(action)}{end}")
 
     def waiting(self, seconds: float, reason: str) -> None:
         """Show a countdown until the next step."""
@@ -228,7 +280,7 @@ class BarReporter:
 
     def warn(self, message: str) -> None:
         """Write a warning above the bar."""
-        self._print(f"warning: {visible(message)}")
+        self._print(f"warning: {self._about}{visible(message)}")
 
     def note(self) -> str:
         """Return the text after the bar: the current wait, else the remaining time."""
@@ -240,9 +292,12 @@ class BarReporter:
 
     def _show(self, text: str) -> None:
         if self._task is None:
-            self._task = self._progress.add_task(text, total=None)
+            self._task = self._add_task(text, None)
         known = {"total": self._total, "completed": self._done} if self._total else {}
-        self._progress.update(self._task, description=text, **known)  # type: ignore[arg-type] # (rich types each key apart)
+        self._progress.update(self._task, description=self._about + text, **known)  # type: ignore[arg-type] # (rich types each key apart)
+
+    def _add_task(self, text: str, total: int | None) -> TaskID:
+        return self._progress.add_task(self._about + text, total=total, note=self.note)
 
     def _print(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -251,37 +306,3 @@ class BarReporter:
 def shown(reporter: Reporter) -> AbstractContextManager[object]:
     """Return a context that shows the bar of a reporter, or writes its signs of life."""
     return reporter if isinstance(reporter, BarReporter | LineReporter) else nullcontext()
-
-
-def make_reporter(
-    clock: Clock, *, requests_per_minute: int, verbose: int, show_progress: bool, color: bool
-) -> LineReporter | BarReporter:
-    """Return the reporter that fits stderr: a bar on a terminal, lines elsewhere."""
-    if not show_progress or not sys.stderr.isatty():
-        return LineReporter(sys.stderr, clock, verbose=verbose, quiet=not show_progress)
-    for name in ("COLUMNS", "LINES"):
-        # rich fails at digits that are no number, such as `²`.
-        if read_count(os.environ.get(name)) is None:
-            os.environ.pop(name, None)
-    from rich.console import Console  # noqa: PLC0415 (rich is slow to import)
-    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn  # noqa: PLC0415
-    from rich.table import Column  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    class Note(ProgressColumn):
-        """The text after the bar, asked for at each refresh so that a wait counts down."""
-
-        def render(self, task: Task) -> Text:
-            total = "" if task.total is None else f"{task.completed:.0f}/{task.total:.0f} "
-            return Text(total + reporter.note())
-
-    progress = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, max_width=44)),
-        BarColumn(bar_width=20),
-        Note(table_column=Column(no_wrap=True)),
-        console=Console(stderr=True, no_color=not color, highlight=False),
-        transient=True,
-    )
-    reporter = BarReporter(progress, clock, requests_per_minute=requests_per_minute, verbose=verbose)
-    return reporter

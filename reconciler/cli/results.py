@@ -1,20 +1,33 @@
-"""Run a command for one organization after another: results, errors, and one exit code for all."""
+"""Run a command for several organizations: results in their order, errors, and one exit code for all."""
 
 from __future__ import annotations
 
+import textwrap
+import threading
+from contextlib import closing, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.output import write_error, write_result
+from reconciler.cli.output import internal_error, write_error, write_result
+from reconciler.cli.session import close_sessions
+from reconciler.cli.signals import stop_on_signal
+from reconciler.cli.turns import Abandoned, in_turn, one_by_one, side_by_side
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.report.plan.json import to_json_text
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable
 
     from reconciler.cli.options import Options
+    from reconciler.cli.session import Scope
     from reconciler.config.settings import OrganizationSettings
 
+    Act = Callable[[OrganizationSettings], ExitCode]
+    Ended = ExitCode | ReconcilerError | None
+
+_AGAIN = "run the same command again"
+_TRACE_AT = 2
+"""How many `-v` show where a bug is."""
 _WORST_FIRST = (
     ExitCode.FAILED,
     ExitCode.INVALID,
@@ -31,6 +44,12 @@ def worst(codes: Iterable[ExitCode]) -> ExitCode:
     return min(codes, key=_WORST_FIRST.index, default=ExitCode.OK)
 
 
+class NotAttempted(ReconcilerError):
+    """The run was interrupted before this organization's turn."""
+
+    exit_code = ExitCode.PARTIAL
+
+
 def error_value(organization: str, error: ReconcilerError) -> dict[str, Any]:
     """Return the JSON object of an organization that failed."""
     details = {"exit_code": int(error.exit_code), "message": error.message, "hint": error.hint}
@@ -38,32 +57,85 @@ def error_value(organization: str, error: ReconcilerError) -> dict[str, Any]:
 
 
 def for_each(
-    organizations: Sequence[OrganizationSettings],
-    act: Callable[[OrganizationSettings], ExitCode],
+    scope: Scope,
+    act: Act,
     *,
     stop: threading.Event | None = None,
+    stopping: str = "",
     on_error: Callable[[str, ReconcilerError], object] = lambda _name, _error: None,
 ) -> ExitCode:
-    """Call `act` for one organization after another; return the worst exit code.
+    """Call `act` for each organization, for several of them at a time; return the worst exit code.
 
-    An error is written to stderr and passed to `on_error` with the organization's name, and the next
-    organization is processed. `stop` ends the loop.
+    What `act` writes comes out in the organizations' order. An error is written to stderr, and hides no other
+    organization.
+
+    Args:
+        scope: the organizations, and how many are processed at a time.
+        act: the work for one organization.
+        stop: once it is set, no further organization begins; without it, an interrupt ends the run.
+        stopping: what a signal writes when it sets `stop`.
+        on_error: called with the name and the error of an organization that failed.
     """
-    codes = []
-    for number, settings in enumerate(organizations):
-        try:
-            codes.append(act(settings))
-        except ReconcilerError as error:
-            about = f"{settings.name}: " if len(organizations) > 1 else ""
-            write_error(about + error.message, error.hint)
-            on_error(settings.name, error)
-            codes.append(error.exit_code)
-        if stop is not None and stop.is_set() and (left := organizations[number + 1 :]):
-            names = ", ".join(each.name for each in left)
-            write_error(f"interrupted: not attempted: {names}", "run `reconciler apply` again")
-            codes.append(ExitCode.PARTIAL)
-            break
+    codes: list[ExitCode] = []
+    left: list[str] = []
+    with closing(_attempts(scope, act, stop, stopping)) as attempts:
+        for settings, ended in attempts:
+            if ended is None:
+                left.append(settings.name)
+                ended = NotAttempted("interrupted: not attempted", hint=_AGAIN)  # noqa: PLW2901 (its error)
+            elif isinstance(ended, ReconcilerError):
+                with scope.display.hidden():
+                    write_error((f"{settings.name}: " if scope.several else "") + ended.message, ended.hint)
+            if isinstance(ended, ReconcilerError):
+                on_error(settings.name, ended)
+            codes.append(ended.exit_code if isinstance(ended, ReconcilerError) else ended)
+    if left:
+        write_error(f"interrupted: not attempted: {', '.join(left)}", _AGAIN)
     return worst(codes)
+
+
+def _attempts(
+    scope: Scope, act: Act, stop: threading.Event | None, stopping: str
+) -> Generator[tuple[OrganizationSettings, Ended]]:
+    """Yield each organization with how its work ended; None: it was not attempted."""
+    workers = scope.options.parallel if scope.several else 1
+    attempt = partial(_attempt, act, trace=scope.options.verbose >= _TRACE_AT)
+    if workers == 1:
+        yield from one_by_one(scope.organizations, attempt, stop=stop or threading.Event())
+        return
+    unwritable: list[ReconcilerError] = []
+
+    def show(output: Callable[[], object]) -> None:
+        with scope.display.hidden():
+            try:
+                output()
+            except ReconcilerError as error:
+                unwritable.append(error)
+
+    with stop_on_signal(stop, stopping) if stop is not None else nullcontext():
+        for settings, ended in side_by_side(
+            scope.organizations,
+            attempt,
+            workers=workers,
+            stop=stop or threading.Event(),
+            show=show,
+            on_abandon=close_sessions,
+        ):
+            yield settings, unwritable[0] if unwritable else ended
+            unwritable.clear()
+
+
+def _attempt(act: Act, settings: OrganizationSettings, *, trace: bool) -> ExitCode | ReconcilerError:
+    """Return what `act` returns or raises; an error does not keep the plan that it was raised for."""
+    try:
+        return act(settings)
+    except Abandoned:
+        raise
+    except ReconcilerError as error:
+        error.__context__ = error.__cause__ = None
+        return error.with_traceback(None)
+    except Exception as error:  # noqa: BLE001 (a bug, which must not hide the other organizations)
+        return internal_error(error, trace=trace)
 
 
 class Results:
@@ -76,30 +148,44 @@ class Results:
         """Collect the results of one organization or of `several`."""
         self._options = options
         self._several = several
-        self._values: list[Any] = []
         self._texts: list[str] = []
+        """JSON texts, or what is not written yet."""
+        self._begun = False
 
     def add(self, value: Any, text: str) -> None:
-        """Add one organization's result."""
+        """Add one organization's result, when it is its turn."""
         if self._options.format == "json":
-            self._values.append(value)
-            return
-        between = "\n" if self._texts else ""
-        self._texts.append(between + text)
-        if self._options.output is None:
-            write_result(self._texts[-1], commands=self._options.format == "github")
+            self.add_value(value)
+        else:
+            in_turn(partial(self._add_text, text))
+
+    def add_value(self, value: Any) -> None:
+        """Add one organization's JSON, when it is its turn. Only its text is kept."""
+        in_turn(partial(self._texts.append, to_json_text(value)))
 
     def add_error(self, organization: str, error: ReconcilerError) -> None:
         """Add what a failed organization has instead of a result. One alone has its error on stderr only."""
         if self._several and self._options.format == "json":
-            self._values.append(error_value(organization, error))
+            self.add_value(error_value(organization, error))
+
+    def _add_text(self, text: str) -> None:
+        between = "\n" if self._begun else ""
+        self._begun = True
+        if self._options.output is None:
+            write_result(between + text, commands=self._options.format == "github")
+        else:
+            self._texts.append(between + text)
 
     def write_rest(self, code: ExitCode) -> ExitCode:
         """Write what is not written yet, and return `code`. JSON is one object, or an array for several."""
-        output = self._options.output
-        if self._options.format == "json":
-            if self._values:
-                write_result(to_json_text(self._values if self._several else self._values[0]), output)
-        elif output is not None and self._texts:
-            write_result("".join(self._texts), output, commands=self._options.format == "github")
+        if self._texts:
+            as_json, several = self._options.format == "json", self._several
+            text = array_text(self._texts) if as_json and several else "".join(self._texts)
+            write_result(text, self._options.output, commands=self._options.format == "github")
         return code
+
+
+def array_text(values: Iterable[str]) -> str:
+    """Return the JSON array of `values`, which are JSON texts as `to_json_text` returns them."""
+    indented = (textwrap.indent(value.rstrip("\n"), "  ") for value in values)
+    return "[\n" + ",\n".join(indented) + "\n]\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,9 +13,8 @@ from msgspec.structs import replace
 
 from reconciler.cli.attribution import current_run
 from reconciler.cli.configuration import load_configuration, load_desired, path_scope
+from reconciler.cli.display import Display
 from reconciler.cli.logins import choose_login, require
-from reconciler.cli.output import wants_color
-from reconciler.cli.progress import make_reporter
 from reconciler.cli.runner_masks import hide_token
 from reconciler.cli.system import SystemClock, fresh
 from reconciler.config.servers import require_trusted
@@ -42,6 +41,7 @@ class Scope(Struct, frozen=True):
     notifications: NotificationSettings
     options: Options
     run: Run
+    display: Display
     desired: Mapping[str, tuple[Webhook, ...]] = field(default_factory=dict)
     """The webhooks that manifests declare, by organization; empty for a command that reads no manifests."""
     limited: Mapping[str, PathScope] = field(default_factory=dict)
@@ -76,6 +76,7 @@ def load_scope(options: Options, *, manifests: bool = True) -> Scope:
         config.notifications,
         options,
         run,
+        Display.of(options, several=len(config.organizations) > 1),
         {name: each.webhooks for name, each in loaded.items()},
         {name: scope for name, scope in scopes.items() if scope is not None},
     )
@@ -96,14 +97,8 @@ def open_session(
         InvalidInput: a key, an address or credentials are missing; nothing was sent.
     """
     requests_per_minute = settings.api.requests_per_minute or TYPICAL_QUOTA
-    options, clock = scope.options, SystemClock()
-    reporter = make_reporter(
-        clock,
-        requests_per_minute=requests_per_minute,
-        verbose=options.verbose,
-        show_progress=not options.no_progress,
-        color=wants_color(sys.stderr, os.environ, no_color=options.no_color),
-    )
+    clock = SystemClock()
+    reporter = scope.display.reporter(settings.name, clock, requests_per_minute=requests_per_minute)
     with connect_api(settings, reporter, observe) as api, connect_vault(settings) as vault:
         yield Session(
             organization=settings.organization,
@@ -163,7 +158,7 @@ def connect_vault(settings: OrganizationSettings) -> VaultSession:
         InvalidInput: the address or the credentials are missing or unusable.
     """
     vault = settings.vault
-    return VaultSession(
+    session = VaultSession(
         vault.address or require(os.environ, "VAULT_ADDR", "the address of Vault or OpenBao"),
         login=choose_login(os.environ, vault.auth),
         clock=SystemClock(),
@@ -171,6 +166,18 @@ def connect_vault(settings: OrganizationSettings) -> VaultSession:
         ca_cert=os.environ.get("VAULT_CACERT") or None,
         on_login=hide_token,
     )
+    _SESSIONS.add(session)
+    return session
+
+
+def close_sessions() -> None:
+    """Log out of Vault everywhere: nobody waits for those who use the sessions."""
+    for session in list(_SESSIONS):
+        session.close()
+
+
+_SESSIONS: weakref.WeakSet[VaultSession] = weakref.WeakSet()
+"""Every open session with Vault; also some that are closed already."""
 
 
 def open_store(vault: VaultSession, settings: OrganizationSettings) -> VaultDocuments:

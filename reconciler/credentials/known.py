@@ -77,7 +77,7 @@ class KnownSecrets:
 
     def mask(self, text: str) -> str:
         """Return `text` with a mask for every secret, and for every long part of one."""
-        for literal in self._literal:
+        for literal in tuple(self._literal):
             text = text.replace(literal, MASK)
         return self._mask_runs(text) if self._grams and self._may_hold_one(_plain(text)) else text
 

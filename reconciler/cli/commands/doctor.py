@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Create, test and delete an endpoint at this URL, and report how the API behaves.",
 )
-@shared_options(paths=False)
+@shared_options(paths=False, parallel=True)
 def command(options: Options, *, endpoints: bool, probe_url: str | None) -> ExitCode:
     """Check the API key and its permission, the Vault token, its capabilities, the mount and the clock.
 
@@ -45,6 +45,7 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
     from reconciler.cli.receivers import check_receivers
     from reconciler.cli.results import Results, for_each, worst
     from reconciler.cli.session import load_scope
+    from reconciler.cli.system import SystemClock
     from reconciler.report.checks import checks_text, checks_value
 
     scope = load_scope(options, manifests=endpoints)
@@ -57,7 +58,7 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
     results = Results(options, several=scope.several)
 
     def check(settings: OrganizationSettings) -> ExitCode:
-        checks = check_servers(settings, options)
+        checks = check_servers(settings, scope.display.lines(settings.name, SystemClock()))
         if endpoints:
             checks += check_receivers(scope.desired[settings.name], datetime.now(UTC))
         value = checks_value(settings.name, checks)
@@ -70,7 +71,7 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
         results.add(value, text)
         return code
 
-    return results.write_rest(for_each(scope.organizations, check, on_error=results.add_error))
+    return results.write_rest(for_each(scope, check, on_error=results.add_error))
 
 
 def _probe(

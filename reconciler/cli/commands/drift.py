@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("drift")
-@shared_options(formats=(*PLAN_FORMATS, "html"))
+@shared_options(parallel=True, formats=(*PLAN_FORMATS, "html"))
 def command(options: Options) -> ExitCode:
     """Show what was changed outside of reconciler: in the API, in Vault, or both. Changes nothing.
 
@@ -54,4 +54,4 @@ def command(options: Options) -> ExitCode:
         notify_drift(scope, found)
         return drift_code(found)
 
-    return results.write_rest(for_each(scope.organizations, show, on_error=results.add_error))
+    return results.write_rest(for_each(scope, show, on_error=results.add_error))

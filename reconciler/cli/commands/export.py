@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ _SCHEMA = "schemas/webhook.schema.json"
 @click.command("export")
 @click.option("--out", metavar="DIR", help="Write one file for each webhook into this folder.")
 @click.option("--unmanaged", is_flag=True, help="Only the endpoints that are in no ledger.")
-@shared_options(paths=False, output=False, formats=())
+@shared_options(paths=False, output=False, parallel=True, formats=())
 def command(options: Options, *, out: str | None, unmanaged: bool) -> ExitCode:
     """Write manifests for the live endpoints. Changes nothing, and reads no secret.
 
@@ -37,10 +38,11 @@ def command(options: Options, *, out: str | None, unmanaged: bool) -> ExitCode:
       reconciler export --unmanaged --out manifests
       reconciler export --organization acme-prod > live.yaml
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli.output import write_note, write_result
+    from reconciler.cli.output import write_note
     from reconciler.cli.progress import shown
     from reconciler.cli.results import for_each
     from reconciler.cli.session import load_scope, open_session
+    from reconciler.cli.turns import in_turn
     from reconciler.manifest.export import manifest_text
     from reconciler.usecases.fleet import export
 
@@ -48,10 +50,9 @@ def command(options: Options, *, out: str | None, unmanaged: bool) -> ExitCode:
     scope = load_scope(options, manifests=False)
     if out is not None and scope.several:
         raise UsageError("--out needs one organization", hint="add --organization NAME")
-    separator = ""
+    stream = _Stream()
 
     def write(settings: OrganizationSettings) -> ExitCode:
-        nonlocal separator
         with open_session(scope, settings) as session, shown(session.reporter):
             exports = export(session, unmanaged=unmanaged)
         if out is not None:
@@ -59,14 +60,28 @@ def command(options: Options, *, out: str | None, unmanaged: bool) -> ExitCode:
             return ExitCode.OK
         schema = schema_path(Path("manifests"))
         for each in exports:
-            write_result(separator + manifest_text(each, schema))
-            separator = "---\n"
+            in_turn(partial(stream.write, manifest_text(each, schema)))
         if not exports:
             kind = "unmanaged endpoint" if unmanaged else "endpoint"
             write_note(f"{settings.name}: no live {kind}; nothing to export.")
         return ExitCode.OK
 
-    return for_each(scope.organizations, write)
+    return for_each(scope, write)
+
+
+class _Stream:
+    """A YAML stream on stdout."""
+
+    def __init__(self) -> None:
+        """Begin it."""
+        self._separator = ""
+
+    def write(self, document: str) -> None:
+        """Write a document."""
+        from reconciler.cli.output import write_result
+
+        write_result(self._separator + document)
+        self._separator = "---\n"
 
 
 def _write_files(folder: Path, exports: Sequence[Export]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The audit log to read; default: the one that `apply` writes in the user's state folder.",
 )
-@shared_options(paths=False, manifests=False, formats=("text", "json", "markdown"))
+@shared_options(paths=False, manifests=False, parallel=True, formats=("text", "json", "markdown"))
 def command(options: Options, *, names: tuple[str, ...], audit: str | None) -> ExitCode:
     """Show who changed which webhook, when, from which commit, and by which request; newest first.
 
@@ -56,4 +56,4 @@ def command(options: Options, *, names: tuple[str, ...], audit: str | None) -> E
         results.add(history_value(settings.name, entries), text)
         return ExitCode.OK
 
-    return results.write_rest(for_each(scope.organizations, show, on_error=results.add_error))
+    return results.write_rest(for_each(scope, show, on_error=results.add_error))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.options import PLAN_FORMATS, Options, cleanup_options, due_states, shared_options
-from reconciler.errors import ExitCode, UsageError
+from reconciler.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.cli.session import Scope
     from reconciler.config.settings import OrganizationSettings
-    from reconciler.usecases.plan import Planned
+    from reconciler.errors import ReconcilerError
+    from reconciler.report.pages.plan import PlanSection
 
 
 @click.command("plan")
 @click.option("--out", metavar="FILE", help="Save the plan for `apply --plan FILE`.")
 @click.option("--exit-code", is_flag=True, help="Exit with 2 when changes are pending.")
 @cleanup_options
-@shared_options(actor=True, formats=(*PLAN_FORMATS, "html"))
+@shared_options(actor=True, parallel=True, formats=(*PLAN_FORMATS, "html"))
 def command(
     options: Options, *, out: str | None, exit_code: bool, cleanup_only: bool, rotate_due: bool
 ) -> ExitCode:
@@ -30,7 +32,7 @@ def command(
     PATH names manifests, files or folders; by default those of the configuration or `manifests/` are read.
     PATHs limit the scope: webhooks of other manifests are out of scope, and only counted.
     Exit codes: 0 shown, 2 changes are pending (with --exit-code), 4 a guard would refuse the plan, 5 a
-    conflict blocks a change.
+    conflict blocks a change. Of several organizations, --out saves one file with all plans.
 
     \b
     Examples:
@@ -42,21 +44,20 @@ def command(
       reconciler plan --format html --output plan.html
       reconciler plan --cleanup-only --exit-code
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
-    from reconciler.cli.output import write_file, write_result
-    from reconciler.cli.plan_output import rendered_plan
+    from reconciler.cli.output import write_result
+    from reconciler.cli.plan_output import plan_section, rendered_plan
     from reconciler.cli.progress import shown
     from reconciler.cli.results import Results, for_each
     from reconciler.cli.session import load_scope, open_session
-    from reconciler.report.plan.json import plan_json
+    from reconciler.cli.turns import in_turn
     from reconciler.usecases.plan import only_due
     from reconciler.usecases.preview import preview
 
     due = due_states(cleanup_only=cleanup_only, rotate_due=rotate_due)
     scope = load_scope(options)
-    if out is not None and scope.several:
-        raise UsageError("--out needs one organization", hint="add --organization NAME")
     results = Results(options, several=scope.several)
-    plans: list[Planned] = []
+    saved = Results(options._replace(format="json", output=out), several=scope.several)
+    sections: list[PlanSection] = []
 
     def show(settings: OrganizationSettings) -> ExitCode:
         with open_session(scope, settings) as session, shown(session.reporter):
@@ -64,9 +65,10 @@ def command(
             if due is not None:
                 planned = only_due(planned, due)
         if out is not None:
-            write_file(out, plan_json(planned.plan))
-        plans.append(planned)
-        if options.format != "html":
+            saved.add_value(planned.plan.to_json())
+        if options.format == "html":
+            in_turn(partial(sections.append, plan_section(planned, options)))
+        else:
             text = rendered_plan(planned, options, share=len(scope.organizations))
             results.add(planned.plan.to_json(), text)
         if planned.refusals:
@@ -75,19 +77,23 @@ def command(
             return ExitCode.PARTIAL
         return ExitCode.PENDING if exit_code and planned.plan.pending else ExitCode.OK
 
-    code = for_each(scope.organizations, show, on_error=results.add_error)
-    if options.format == "html" and plans:
-        write_result(_page(plans, scope), options.output)
+    def note_error(organization: str, error: ReconcilerError) -> None:
+        saved.add_error(organization, error)
+        results.add_error(organization, error)
+
+    code = for_each(scope, show, on_error=note_error)
+    if out is not None:
+        saved.write_rest(code)
+    if options.format == "html" and sections:
+        write_result(_page(sections, scope), options.output)
     return results.write_rest(code)
 
 
-def _page(plans: Sequence[Planned], scope: Scope) -> str:
+def _page(sections: Sequence[PlanSection], scope: Scope) -> str:
     """Return one page with the plans; it names the organizations that could not be planned."""
     from reconciler.cli.attribution import page_context
-    from reconciler.cli.plan_output import plan_view
-    from reconciler.report.pages.plan import PlanSection, plan_html
+    from reconciler.report.pages.plan import plan_html
 
-    sheets = [PlanSection(each.plan, each.refusals, plan_view(each, scope.options)) for each in plans]
-    names = {each.plan.organization for each in plans}
+    names = {each.plan.organization for each in sections}
     unread = [settings.name for settings in scope.organizations if settings.name not in names]
-    return plan_html(sheets, page_context(scope.options.actor), unread=unread)
+    return plan_html(sections, page_context(scope.options.actor), unread=unread)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Connect to each manifest's receiver, so that the page shows its TLS, too.",
 )
-@shared_options(formats=("text", "json", "markdown", "html"))
+@shared_options(parallel=True, formats=("text", "json", "markdown", "html"))
 def command(options: Options, *, endpoints: bool) -> ExitCode:
     """Show every webhook: its state, its secret's age, when it was verified, and who owns it.
 
@@ -69,4 +69,4 @@ def command(options: Options, *, endpoints: bool) -> ExitCode:
         results.add(status_value(settings.name, rows, run=run), text)
         return ExitCode.OK
 
-    return results.write_rest(for_each(scope.organizations, show, on_error=results.add_error))
+    return results.write_rest(for_each(scope, show, on_error=results.add_error))

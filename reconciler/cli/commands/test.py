@@ -18,7 +18,7 @@ _STOPPING = "stopping: the current delivery is finished first; a second signal e
 
 @click.command("test")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@shared_options(paths=False, manifests=False, formats=("text", "json", "markdown"))
+@shared_options(paths=False, manifests=False, parallel=True, formats=("text", "json", "markdown"))
 def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
     """Send a signed test delivery to each webhook, or to those of NAME, and report which arrived.
 
@@ -35,6 +35,7 @@ def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
     from reconciler.cli.results import Results, for_each
     from reconciler.cli.session import load_scope, open_session
     from reconciler.cli.signals import stop_on_signal
+    from reconciler.cli.turns import begin_writing
     from reconciler.plan.outcome import DeliveryResult
     from reconciler.report.deliveries import deliveries_markdown, deliveries_text, deliveries_value
     from reconciler.usecases.deliver import deliver_tests
@@ -51,6 +52,7 @@ def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
             stop_on_signal(stop, _STOPPING),
             shown(session.reporter),
         ):
+            begin_writing()
             deliveries = deliver_tests(session, names, stop)
         if options.format == "markdown":
             text = deliveries_markdown(settings.name, deliveries)
@@ -60,4 +62,6 @@ def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
         done = all(each.result is DeliveryResult.DELIVERED for each in deliveries)
         return ExitCode.OK if done else ExitCode.PARTIAL
 
-    return results.write_rest(for_each(scope.organizations, deliver, stop=stop, on_error=results.add_error))
+    return results.write_rest(
+        for_each(scope, deliver, stop=stop, stopping=_STOPPING, on_error=results.add_error)
+    )

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from reconciler.cli.progress import LONGEST_SILENCE, BarReporter, LineReporter, eta_seconds, make_reporter
+from reconciler.cli.display import Display
+from reconciler.cli.progress import LONGEST_SILENCE, BarReporter, LineReporter, Rows, eta_seconds
 
 
 class HeldClock:
@@ -131,7 +132,7 @@ def test_a_reader_that_went_away_stops_nothing() -> None:
 def _bar(clock: HeldClock, *, verbose: int = 0) -> tuple[BarReporter, io.StringIO]:
     stream = io.StringIO()
     progress = Progress(console=Console(file=stream, width=200, force_terminal=False), auto_refresh=False)
-    return BarReporter(progress, clock, requests_per_minute=100, verbose=verbose), stream
+    return BarReporter(Rows(progress), clock, requests_per_minute=100, verbose=verbose), stream
 
 
 def test_the_bar_leaves_failures_and_warnings_behind() -> None:
@@ -188,5 +189,42 @@ def test_a_strange_width_is_ignored(monkeypatch: pytest.MonkeyPatch, width: str)
 
     monkeypatch.setattr(sys, "stderr", Terminal())
     monkeypatch.setenv("COLUMNS", width)
-    reporter = make_reporter(HeldClock(), requests_per_minute=100, verbose=0, show_progress=True, color=False)
+    reporter = Display(show_progress=True).reporter("acme", HeldClock(), requests_per_minute=100)
     assert isinstance(reporter, BarReporter)
+
+
+def test_organizations_share_one_display() -> None:
+    """Each has a row while it is at work; the display is hidden for results, and at the end."""
+    stream = io.StringIO()
+    progress = Progress(console=Console(file=stream, width=200, force_terminal=False), auto_refresh=False)
+    rows = Rows(progress)
+
+    def is_shown() -> bool:
+        return progress.live.is_started
+
+    reporters = [BarReporter(rows, HeldClock(), requests_per_minute=9, about=name) for name in ("a", "b")]
+    with reporters[0]:
+        reporters[0].listed(100, 1)
+        with reporters[1]:
+            reporters[1].listed(200, 2)
+            reporters[1].warn("slow")
+            descriptions = [task.description for task in progress.tasks]
+            assert descriptions == ["a: 100 live endpoints on 1 page", "b: 200 live endpoints on 2 pages"]
+            assert is_shown()
+            with rows.hidden():
+                assert not is_shown()
+            assert is_shown()
+        assert [task.description for task in progress.tasks] == descriptions[:1]
+        with rows.hidden(), reporters[1]:
+            assert not is_shown(), "a row does not end the hiding"
+    assert not is_shown()
+    assert "warning: b: slow\n" in stream.getvalue()
+
+
+def test_of_several_organizations_each_line_names_its_own() -> None:
+    """A warning and, with -v, a step."""
+    stream = io.StringIO()
+    reporter = LineReporter(stream, HeldClock(), verbose=1, about="acme")
+    reporter.warn("slow")
+    reporter.step("ci", "create the endpoint", 1)
+    assert stream.getvalue() == "warning: acme: slow\nacme: ci: create the endpoint\n"
