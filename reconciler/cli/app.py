@@ -109,9 +109,12 @@ def _shows_trace(ctx: click.Context) -> bool:
 def _is_from_click(error: OSError) -> bool:
     """Whether click could not write, such as the help of a command."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    while trace is not None:
+        # Our own stream may be below click.
+        if trace.tb_frame.f_globals.get("__name__") == "click.utils":
+            return True
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__") == "click.utils"
+    return False
 
 
 def _help_unwritten(error: OSError) -> ExitCode:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -17,8 +16,6 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 _POLL = 0.1
 """Seconds between two looks at `stop`, while an item is waited for."""
-_PATIENCE = 2.0
-"""Seconds that abandoned threads have to clean up."""
 
 
 class Abandoned(Exception):
@@ -70,7 +67,7 @@ def side_by_side(
         workers: how many items are processed at a time.
         stop: once it is set, no item is begun, and only those are waited for that write.
         show: calls an output of an item, on this thread, when it is the item's turn.
-        on_abandon: called if threads are at work that nobody waits for, so that they end soon.
+        on_abandon: called if threads are at work that nobody waits for, to clean up after them.
     """
     tasks: deque[_Task[_T, _R]] = deque(_Task(item, stop) for item in items)
     waiting: SimpleQueue[_Task[_T, _R]] = SimpleQueue()
@@ -98,9 +95,9 @@ def side_by_side(
         over.set()
         if abandoned:
             on_abandon()
-        until = time.monotonic() + _PATIENCE
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        else:
+            for thread in threads:
+                thread.join()
 
 
 _mine = threading.local()
