@@ -90,7 +90,7 @@ def test_a_rotation_under_load_refuses_nothing(
 ) -> None:
     """Old and new endpoint deliver during the overlap: no 401, nothing lost, nothing twice.
 
-    At night it goes on for a minute at 500 deliveries a second.
+    At night it goes on for a minute, at 500 deliveries a second where the machine can.
     """
     nightly = settings().max_examples > DEFAULT
     monkeypatch.chdir(tmp_path)
