@@ -29,6 +29,7 @@ _COMMANDS = {
     "drift": "Show what was changed outside of reconciler; change nothing.",
     "status": "Show the fleet.",
     "history": "Show who changed what.",
+    "organizations": "List the organizations of the configuration.",
     "export": "Write manifests for the live endpoints.",
     "adopt": "Take over an unmanaged endpoint.",
     "rotate": "Replace signing secrets.",

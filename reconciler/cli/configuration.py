@@ -49,7 +49,9 @@ def read_configuration(options: Options, environ: Mapping[str, str] = os.environ
         InvalidInput: the environment or a flag is invalid.
         UsageError: a flag needs one organization, and there are several.
     """
-    overrides = Overrides(options.organization, options.paths, options.vault_mount, options.vault_prefix)
+    overrides = Overrides(
+        options.organization, options.paths, options.vault_mount, options.vault_prefix, options.shard
+    )
     return load_config(options.config, environ=environ, overrides=overrides)
 
 

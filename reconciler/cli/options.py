@@ -16,6 +16,7 @@ from reconciler.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from reconciler.config.shards import Shard
     from reconciler.plan.drift import DriftState
 
     Function = Callable[..., Any]
@@ -38,6 +39,7 @@ class Options(NamedTuple):
     allow_unknown_events: bool = False
     verbose: int = 0
     parallel: int = 1
+    shard: Shard | None = None
     no_progress: bool = False
     no_color: bool = False
 
@@ -76,6 +78,17 @@ def _store_verbosity(ctx: click.Context, _: click.Parameter, value: int) -> int:
     return value
 
 
+def _read_shard(_ctx: click.Context, _: click.Parameter, value: str | None) -> Shard | None:
+    if value is None:
+        return None
+    from reconciler.config.shards import Shard  # noqa: PLC0415 (most runs have no shards)
+
+    try:
+        return Shard.parse(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not I/N, such as 1/4 to 4/4") from None
+
+
 _SCOPE = (
     click.option(
         "--config", metavar="FILE", help="The configuration file; default: reconciler.yaml, if it exists."
@@ -84,7 +97,13 @@ _SCOPE = (
         "--organization",
         multiple=True,
         metavar="NAME",
-        help="Only this organization; repeatable. Default: all.",
+        help="Only this organization; a glob such as 'acme-*'; repeatable. Default: all.",
+    ),
+    click.option(
+        "--shard",
+        callback=_read_shard,
+        metavar="I/N",
+        help="Only the I-th of N stable parts of the organizations, for parallel jobs.",
     ),
 )
 _VAULT = (

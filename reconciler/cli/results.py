@@ -178,14 +178,14 @@ class Results:
 
     def write_rest(self, code: ExitCode) -> ExitCode:
         """Write what is not written yet, and return `code`. JSON is one object, or an array for several."""
-        if self._texts:
-            as_json, several = self._options.format == "json", self._several
-            text = array_text(self._texts) if as_json and several else "".join(self._texts)
+        is_array = self._options.format == "json" and self._several
+        if self._texts or is_array:
+            text = array_text(self._texts) if is_array else "".join(self._texts)
             write_result(text, self._options.output, commands=self._options.format == "github")
         return code
 
 
 def array_text(values: Iterable[str]) -> str:
     """Return the JSON array of `values`, which are JSON texts as `to_json_text` returns them."""
-    indented = (textwrap.indent(value.rstrip("\n"), "  ") for value in values)
-    return "[\n" + ",\n".join(indented) + "\n]\n"
+    indented = ",\n".join(textwrap.indent(value.rstrip("\n"), "  ") for value in values)
+    return f"[\n{indented}\n]\n" if indented else "[]\n"

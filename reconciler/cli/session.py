@@ -15,6 +15,7 @@ from reconciler.cli.attribution import current_run
 from reconciler.cli.configuration import load_configuration, load_desired, path_scope
 from reconciler.cli.display import Display
 from reconciler.cli.logins import choose_login, require
+from reconciler.cli.output import write_note
 from reconciler.cli.runner_masks import hide_token
 from reconciler.cli.system import SystemClock, fresh
 from reconciler.config.servers import require_trusted
@@ -25,7 +26,7 @@ from reconciler.vault.session import VaultSession
 from reconciler.zof.client import ZofApi
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from reconciler.cli.options import Options
     from reconciler.config.settings import NotificationSettings, OrganizationSettings
@@ -49,8 +50,12 @@ class Scope(Struct, frozen=True):
 
     @property
     def several(self) -> bool:
-        """Whether there is more than one organization."""
-        return len(self.organizations) > 1
+        """Whether results are for several organizations; so is a shard, however many are in it."""
+        return _are_several(self.organizations, self.options)
+
+
+def _are_several(organizations: Sequence[OrganizationSettings], options: Options) -> bool:
+    return len(organizations) > 1 or options.shard is not None
 
 
 def load_scope(options: Options, *, manifests: bool = True) -> Scope:
@@ -64,6 +69,8 @@ def load_scope(options: Options, *, manifests: bool = True) -> Scope:
     """
     config = load_configuration(options)
     require_trusted(config, os.environ)
+    if not config.organizations:
+        write_note(f"No organization is in shard {options.shard}.")
     loaded = load_desired(config, options) if manifests else {}
     run = current_run(os.environ, options.actor)
     scopes = {
@@ -76,7 +83,7 @@ def load_scope(options: Options, *, manifests: bool = True) -> Scope:
         config.notifications,
         options,
         run,
-        Display.of(options, several=len(config.organizations) > 1),
+        Display.of(options, several=_are_several(config.organizations, options)),
         {name: each.webhooks for name, each in loaded.items()},
         {name: scope for name, scope in scopes.items() if scope is not None},
     )

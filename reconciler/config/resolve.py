@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,13 @@ from reconciler.urls import normalize_url, service_url_problem
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from reconciler.config.shards import Shard
+
 DEFAULT_FILE = Path("reconciler.yaml")
 _ORGANIZATION = "default"
+_LISTS = "`reconciler organizations` lists them"
+_NAMED = 20
+"""How many organizations a message lists."""
 
 
 class Overrides(Struct, frozen=True):
@@ -36,6 +42,7 @@ class Overrides(Struct, frozen=True):
     paths: tuple[str, ...] = ()
     vault_mount: str | None = None
     vault_prefix: str | None = None
+    shard: Shard | None = None
 
 
 _NO_OVERRIDES = Overrides()
@@ -75,9 +82,9 @@ def load_config(
         config = read_config(Path(path or DEFAULT_FILE))
     several = len(config.organizations) > 1
     if several:
-        require_agreement(_choose(config.organizations, wanted), environ)
+        require_agreement(_choose(config.organizations, wanted, overrides.shard), environ)
     every = [_apply_environment(each, environ, several=several) for each in config.organizations]
-    chosen = _choose(every, wanted)
+    chosen = _choose(every, wanted, overrides.shard)
     if len(chosen) > 1 and (overrides.paths or overrides.vault_prefix):
         flag = "PATH" if overrides.paths else "--vault-prefix"
         raise UsageError(f"{flag} needs one organization", hint="add --organization NAME")
@@ -131,15 +138,25 @@ def _apply_flags(settings: OrganizationSettings, overrides: Overrides) -> Organi
     return replace(settings, vault=vault, paths=overrides.paths)
 
 
-def _choose(every: Sequence[OrganizationSettings], wanted: Sequence[str]) -> list[OrganizationSettings]:
-    """Return the wanted organizations in the file's order; all if none is named."""
+def _choose(
+    every: Sequence[OrganizationSettings], wanted: Sequence[str], shard: Shard | None
+) -> list[OrganizationSettings]:
+    """Return the wanted organizations of the shard in the file's order; `wanted` has names and globs."""
     names = [settings.name for settings in every]
+    chosen: set[str] = set()
     for name in wanted:
-        if name not in names:
+        found = fnmatch.filter(names, name)
+        if not found:
             similar = suggestion(name, names)
-            hint = f"did you mean `{similar}`?" if similar else f"it has: {', '.join(names)}"
+            known = f"it has: {', '.join(names)}" if len(names) <= _NAMED else _LISTS
+            hint = f"did you mean `{similar}`?" if similar else known
             raise InvalidInput(f"the configuration has no organization {name!r}", hint=hint)
-    return [settings for settings in every if not wanted or settings.name in wanted]
+        chosen.update(found)
+    return [
+        settings
+        for settings in every
+        if (not wanted or settings.name in chosen) and (shard is None or shard.has(settings.name))
+    ]
 
 
 def _require_separate_places(every: Sequence[OrganizationSettings]) -> None:

@@ -107,6 +107,7 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
         "drift",
         "status",
         "history",
+        "organizations",
         "export",
         "adopt",
         "rotate",

@@ -9,7 +9,17 @@ from click.testing import CliRunner
 from reconciler.cli.app import reconciler
 from reconciler.errors import ExitCode
 
-COMMON = {"--config", "--organization", "--format", "--output", "-v", "--no-progress", "--no-color", "--help"}
+COMMON = {
+    "--config",
+    "--organization",
+    "--shard",
+    "--format",
+    "--output",
+    "-v",
+    "--no-progress",
+    "--no-color",
+    "--help",
+}
 EVENTS = {"--allow-unknown-events"}
 VAULT = {"--vault-mount", "--vault-prefix"}
 CARRYING_OUT = {"--yes", "--approve", "--jobs", "--lock-timeout", "--audit"}
@@ -23,6 +33,7 @@ FLAGS = {
     | VAULT
     | {"--from-api-url", "--from-organization", "--allow-missing", "--yes", "--lock-timeout"},
     "history": COMMON | VAULT | {"--audit"},
+    "organizations": COMMON | {"--shards"},
     "init": {"--organization", "--help"},
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
@@ -36,6 +47,7 @@ FLAGS = {
     "sandbox": {"--path", "--help"},
     "demo": {"--manifests", "--no-color", "--help"},
 }
+PARALLEL = ("plan", "apply", "drift", "status", "history", "export", "test", "doctor")
 FORMATS = {"validate": {"text", "json", "github", "sarif"}} | {
     name: {"text", "json"}
     for name in ("plan", "apply", "drift", "status", "adopt", "rotate", "doctor", "move")
@@ -56,7 +68,9 @@ def test_a_command_has_the_flags_of_the_contract(name: str) -> None:
     context, command = _command(name)
     # What `--help` shows comes from the context: click's own flag is no parameter of the command.
     params = command.get_params(context)
-    assert {flag for param in params for flag in param.opts} >= FLAGS[name]
+    flags = {flag for param in params for flag in param.opts}
+    assert flags >= FLAGS[name]
+    assert ("--parallel" in flags) is (name in PARALLEL)
     for param in params:
         if isinstance(param, click.Option):
             assert param.help, param.opts
