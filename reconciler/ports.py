@@ -170,6 +170,10 @@ class EndpointApi(Protocol):
         ...
 
     @property
+    def announced_quota(self) -> int | None:
+        """How many requests a minute the API allows, by its last answer; None if it has not said."""
+
+    @property
     def requests_sent(self) -> int:
         """How many requests went out so far, retries included."""
 

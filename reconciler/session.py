@@ -35,5 +35,11 @@ class Session(Struct, frozen=True, kw_only=True):
     scope: PathScope | None = None
     """The scope that PATHs on the command line limit; None: all webhooks."""
     limits: GuardLimits = _DEFAULT_LIMITS
-    requests_per_minute: int = TYPICAL_QUOTA
-    """The API's quota, for estimates."""
+    requests_per_minute: int | None = None
+    """The limit that the configuration sets; None: only the API's own."""
+
+    @property
+    def quota(self) -> int:
+        """Requests per minute, for estimates: the lower of what is configured and what the API announces."""
+        known = (self.requests_per_minute, self.api.announced_quota)
+        return min((each for each in known if each), default=TYPICAL_QUOTA)

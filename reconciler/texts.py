@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST_WORD = 64
+"""Characters of a word that are compared with known words: the comparison is slow."""
 MOST_DIGITS = 12
 """A count has no more: what a ledger may hold, its metadata can say."""
 YEARS = range(1970, 9000)
@@ -82,3 +87,19 @@ def span(time: timedelta) -> str:
         if seconds % unit == 0:
             return f"{seconds // unit}{name}"
     return f"{seconds}s"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that `word` is most likely a misspelling of, in any case, or None."""
+    import difflib  # noqa: PLC0415 (only for mistakes)
+
+    by_lower = {name.lower(): name for name in known}
+    similar = difflib.get_close_matches(word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[similar[0]] if similar else None
+
+
+def did_you_mean(words: Iterable[str], known: Iterable[str], otherwise: str) -> str:
+    """Return a hint for unknown words: what is known and most like the first of them, or `otherwise`."""
+    known = list(known)
+    similar = next(filter(None, (suggestion(word, known) for word in words)), None)
+    return f"did you mean `{similar}`?" if similar else otherwise

@@ -136,7 +136,7 @@ class Runner:
             self._note_failure(change, error)
             outcome = ended_by(error, change, ongoing, self._step_after_record(ongoing))
         ok = outcome.result in {Result.DONE, Result.WAITING, Result.UNRECORDED}
-        self._session.reporter.finished(change.name, change.action.value, ok=ok, detail=outcome.detail)
+        self._session.reporter.finished(change.name, change.verb, ok=ok, detail=outcome.detail)
         return outcome
 
     def _note_failure(self, change: Change, error: ReconcilerError) -> None:

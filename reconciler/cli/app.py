@@ -14,6 +14,7 @@ from reconciler.cli.guarded import guarded_output
 from reconciler.cli.output import give_up_stdout, internal_error, write_error
 from reconciler.cli.signals import terminate_as_interrupt
 from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.texts import did_you_mean
 
 VERBOSE = "reconciler.verbose"
 """The key of the context's `meta` that counts `-v`."""
@@ -59,6 +60,16 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(f"reconciler.cli.commands.{cmd_name}").command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments name; an error names a similar one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            hint = did_you_mean(args[:1], _COMMANDS, "").capitalize()
+            raise click.UsageError(f"{error.message} {hint}".rstrip(), ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 (click's)
         """Write the list of commands from the table."""

@@ -119,7 +119,7 @@ def open_session(
             desired=scope.desired.get(settings.name, ()),
             scope=scope.limited.get(settings.name),
             limits=settings.guards,
-            requests_per_minute=requests_per_minute,
+            requests_per_minute=settings.api.requests_per_minute,
         )
 
 

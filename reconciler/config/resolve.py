@@ -20,7 +20,7 @@ from reconciler.config.settings import (
 )
 from reconciler.errors import InvalidInput, UsageError
 from reconciler.manifest.files import leads_out_of
-from reconciler.manifest.problems import suggestion
+from reconciler.texts import did_you_mean
 from reconciler.urls import normalize_url, service_url_problem
 
 if TYPE_CHECKING:
@@ -147,9 +147,8 @@ def _choose(
     for name in wanted:
         found = fnmatch.filter(names, name)
         if not found:
-            similar = suggestion(name, names)
             known = f"it has: {', '.join(names)}" if len(names) <= _NAMED else _LISTS
-            hint = f"did you mean `{similar}`?" if similar else known
+            hint = did_you_mean([name], names, known)
             raise InvalidInput(f"the configuration has no organization {name!r}", hint=hint)
         chosen.update(found)
     return [

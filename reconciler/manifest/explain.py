@@ -15,8 +15,9 @@ from msgspec.structs import replace
 
 from reconciler.credentials.redaction import key_text, shown, shown_path
 from reconciler.manifest import rules
-from reconciler.manifest.problems import Problem, foreign, suggestion
+from reconciler.manifest.problems import Problem, foreign
 from reconciler.patterns import matcher
+from reconciler.texts import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

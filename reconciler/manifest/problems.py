@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 from bisect import bisect_left
 from functools import cached_property
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 FIRST = "the first one is here"
 # The cost of the comparison grows with the square of the length, and longer words are not misspellings.
-_LONGEST_WORD = 64
 
 
 class Problem(Struct, frozen=True):
@@ -146,13 +144,6 @@ class Source:
         if (line in secret if secret is not None else not self._is_plain) or line > len(self.lines):
             return None
         return showable_line(self.lines[line - 1])
-
-
-def suggestion(word: str, known: Sequence[str]) -> str | None:
-    """Return the known word that `word` is most likely a misspelling of, in any case, or None."""
-    by_lower = {name.lower(): name for name in known}
-    similar = difflib.get_close_matches(word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.6)
-    return by_lower[similar[0]] if similar else None
 
 
 def foreign(text: str) -> str:

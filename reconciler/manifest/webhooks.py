@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.credentials.redaction import shown
 from reconciler.manifest import rules
-from reconciler.manifest.problems import Problem, foreign, suggestion
+from reconciler.manifest.problems import Problem, foreign
 from reconciler.model import NO_OVERLAP, POLICIES, DeletionPolicy, Webhook
+from reconciler.texts import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

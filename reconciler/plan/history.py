@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from reconciler.ledger.ledger import CLOCK_TOLERANCE
 
@@ -46,6 +47,34 @@ class HistoryEntry(Struct, frozen=True):
     ok: bool = True
     detail: str | None = None
     """Why it is not done."""
+    requests: tuple[HistoryEntry, ...] = ()
+    """The change's requests, in their order, if they are known."""
+
+
+def by_change(entries: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
+    """Return an audit log's entries with one for each change, which has its requests, in their order.
+
+    Requests without the end of their change stay entries of their own: that run was cut off.
+    """
+    found: list[HistoryEntry] = []
+    open_requests: dict[str, list[HistoryEntry]] = {}
+    for entry in entries:
+        if entry.is_request:
+            open_requests.setdefault(entry.name, []).append(entry)
+            continue
+        requests = open_requests.pop(entry.name, [])
+        # A replacement creates and deletes: the new endpoint says more.
+        telling = next((each for each in requests if "create" in each.action and each.ok), None)
+        telling = telling or (requests[-1] if requests else entry)
+        found.append(
+            replace(
+                entry,
+                endpoint_id=entry.endpoint_id or telling.endpoint_id,
+                request_id=telling.request_id,
+                requests=tuple(requests),
+            )
+        )
+    return (*found, *(each for requests in open_requests.values() for each in requests))
 
 
 def last_changes(metadata: Mapping[str, Metadata]) -> tuple[HistoryEntry, ...]:

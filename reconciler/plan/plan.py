@@ -100,6 +100,13 @@ class Change(Struct, frozen=True):
     api_requests: int = 0
     version: int = 0
     """The document version that the plan saw; not part of the plan's JSON."""
+    is_adoption: bool = False
+    """Whether it takes an endpoint over; not part of the plan's JSON."""
+
+    @property
+    def verb(self) -> str:
+        """What logs and the history call it: an adoption is an `update` or a `rotate` of the ledger."""
+        return "adopt" if self.is_adoption else self.action.value
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object of the plan format."""

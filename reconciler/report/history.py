@@ -59,6 +59,16 @@ def history_value(organization: str, entries: Sequence[HistoryEntry]) -> dict[st
                 "commit": entry.commit,
                 "pull_request": entry.pull_request,
                 "run": entry.url,
+                "requests": [
+                    {
+                        "at": to_timestamp(each.at),
+                        "event": each.action,
+                        "ok": each.ok,
+                        "endpoint_id": each.endpoint_id,
+                        "request_id": each.request_id,
+                    }
+                    for each in entry.requests
+                ],
             }
             for entry in entries
         ],

@@ -163,10 +163,10 @@ def totals(outcome: Outcome, style: Style | None = None) -> str:
 
 
 def _counts(outcome: Outcome) -> Iterator[str]:
-    """Yield how many changes ended with each result; a change that waits for an overlap counts as done."""
+    """Yield how many changes ended with each result; one that waits for a later cleanup is done."""
     waiting = len(outcome.of(Result.WAITING))
     if done := len(outcome.of(Result.DONE)) + waiting:
-        yield f"{done:,} done" + (f" ({waiting:,} with an open overlap)" if waiting else "")
+        yield f"{done:,} done" + (f" ({waiting:,} with a later cleanup)" if waiting else "")
     for result in (
         Result.UNVERIFIED,
         Result.UNRECORDED,
@@ -180,7 +180,7 @@ def _counts(outcome: Outcome) -> Iterator[str]:
 
 def _words(each: ChangeOutcome) -> str:
     """Return the result in words: `created`, `replace failed`, `replaced, not verified`."""
-    done = _DONE[each.change.action]
+    done = "adopted" if each.change.is_adoption else _DONE[each.change.action]
     match each.result:
         case Result.DONE | Result.WAITING:
             return done
@@ -191,4 +191,4 @@ def _words(each: ChangeOutcome) -> str:
         case Result.LEFT_ALONE:
             return each.result.value
         case Result.FAILED | Result.NOT_ATTEMPTED:
-            return f"{each.change.action.value} {each.result.value}"
+            return f"{each.change.verb} {each.result.value}"

@@ -16,6 +16,7 @@ from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.plan.protocol.adopt import FINISH_FIRST, objection
 from reconciler.plan.protocol.steps import CreateEndpoint
 from reconciler.ports import VersionState
+from reconciler.texts import did_you_mean
 from reconciler.urls import normalize_url
 from reconciler.usecases.plan import Planned, plan, restricted
 
@@ -44,7 +45,11 @@ def plan_adoption(session: Session, wanted: Adoption) -> Planned:
     if webhook is None:
         raise InvalidInput(
             f"there is no manifest for {wanted.name}",
-            hint="write one that says what is live: `reconciler export` makes it from the endpoint",
+            hint=did_you_mean(
+                [wanted.name],
+                (each.name for each in session.desired),
+                "write one that says what is live: `reconciler export` makes it from the endpoint",
+            ),
         )
     planned = plan(session)
     claims = _claims(session, planned.metadata, wanted.name)
@@ -95,6 +100,7 @@ def _change(
         owner=webhook.owner,
         api_requests=sum(step.api_requests for step in steps),
         version=metadata.version if metadata is not None else 0,
+        is_adoption=True,
     )
     warnings = warnings_of(change, webhook)
     if is_replaced and not webhook.overlap:

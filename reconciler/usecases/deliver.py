@@ -9,6 +9,7 @@ from reconciler.errors import ApiError, InvalidInput
 from reconciler.plan.outcome import DeliveryOutcome, DeliveryResult
 from reconciler.plan.protocol.state import refuses_key
 from reconciler.ports import Delivered, NotDelivered, Refused, Unanswered
+from reconciler.texts import did_you_mean
 from reconciler.usecases.plan import read_metadata
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ def deliver_tests(
     if unknown := sorted(set(names) - having.keys()):
         raise InvalidInput(
             f"no endpoint to test for {', '.join(unknown)}",
-            hint="`reconciler status` lists the webhooks; `reconciler apply` creates what is missing",
+            hint=did_you_mean(
+                unknown,
+                having,
+                "`reconciler status` lists the webhooks; `reconciler apply` creates what is missing",
+            ),
         )
     chosen = {name: having[name] for name in sorted(names or having)}
     session.reporter.planned(len(chosen))

@@ -15,6 +15,7 @@ from reconciler.plan.guards import Refusal, disallowed, judge
 from reconciler.plan.move import foreign_hint
 from reconciler.plan.odd_entries import sort_out, unreadable_entry
 from reconciler.plan.plan import IN_PROGRESS, Action, Cause, server_identity
+from reconciler.texts import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -150,7 +151,7 @@ def planned_from(seen: Seen, session: Session) -> Planned:
         readable(session, seen.entries, seen.metadata),
         seen.listing_began,
         session.run,
-        requests_per_minute=session.requests_per_minute,
+        requests_per_minute=session.quota,
         listing_requests=seen.pages,
         scope=session.scope,
         active_run=seen.active_run,
@@ -177,10 +178,11 @@ def rotation(
     Raises:
         InvalidInput: there is no manifest for one of `names`.
     """
-    unknown = sorted(set(names) - {webhook.name for webhook in desired})
-    if unknown:
+    known = {webhook.name for webhook in desired}
+    if unknown := sorted(set(names) - known):
         raise InvalidInput(
-            f"there is no manifest for {', '.join(unknown)}", hint="`reconciler status` lists the names"
+            f"there is no manifest for {', '.join(unknown)}",
+            hint=did_you_mean(unknown, known, "`reconciler status` lists the names"),
         )
     return tuple(
         replace(webhook, created_after=now, rotate=True, revoke=revoke) if webhook.name in names else webhook

@@ -104,9 +104,10 @@ class ZofApi:
         self._wire = Wire(base_url, key, clock=clock, read_timeout=read_timeout, transport=transport)
         if self._wire.warning:
             reporter.warn(self._wire.warning)
+        self._pacer = Pacer(requests_per_minute)
         self._caller = Caller(
             self._wire,
-            Gate(Pacer(requests_per_minute), clock, reporter),
+            Gate(self._pacer, clock, reporter),
             clock=clock,
             reporter=reporter,
             jitter=jitter,
@@ -130,6 +131,11 @@ class ZofApi:
     def now(self) -> datetime:
         """Return the API's time (aware): ours, corrected by the last `Date` that it sent."""
         return self._caller.api_clock.now()
+
+    @property
+    def announced_quota(self) -> int | None:
+        """How many requests a minute the API allows, by its last answer; None if it has not said."""
+        return self._pacer.limit
 
     @property
     def requests_sent(self) -> int:

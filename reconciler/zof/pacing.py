@@ -98,6 +98,11 @@ class Pacer:
         self._window_ends: float | None = None
         """None: the last known window is over, and no response has described the next one."""
 
+    @property
+    def limit(self) -> int | None:
+        """How many requests a window allows, by the last response that said so."""
+        return self._limit
+
     def delay(self, now: float) -> float:
         """Return the seconds until a request may be sent; 0: now."""
         self._roll_over(now)

@@ -68,6 +68,8 @@ class ApiBehavior(Struct, frozen=True):
     """A test of an endpoint younger than so many seconds is answered with a 404."""
     deletion_lag: float = 0.0
     """A listing still shows what was deleted less than so many seconds ago (202 for the DELETE)."""
+    announced_quota: int | None = None
+    """The requests a minute that the API's headers announce."""
     shows_created: bool = True
     """Whether there is a `created` that can be read: with a time zone, and under that name."""
 
@@ -133,6 +135,11 @@ class FakeApi:
     def now(self) -> datetime:
         """Return the API's time."""
         return self.clock.now()
+
+    @property
+    def announced_quota(self) -> int | None:
+        """Return what the API announces."""
+        return self.behavior.announced_quota
 
     @property
     def requests_sent(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.cli.options import Options, shared_options
-from reconciler.errors import ExitCode
+from reconciler.errors import ExitCode, InvalidInput, UsageError
 
 if TYPE_CHECKING:
     from reconciler.config.settings import OrganizationSettings
@@ -26,7 +26,7 @@ def command(options: Options, *, names: tuple[str, ...], audit: str | None) -> E
     """Show who changed which webhook, when, from which commit, and by which request; newest first.
 
     The audit log has every request and change of `apply` on this machine. Vault has the last change of each
-    webhook, from any machine. Needs no API key, and reads no secret.
+    webhook, from any machine. Needs no API key, and reads no secret. Exit code 3: nothing is known of a NAME.
 
     \b
     Examples:
@@ -38,17 +38,27 @@ def command(options: Options, *, names: tuple[str, ...], audit: str | None) -> E
     from reconciler.cli.results import Results, for_each
     from reconciler.cli.session import connect_vault, load_scope, open_store
     from reconciler.cli.state import audit_path
-    from reconciler.plan.history import last_changes, merged
+    from reconciler.plan.history import by_change, last_changes, merged
     from reconciler.report.history import history_markdown, history_text, history_value
+    from reconciler.texts import did_you_mean
 
     scope = load_scope(options, manifests=False)
+    if names and scope.several:
+        raise UsageError("NAME needs one organization", hint="add --organization NAME")
     results = Results(options, several=scope.several)
 
     def show(settings: OrganizationSettings) -> ExitCode:
         with connect_vault(settings) as vault:
             recorded = last_changes(open_store(vault, settings).list_metadata())
         audited = read_audit(Path(audit) if audit else audit_path(settings.organization), settings.name)
-        entries = [each for each in merged(audited, recorded) if not names or each.name in names]
+        entries = merged(by_change(audited), recorded)
+        known = {each.name for each in entries}
+        if unknown := sorted(set(names) - known):
+            raise InvalidInput(
+                f"no recorded change of {', '.join(unknown)}",
+                hint=did_you_mean(unknown, known, "`reconciler status` lists the names"),
+            )
+        entries = tuple(each for each in entries if not names or each.name in names)
         if options.format == "markdown":
             text = history_markdown(settings.name, entries)
         else:

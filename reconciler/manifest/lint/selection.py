@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from reconciler.manifest import rules
-from reconciler.manifest.problems import suggestion
+from reconciler.texts import suggestion
 
 
 class Selection(Struct, frozen=True):

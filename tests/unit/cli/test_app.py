@@ -145,3 +145,10 @@ def test_usage_errors_are_64(args: list[str]) -> None:
     assert result.exit_code == 64
     assert result.stdout == ""
     assert "Usage:" in result.stderr
+
+
+def test_a_misspelt_command_has_a_suggestion() -> None:
+    """A command that is nearly right is named; one that is not like any is only refused."""
+    result = CliRunner().invoke(reconciler, ["plann"])
+    assert (result.exit_code, "No such command 'plann'. Did you mean `plan`?" in result.stderr) == (64, True)
+    assert "you mean" not in CliRunner().invoke(reconciler, ["xyzzy"]).stderr

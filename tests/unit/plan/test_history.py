@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from msgspec.structs import replace
 
 from reconciler.model import Run
-from reconciler.plan.history import HistoryEntry, last_changes, merged
+from reconciler.plan.history import HistoryEntry, by_change, last_changes, merged
 from tests.fakes.world import Org, webhook
 
 RUN = Run(
@@ -57,3 +57,21 @@ def test_time_between_two_clocks_is_no_second_change() -> None:
     recorded = HistoryEntry("ci", "applied", NOON + timedelta(minutes=2))
     assert merged([CREATED], [recorded]) == (CREATED,)
     assert len(merged([CREATED], [replace(recorded, at=NOON + timedelta(minutes=6))])) == 2
+
+
+def test_a_change_is_one_entry_with_its_requests() -> None:
+    """The change has the new endpoint and the request that made it; what was cut off stays by itself."""
+    made = HistoryEntry(
+        "ci", "create endpoint", NOON, endpoint_id="we_2", is_request=True, request_id="req_2"
+    )
+    gone = HistoryEntry(
+        "ci", "delete endpoint", NOON, endpoint_id="we_1", is_request=True, request_id="req_3"
+    )
+    cut_off = replace(made, name="web")
+    ended = HistoryEntry("ci", "replace", NOON)
+    removed = HistoryEntry("ci", "delete", NOON)
+    first, second, other = by_change([made, cut_off, gone, ended, gone, removed])
+    assert (first.action, first.endpoint_id, first.request_id) == ("replace", "we_2", "req_2")
+    assert first.requests == (made, gone)
+    assert (second.action, second.endpoint_id, second.request_id) == ("delete", "we_1", "req_3")
+    assert other == cut_off

@@ -51,7 +51,7 @@ def test_an_outcome_lists_everything_and_the_next_command() -> None:
 
 Interrupted: the current step was finished and nothing is lost.
 Next: `reconciler plan` shows what is left; `reconciler apply` safely continues.
-Partly done: 2 done (1 with an open overlap), 1 unverified, 1 failed, 1 not attempted; \
+Partly done: 2 done (1 with a later cleanup), 1 unverified, 1 failed, 1 not attempted; \
 14 API requests in 12 s.
 """
     )

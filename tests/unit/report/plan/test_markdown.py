@@ -245,7 +245,7 @@ def test_an_outcome_says_what_became_of_the_plan() -> None:
         == """\
 ### Partly applied to `acme`
 
-Partly done: 2 done (1 with an open overlap), 1 unverified, 1 failed, 1 not attempted; 14 API requests in 12 s.
+Partly done: 2 done (1 with a later cleanup), 1 unverified, 1 failed, 1 not attempted; 14 API requests in 12 s.
 
 Interrupted: the current step was finished and nothing is lost.
 
