@@ -6,7 +6,6 @@ import gzip
 import socket
 import ssl
 import tracemalloc
-import zlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +15,7 @@ from reconciler.cli.system import SystemClock
 from reconciler.http_client import PATIENCE, USUAL, HttpClient, NoReply, Reply, Trouble
 from reconciler.network import Network
 from tests.fakes.clock import FakeClock
+from tests.fixtures.bombs import gzip_bomb
 from tests.fixtures.hostile import ENDLESS, Hostile, TickingClock
 
 if TYPE_CHECKING:
@@ -176,15 +176,6 @@ def _bundled(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield b"".join(next(pieces) for _ in range(1000))
 
 
-def _bomb(times: int) -> bytes:
-    """Return 50 MB of zeros, compressed so many times."""
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    data = b"".join([packer.compress(bytes(1_000_000)) for _ in range(50)] + [packer.flush()])
-    for _ in range(times - 1):
-        data = gzip.compress(data)
-    return data
-
-
 @pytest.mark.parametrize(
     ("coding", "times", "reason"),
     [
@@ -198,7 +189,7 @@ def _bomb(times: int) -> bytes:
 )
 def test_a_compressed_bomb_is_not_unpacked(coding: str, times: int, reason: str) -> None:
     """A single coding is unpacked up to the limit, and no further."""
-    body = _bomb(times)
+    body = gzip_bomb(bytes(1_000_000), 50, codings=times)
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with Hostile(lambda: [head + body]) as server:
         tracemalloc.start()
