@@ -39,6 +39,8 @@ USUAL = 10.0
 """Seconds: a longer exchange counts as slow. The API's test waits up to 10 s for the receiver."""
 PATIENCE = 900.0
 """Seconds that all slow exchanges of a run may take with one server, each without the usual ones."""
+RECOVERY = 0.1
+"""Seconds by which patience grows in a second, for processes that run for months."""
 
 # The request cannot have reached the server, so it was not executed.
 _NEVER_SENT = (
@@ -146,6 +148,7 @@ class HttpClient:
         self._read_timeout = read_timeout
         self._mutex = threading.Lock()
         self._lost = 0.0
+        self._looked_at = clock.monotonic()
         self._client = httpx.Client(
             transport=transport or _open_transport(self.proxy, self.authorities, plain=plain),
             # httpx's own reading of the environment fails at an IPv6 range in NO_PROXY.
@@ -184,12 +187,11 @@ class HttpClient:
             query: the query's parameters.
             content: the request's body.
         """
-        with self._mutex:
-            left = PATIENCE - self._lost
+        began = self._clock.monotonic()
+        left = self._patience(began)
         if left <= 0:
             words = f"requests to this server took {PATIENCE / 60:.0f} minutes too long in this run"
             return NoReply(Trouble.TIMEOUT, words, in_doubt=False, final=True)
-        began = self._clock.monotonic()
         allowance = Allowance(self._clock, min(seconds, USUAL + left), size)
         progress = _Progress()
         try:
@@ -208,8 +210,16 @@ class HttpClient:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
             return self._explain(error, allowance, progress, size)
         finally:
+            ended = self._clock.monotonic()
             with self._mutex:
-                self._lost += max(0.0, self._clock.monotonic() - began - USUAL)
+                self._lost += max(0.0, ended - began - USUAL)
+
+    def _patience(self, now: float) -> float:
+        """Return the seconds of patience that are left."""
+        with self._mutex:
+            self._lost = max(0.0, self._lost - RECOVERY * (now - self._looked_at))
+            self._looked_at = now
+            return PATIENCE - self._lost
 
     def _explain(self, error: Exception, allowance: Allowance, progress: _Progress, size: int) -> NoReply:
         never_sent = isinstance(error, _NEVER_SENT) or progress.ended_before_sending

@@ -38,7 +38,7 @@ _MOST_PAGES = 200
 _BODY_MAX = 16 * 1024 * 1024
 """Bytes of a response: a page of 100 comments, each of the most characters, has up to 7 MB."""
 _DOWNLOAD_MAX = 8 * 1024 * 1024
-"""Bytes of an archive: a plan of 10,000 changes has about 2 MB."""
+"""Bytes of an archive: one with a plan of 10,000 changes has less than 1 MB."""
 _OK = range(200, 300)
 _REDIRECT = range(300, 400)
 _SERVER_ERROR = 500

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PLAN_NAME = "plan.json"
 """The file in the artifact."""
 _PLAN_MAX = 32 * 1024 * 1024
-"""Bytes; a plan of 10,000 changes has about 20 MB."""
+"""Bytes; a plan of 10,000 changes has about 8 MB."""
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """What GitHub's own action writes. Of other methods, Python's reader unpacks pieces of any size."""
 _DAMAGED = (

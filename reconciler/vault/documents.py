@@ -206,8 +206,8 @@ class VaultDocuments:
         return self._write_texts(LOCK, fields, cas)
 
     def note_lock(self, note: Mapping[str, str]) -> None:
-        """As the port says."""
-        self._set_metadata(LOCK, {"custom_metadata": dict(note)}, "update", harmless=True)
+        """As the port says. It is tried once: a silent server delays the lock by one timeout only."""
+        self._set_metadata(LOCK, {"custom_metadata": dict(note)}, "update")
 
     def read_probe(self) -> tuple[int, Mapping[str, str] | None]:
         """As the port says."""

@@ -51,7 +51,7 @@ _MAX_REFUSALS = 9
 _FIRST_BACKOFF = 0.25
 _LONGEST_BACKOFF = 30.0
 _MAX_WAIT = 60.0
-_LONGEST_OPERATION = 160.0
+LONGEST_OPERATION = 160.0
 """Seconds after which an operation is not retried: five attempts at a silent server."""
 _LONGEST_REFUSAL = 300.0
 """The same for a request that Vault does not execute."""
@@ -146,7 +146,7 @@ def retry_delay(
     if attempt >= (_MAX_REFUSALS if not_executed else _MAX_ATTEMPTS) or (wait or 0.0) > _MAX_WAIT:
         return None
     pause = max(backoff(attempt, _FIRST_BACKOFF, _LONGEST_BACKOFF), wait or 0.0)
-    longest = _LONGEST_REFUSAL if not_executed else _LONGEST_OPERATION
+    longest = _LONGEST_REFUSAL if not_executed else LONGEST_OPERATION
     return pause if elapsed + pause <= longest else None
 
 

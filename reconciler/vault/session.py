@@ -26,6 +26,7 @@ from reconciler.vault.auth import TokenLogin
 from reconciler.vault.connection import ORDINARY, Connections, Route, Unanswered, new_client
 from reconciler.vault.lifetime import from_login, from_lookup
 from reconciler.vault.responses import (
+    LONGEST_OPERATION,
     Denied,
     NoAnswer,
     NotExecuted,
@@ -189,9 +190,11 @@ class VaultSession:
             StoreError: Vault refused, or did not answer.
         """
 
-        def attempt(_elapsed: float) -> Answer | NoAnswer:
+        def attempt(elapsed: float) -> Answer | NoAnswer:
+            left = max(ORDINARY.seconds, LONGEST_OPERATION - elapsed)
+            limits = replace(bounds, seconds=min(bounds.seconds, left))
             try:
-                return self._send_logged_in(send, purpose, parse, bounds)
+                return self._send_logged_in(send, purpose, parse, limits)
             except NoAnswer as error:
                 if not (error.retriable and (purpose.harmless or isinstance(error, NotExecuted))):
                     raise

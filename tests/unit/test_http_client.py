@@ -132,9 +132,14 @@ def test_slow_exchanges_use_up_a_runs_patience() -> None:
     with Hostile(slow) as server:
         client = HttpClient(server.url, Network.of({}), clock=clock)
         replies = [client.send("GET", server.url, headers={}, seconds=1e6, size=SIZE) for _ in range(4)]
+        assert server.requests == 3
+        # A process that runs for months is patient again later.
+        clock.sleep(PATIENCE)
+        later = client.send("GET", server.url, headers={}, seconds=USUAL, size=SIZE)
         client.close()
     assert [isinstance(reply, Reply) for reply in replies[:2]] == [True, True]
-    assert server.requests == 3
+    assert server.requests == 4
+    assert not (isinstance(later, NoReply) and later.final)
     last = replies[-1]
     assert isinstance(last, NoReply)
     assert last.final
