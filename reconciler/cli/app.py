@@ -31,6 +31,7 @@ _COMMANDS = {
     "status": "Show the fleet.",
     "history": "Show who changed what.",
     "organizations": "List the organizations of the configuration.",
+    "merge-reports": "Merge the reports of several shards into one.",
     "export": "Write manifests for the live endpoints.",
     "adopt": "Take over an unmanaged endpoint.",
     "rotate": "Replace signing secrets.",
@@ -58,7 +59,9 @@ class LazyGroup(click.Group):
         """Import the command's module and return its command; None for an unknown name."""
         if cmd_name not in _COMMANDS and cmd_name not in _UNLISTED:
             return None
-        command: click.Command = importlib.import_module(f"reconciler.cli.commands.{cmd_name}").command
+        command: click.Command = importlib.import_module(
+            f"reconciler.cli.commands.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
     def resolve_command(

@@ -108,6 +108,7 @@ def test_the_list_of_commands_is_complete_and_lazy() -> None:
         "status",
         "history",
         "organizations",
+        "merge-reports",
         "export",
         "adopt",
         "rotate",

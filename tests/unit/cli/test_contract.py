@@ -34,6 +34,7 @@ FLAGS = {
     | {"--from-api-url", "--from-organization", "--allow-missing", "--yes", "--lock-timeout"},
     "history": COMMON | VAULT | {"--audit"},
     "organizations": COMMON | {"--shards"},
+    "merge-reports": {"--format", "--output", "--help"},
     "init": {"--organization", "--help"},
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
@@ -94,7 +95,7 @@ def test_a_command_takes_paths(name: str) -> None:
     assert (paths.nargs, paths.required) == (-1, False)
 
 
-@pytest.mark.parametrize("name", sorted(set(FLAGS) - {"init", "schema", "sandbox", "demo"}))
+@pytest.mark.parametrize("name", sorted(set(FLAGS) - {"init", "schema", "sandbox", "demo", "merge-reports"}))
 def test_flags_that_repeat_do(name: str) -> None:
     """`--organization` is repeatable, and `-v` counts."""
     context, command = _command(name)
