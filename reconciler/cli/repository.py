@@ -20,12 +20,17 @@ def repository_root(environ: Mapping[str, str]) -> Path | None:
     Without a `.git`, as in a container that got a copy, it is GITHUB_WORKSPACE if that contains the folder.
     """
     folder = Path.cwd()
-    root = next((each for each in (folder, *folder.parents) if os.path.lexists(each / ".git")), None)
+    root = root_above(folder)
     workspace = environ.get("GITHUB_WORKSPACE")
     if root is None and workspace:
         real = Path(os.path.realpath(workspace))
         return real if folder.is_relative_to(real) else None
     return root
+
+
+def root_above(folder: Path) -> Path | None:
+    """Return the folder at or above `folder` (absolute) that has a `.git`; None if there is none."""
+    return next((each for each in (folder, *folder.parents) if os.path.lexists(each / ".git")), None)
 
 
 def place_in_repository(environ: Mapping[str, str] = os.environ) -> Callable[[Location], Location]:

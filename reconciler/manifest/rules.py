@@ -157,10 +157,11 @@ OVERLAP_WITHOUT_ROTATION = Rule(
     "An overlap without a rotation",
     "`secret.overlap` says how long a replaced endpoint and its secret stay valid. It applies whenever an "
     "endpoint is replaced: by a later `secret.createdAfter`, by `reconciler rotate`, and by a change of URL "
-    "or events. Without `createdAfter` no manifest rotates the secret, so an overlap for rotations has no "
-    "effect. If the overlap is meant for changes of URL and events, ignore the rule with a comment.",
+    "or events. Without `createdAfter` no manifest rotates the secret. The rule is off until `rules: "
+    "{select: [WH035]}` in the configuration turns it on, where manifests are to rotate secrets.",
     Severity.WARNING,
     ignorable=True,
+    default=False,
 )
 POLICY = Rule(
     "WH040",

@@ -27,11 +27,16 @@ _SCHEMAS: dict[str, SchemaName] = {
     "schemas/webhook.schema.json": "manifest",
     "schemas/config.schema.json": "config",
 }
+_MANIFEST = re.compile(rb"""^["']?kind["']?:\s*["']?Webhook\b""", re.MULTILINE)
+_MOST_READ = 65_536
 # As in the schema of the configuration.
 _ORGANIZATION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_EXAMPLE = "manifests/example.yaml"
+_EDIT_EXAMPLE = f"edit {_EXAMPLE}, or delete it: the first push to main applies it."
+_CHECK_PLAN = "check `reconciler plan`: the first push to main applies your manifests."
 _NEXT = """
 Next:
-  1. {cd}edit manifests/example.yaml, or delete it: the first push to main applies it.
+  1. {cd}{first}
      `reconciler validate` checks your manifests.
      For live endpoints: `reconciler export --unmanaged --out manifests`, then `reconciler adopt`.
   2. Set ZOF_API_KEY, VAULT_ADDR and a Vault login; `reconciler doctor` checks them, `reconciler plan` shows
@@ -53,7 +58,7 @@ def command(folder: str, organization: str) -> ExitCode:
 
     A configuration, an example manifest, the JSON Schemas for editors, a pre-commit hook, and GitHub
     workflows that plan pull requests, apply merges, and detect drift. Nothing is sent, and existing files
-    are kept as they are.
+    are kept as they are. Where there are manifests, no example is written.
 
     \b
     Examples:
@@ -70,13 +75,49 @@ def command(folder: str, organization: str) -> ExitCode:
             f"{visible(organization)} is not a valid name for an organization",
             hint="1 to 63 letters, digits, dots, hyphens, underscores; a letter or digit at either end",
         )
-    for name, text in _texts(organization).items():
+    has_manifests = _has_manifests(Path(folder))
+    texts = _texts(organization)
+    if has_manifests:
+        del texts[_EXAMPLE]
+    for name, text in texts.items():
         place = visible(Path(folder) / name)
         wrote = create_file(Path(folder), name, text)
         write_result(f"wrote {place}\n" if wrote else f"kept  {place} (it exists)\n")
     cd = "" if folder == "." else f"`cd {shlex.quote(visible(folder))}`, then "
-    write_result(_NEXT.format(cd=cd))
+    write_result(_NEXT.format(cd=cd, first=_CHECK_PLAN if has_manifests else _EDIT_EXAMPLE))
+    _warn_below_root(Path(folder))
     return ExitCode.OK
+
+
+def _has_manifests(folder: Path) -> bool:
+    """Whether there is a manifest below `folder`: the next merge would apply an example, too."""
+    for path in folder.rglob("*"):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if is_hidden or path.suffix.lower() not in {".yaml", ".yml"} or not path.is_file():
+            continue
+        with path.open("rb") as file:
+            if _MANIFEST.search(file.read(_MOST_READ)):
+                return True
+    return False
+
+
+def _warn_below_root(folder: Path) -> None:
+    """Warn if GitHub will not read the workflows, because `folder` is not the root of its repository."""
+    import shlex
+
+    from reconciler.cli.output import write_warning
+    from reconciler.cli.repository import root_above
+
+    inner = folder.resolve()
+    root = root_above(inner)
+    if root is None or root == inner:
+        return
+    path = inner.relative_to(root)
+    write_warning(
+        f"GitHub reads workflows only at the root of a repository, {root}: it will not run those in {path}",
+        f"`reconciler init {shlex.quote(str(root))}` writes them there; then set "
+        f"`manifests: [{path}/manifests]` in its reconciler.yaml, and delete {path}/.github and {path}/reconciler.yaml",
+    )
 
 
 def _texts(organization: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.diagnostics import Severity, page_of
 from reconciler.report.format.escape import visible
-from reconciler.report.format.style import Ink, Style, count, width
+from reconciler.report.format.style import Ink, Style, count, listed, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from reconciler.diagnostics import Diagnostic, Related
     from reconciler.model import Location
 
+_MOST_PLACES = 5
+"""Repetitions of a warning that are named; the rest is counted."""
 _INKS = {Severity.ERROR: Ink.RED, Severity.WARNING: Ink.YELLOW}
 
 
@@ -25,12 +27,31 @@ def diagnostics_text(diagnostics: Sequence[Diagnostic], *, color: bool = False) 
         color: whether to use ANSI colours.
     """
     style = Style(color)
-    blocks = ["\n".join(_block(diagnostic, style)) for diagnostic in diagnostics]
+    blocks = ["\n".join(_block(first, style, others)) for first, others in _grouped(diagnostics)]
     return "\n\n".join([*blocks, _total(diagnostics, style)]) + "\n"
 
 
-def _block(diagnostic: Diagnostic, style: Style) -> list[str]:
-    """Return the lines of one diagnostic."""
+def _grouped(diagnostics: Sequence[Diagnostic]) -> list[tuple[Diagnostic, list[Diagnostic]]]:
+    """Return each diagnostic with its repetitions: warnings of one rule with the same texts."""
+    found: dict[object, tuple[Diagnostic, list[Diagnostic]]] = {}
+    for number, each in enumerate(diagnostics):
+        is_warning = each.severity is Severity.WARNING and not each.also
+        key: object = (each.rule, each.message, each.hint) if is_warning else number
+        if key in found:
+            found[key][1].append(each)
+        else:
+            found[key] = (each, [])
+    return list(found.values())
+
+
+def _repeated(others: Sequence[Diagnostic]) -> str:
+    """Return where else a warning applies: the first places, and how many there are."""
+    places = [_place(each.location) for each in others if each.location is not None]
+    return f"the same at {listed(places, _MOST_PLACES)}"
+
+
+def _block(diagnostic: Diagnostic, style: Style, others: Sequence[Diagnostic] = ()) -> list[str]:
+    """Return the lines of one diagnostic, and of the places of the `others` that are equal."""
     ink = _INKS[diagnostic.severity]
     head = style.paint(f"{diagnostic.severity}[{visible(diagnostic.rule)}]", Ink.BOLD, ink)
     place = f"{style.paint(_place(diagnostic.location), Ink.BOLD)}: " if diagnostic.location else ""
@@ -39,6 +60,8 @@ def _block(diagnostic: Diagnostic, style: Style) -> list[str]:
         note = style.paint("note:", Ink.BOLD)
         lines.append(f"  {note} {_place(other.location)}: {visible(other.message)}")
         lines += _excerpt(other, "-", Ink.CYAN, style)
+    if others:
+        lines.append(f"  {style.paint('note:', Ink.BOLD)} {_repeated(others)}")
     if diagnostic.hint:
         lines.append(f"  {style.paint('help:', Ink.BOLD, Ink.CYAN)} {visible(diagnostic.hint)}")
     return lines

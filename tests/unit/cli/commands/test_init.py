@@ -178,3 +178,25 @@ def test_a_file_in_a_folders_place_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ReconcilerError, match="not a path"):
         create_file(tmp_path, "a\0b", "x")
     assert files_below(tmp_path) == {"a"}
+
+
+@pytest.mark.parametrize("name", ["manifests/a.yaml", "webhooks/prod/b.YML"])
+def test_no_example_where_manifests_exist(tmp_path: Path, name: str) -> None:
+    """The next merge would create it."""
+    manifest = tmp_path / name
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("apiVersion: webhooks.zof.ai/v1\nkind: Webhook\n", encoding="utf-8")
+    result = run("init", str(tmp_path))
+    assert result.exit_code == 0
+    assert files_below(tmp_path) == WRITTEN - {"manifests/example.yaml"} | {name}
+    assert "example.yaml" not in result.stdout
+
+
+def test_below_the_root_of_a_repository_it_says_where_workflows_belong(tmp_path: Path) -> None:
+    """GitHub would never read them."""
+    (tmp_path / ".git").mkdir()
+    assert run("init", str(tmp_path)).stderr == ""
+    result = run("init", str(tmp_path / "hooks"))
+    assert "warning: GitHub reads workflows only at the root of a repository" in result.stderr
+    assert f"`reconciler init {tmp_path}`" in result.stderr
+    assert "`manifests: [hooks/manifests]`" in result.stderr
