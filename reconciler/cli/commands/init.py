@@ -116,7 +116,8 @@ def _warn_below_root(folder: Path) -> None:
     write_warning(
         f"GitHub reads workflows only at the root of a repository, {root}: it will not run those in {path}",
         f"`reconciler init {shlex.quote(str(root))}` writes them there; then set "
-        f"`manifests: [{path}/manifests]` in its reconciler.yaml, and delete {path}/.github and {path}/reconciler.yaml",
+        f"`manifests: [{path}/manifests]` in its reconciler.yaml, "
+        f"and delete {path}/.github and {path}/reconciler.yaml",
     )
 
 
