@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import IntEnum
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +12,7 @@ from msgspec import Struct, field
 
 from reconciler.errors import InvalidInput
 from reconciler.report.format.escape import visible
-from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, fenced, link, table
+from reconciler.report.format.markdown import COMMENT_LIMIT, cell, fenced, link, table
 from reconciler.report.format.style import count
 from reconciler.report.pages.templates import environment
 
@@ -257,7 +258,9 @@ def merged_markdown(
     room = limit - _RESERVE - sum(len(part) + 2 for part in parts)
     detailed = [each for each in listed if each.lines]
     for number, each in enumerate(detailed):
-        block = f"<details><summary>{code(each.organization)}</summary>\n\n{fenced(each.lines)}\n\n</details>"
+        # Within HTML, Markdown is not read.
+        name = escape(visible(each.organization))
+        block = f"<details><summary>{name}</summary>\n\n{fenced(each.lines)}\n\n</details>"
         room -= len(block) + 2
         if room < 0:
             left = count(len(detailed) - number, "organization")

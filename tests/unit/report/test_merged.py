@@ -133,8 +133,9 @@ def test_hostile_texts_stay_texts(text: str) -> None:
     harmless, hostile = merged(build("harmless")), merged(build(text))
     assert build_page(hostile) == build_page(harmless)
     assert all(line.isprintable() for line in merged_text(hostile).splitlines())
-    markdown = merged_markdown(merged([failure("a", "x | y `z` <b>")]))
-    assert "`` x \\| y `z` <b> (exit 1) ``" in markdown
+    markdown = merged_markdown(merged([failure("<b>", "x | y `z` <b>")]))
+    assert "| ``x \\| y `z` <b> (exit 1)`` |" in markdown
+    assert "<summary>&lt;b&gt;</summary>" in markdown
 
 
 @pytest.mark.parametrize(
