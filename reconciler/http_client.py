@@ -11,6 +11,7 @@ import ssl
 import threading
 import zlib
 from enum import Enum
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -316,7 +317,10 @@ class _Progress:
 def _open_transport(
     proxy: Proxy | None, authorities: Authorities | None, *, plain: bool
 ) -> httpx.BaseTransport:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else _trust(authorities)
+    if plain:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
+        context = _trust(authorities) if authorities else _trust_public()
     try:
         through = None
         if proxy is not None:
@@ -332,6 +336,12 @@ def _open_transport(
             f"cannot use the proxy that {proxy.variable if proxy else 'the environment'} names",
             hint="it must be an http or https URL such as http://proxy:3128",
         ) from None
+
+
+@cache
+def _trust_public() -> ssl.SSLContext:
+    """Return one context for all clients that trust the public authorities: building one takes long."""
+    return _trust(None)
 
 
 def _trust(authorities: Authorities | None) -> ssl.SSLContext:
