@@ -81,7 +81,7 @@ def notify_drift(scope: Scope, found: Planned) -> None:
     """Notify people of drift, if there is any and it is configured."""
     if found.plan.has_drift:
         name = found.session.organization.name
-        title = f"Drift in {name}: {heading(found.plan, DRIFT)}"
+        title = f"Drift in {name}: {heading(found.plan, DRIFT, 'webhook')}"
         view = View(now=found.listing_began)
         text = plan_text(found.plan, title=DRIFT, view=view)
         notify(scope.notifications, scope.run, "drift", title, text)

@@ -122,7 +122,7 @@ def test_a_name_leads_to_its_webhook_whatever_is_filtered(window: Window) -> Non
     """A link from elsewhere on the page opens the webhook's details, and moves the focus there."""
     with window.open(SMALL, "#state=drifted") as opened:
         page = opened.page
-        assert _shown(page) == ["on-call-alerts", "release-gates"]
+        assert _shown(page) == ["release-gates", "on-call-alerts"]
         page.locator("#attention ~ .risks").get_by_role("link", name="warehouse").click()
         expect(page.locator("#webhook\\=warehouse dl").first).to_be_visible()
         assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Details of warehouse"
@@ -133,7 +133,7 @@ def test_a_state_of_the_legend_filters(window: Window) -> None:
     """A number at the top leads to the webhooks that it counts."""
     with window.open(SMALL) as opened:
         opened.page.get_by_role("link", name="2 drifted").click()
-        expect(opened.page.locator(".entry:visible .name")).to_have_text(["on-call-alerts", "release-gates"])
+        expect(opened.page.locator(".entry:visible .name")).to_have_text(["release-gates", "on-call-alerts"])
 
 
 def test_columns_sort_by_what_they_mean(window: Window) -> None:

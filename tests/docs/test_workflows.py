@@ -25,12 +25,14 @@ JOBS = {
         "actions": "read", "contents": "read", "id-token": "write", "pull-requests": "read",
     },
     ("drift", "drift"): {"contents": "read", "id-token": "write", "issues": "write"},
+    ("drift", "cleanup"): {"contents": "read", "id-token": "write"},
     ("drift", "heal"): {"contents": "read", "id-token": "write", "issues": "write"},
 }  # fmt: skip
 ENVIRONMENTS = {
     ("preview", "plan"): ("webhooks-plan", "reconciler-plan"),
     ("apply", "apply"): ("webhooks-apply", "reconciler-apply"),
     ("drift", "drift"): ("webhooks-plan", "reconciler-plan"),
+    ("drift", "cleanup"): ("webhooks-apply", "reconciler-apply"),
     ("drift", "heal"): ("webhooks-apply", "reconciler-apply"),
 }
 _OWN_TRIGGERS = re.compile(r"(?<=\non:\n).*?(?=  workflow_call:)", re.DOTALL)

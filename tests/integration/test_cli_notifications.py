@@ -48,7 +48,7 @@ def test_drift_is_told(notified: CommandLine, mailbox: Mailbox) -> None:
     assert notified("drift", **run).exit_code == 2
     (message,) = mailbox.received
     assert message["title"].startswith("Drift in ")
-    assert message["title"].endswith(": 1 change")
+    assert message["title"].endswith(": 1 webhook")
     assert f"endpoint {endpoint_id} is gone" in message["message"]
     assert message["message"].endswith("https://github.com/a/b/actions/runs/7")
     assert notified("drift", "--format", "html", "--output", "drift.html").exit_code == 2

@@ -124,6 +124,7 @@ def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
         assert applied.returncode == 0, applied.stderr
         assert json.loads(ci.document("ci")["ledger"])
         assert run("drift", "plan").returncode == 0
+        assert run("cleanup", "apply").returncode == 0
         (live,) = ci.zof.console.list()
         ci.zof.console.delete(live.id)
         assert run("drift", "plan").returncode == 2
@@ -145,14 +146,15 @@ def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
 # --- Kubernetes ---------------------------------------------------------------------------------------------
 
 
-def _pod() -> Any:
-    _, job = yaml.safe_load_all((ROOT / "examples/kubernetes/cronjob.yaml").read_text(encoding="utf-8"))
+def _pod(name: str = "cronjob") -> Any:
+    _, job = yaml.safe_load_all((ROOT / f"examples/kubernetes/{name}.yaml").read_text(encoding="utf-8"))
     return job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
-def test_the_pod_has_little_power() -> None:
+@pytest.mark.parametrize(("name", "use"), [("cronjob", "plan"), ("cleanup", "apply")])
+def test_the_pod_has_little_power(name: str, use: str) -> None:
     """No root, nothing writable but what must be, and a token for Vault alone, where it is read."""
-    pod = _pod()
+    pod = _pod(name)
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
     for container in (*pod["initContainers"], *pod["containers"]):
@@ -167,7 +169,8 @@ def test_the_pod_has_little_power() -> None:
     mounts = {each["name"]: each for each in pod["containers"][0]["volumeMounts"]}
     token = Path(mounts["token"]["mountPath"]) / source["serviceAccountToken"]["path"]
     assert token == KUBERNETES_TOKEN
-    role = shipped("kubernetes-plan")
+    role = shipped(f"kubernetes-{use}")
+    assert role["token_policies"] == [f"reconciler-{use}"]
     assert source["serviceAccountToken"]["audience"] == role["audience"]
     assert role["bound_service_account_names"] == [pod["serviceAccountName"]]
     assert {mounts[name].get("readOnly", False) for name in ("work", "token")} == {True}

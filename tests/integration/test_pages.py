@@ -364,7 +364,7 @@ def test_the_page_on_notifications(operator: Operator, zof: ZofServer) -> None:
         assert [each["message"] for each in mailbox.received] == ["It works"]
         mailbox.received.clear()
         operator.do(NOTIFICATIONS.block("github"))
-        for name, installs in (("apply", 1), ("drift", 2)):
+        for name, installs in (("apply", 1), ("drift", 3)):
             text = (operator.clone / f".github/workflows/webhooks-{name}.yml").read_text()
             assert text.count('pip install "webhook-reconciler[notify]==') == installs
             assert text.count("RECONCILER_NOTIFY_URLS: ${{ secrets.RECONCILER_NOTIFY_URLS }}") == installs

@@ -261,7 +261,7 @@ def test_the_whole_story(repository: Repository, request: pytest.FixtureRequest)
     assert [each["state"] for each in repository.hub.issues] == ["closed"]
     assert "**Healed.** It was:" in repository.hub.issues[0]["body"]
     assert {(each["name"], each["actor"]) for each in repository.audited()} == {("alerts", "linus")}
-    assert repository.drift()["drift"].outputs == {"found": "false"}
+    assert repository.drift()["drift"].outputs == {"found": "false", "due": "false"}
     healed = {**in_sync.history, "alerts": ("linus", merged)}
     assert Shown.by(repository.fleet) == replace(in_sync, history=healed)
 

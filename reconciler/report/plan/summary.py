@@ -93,10 +93,10 @@ def shown_part(plan: Plan, title: Title) -> Plan:
     return plan.restricted_to(plan.in_state(DriftState.DRIFT)) if title.is_drift else plan
 
 
-def heading(plan: Plan, title: Title) -> str:
+def heading(plan: Plan, title: Title, noun: str = "change") -> str:
     """Return how much the report shows: `2 changes, 1 unmanaged endpoint`."""
     changes = len(plan.in_state(DriftState.DRIFT) if title.is_drift else plan.changes)
-    parts = [count(changes, "change")] if changes else []
+    parts = [count(changes, noun)] if changes else []
     parts += [count(len(plan.disallowed), "unmanaged endpoint")] if title.is_drift and plan.disallowed else []
     return ", ".join(parts)
 
