@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ class LiveIndex:
     def __init__(self, endpoints: Iterable[Endpoint] = ()) -> None:
         """Index `endpoints`."""
         self._by_id: dict[str, Endpoint | None] = {e.id: e for e in endpoints}
+        self._mutex = threading.Lock()
+        """Held while an index is built or changed: what is added meanwhile would be missing from it."""
         self._by_url: dict[str, tuple[str, ...]] | None = None
         self._by_spelling_key: dict[str, tuple[str, ...]] | None = None
         self._sent: dict[str, str] = {}
@@ -46,7 +49,8 @@ class LiveIndex:
 
     def __iter__(self) -> Iterator[Endpoint]:
         """Yield the endpoints of the listing itself (not of a fork)."""
-        return (endpoint for endpoint in self._by_id.values() if endpoint is not None)
+        # A copy: another thread may add an endpoint meanwhile.
+        return (endpoint for endpoint in list(self._by_id.values()) if endpoint is not None)
 
     def unowned(self) -> list[Endpoint]:
         """Return the endpoints of the listing itself (not of a fork) that no ledger owns, by id."""
@@ -86,10 +90,11 @@ class LiveIndex:
     def add(self, endpoint: Endpoint) -> None:
         """Note that `endpoint` is live."""
         urls, url = self._urls(), endpoint.normalized_url
-        self._by_id[endpoint.id] = endpoint
-        urls[url] = (*(i for i in urls.get(url, ()) if i != endpoint.id), endpoint.id)
-        # Rebuilt on its next use: few runs need it.
-        self._by_spelling_key = None
+        with self._mutex:
+            self._by_id[endpoint.id] = endpoint
+            urls[url] = (*(i for i in urls.get(url, ()) if i != endpoint.id), endpoint.id)
+            # Rebuilt on its next use: few runs need it.
+            self._by_spelling_key = None
 
     def remove(self, endpoint_id: str) -> None:
         """Note that this endpoint is gone."""
@@ -119,23 +124,22 @@ class LiveIndex:
 
     def _urls(self) -> dict[str, tuple[str, ...]]:
         # Built on first use: a plan without changes never needs it.
-        if self._by_url is None:
-            # Assigned when complete: another thread must not see a part of it.
-            self._by_url = _grouped((endpoint.normalized_url, endpoint.id) for endpoint in self)
-        return self._by_url
+        with self._mutex:
+            if self._by_url is None:
+                self._by_url = _grouped((endpoint.normalized_url, endpoint.id) for endpoint in self)
+            return self._by_url
 
     def _sent_urls(self) -> dict[str, tuple[str, ...]]:
-        found = self._by_sent
-        if found is None:
-            sent = list(self._sent.items())
-            found = self._by_sent = _grouped((normalize_url(url), endpoint_id) for endpoint_id, url in sent)
-        return found
+        with self._mutex:
+            if self._by_sent is None:
+                self._by_sent = _grouped((normalize_url(url), each) for each, url in self._sent.items())
+            return self._by_sent
 
     def _spelling_keys(self) -> dict[str, tuple[str, ...]]:
-        found = self._by_spelling_key
-        if found is None:
-            found = self._by_spelling_key = _grouped((spelling_key(e.url), e.id) for e in self)
-        return found
+        with self._mutex:
+            if self._by_spelling_key is None:
+                self._by_spelling_key = _grouped((spelling_key(e.url), e.id) for e in self)
+            return self._by_spelling_key
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:

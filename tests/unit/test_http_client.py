@@ -221,8 +221,8 @@ def _answer(body: bytes, *headers: str) -> bytes:
     [
         _answer(b"words"),
         _answer(b"words", "Content-Encoding: identity"),
-        _answer(gzip.compress(b"words"), "Content-Encoding: gzip"),
-        _answer(gzip.compress(b"words"), "Content-Encoding: GZIP"),
+        _answer(gzip.compress(b"words", mtime=0), "Content-Encoding: gzip"),
+        _answer(gzip.compress(b"words", mtime=0), "Content-Encoding: GZIP"),
         b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + _answer(b"words"),
         b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + _answer(b"words"),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nwords\r\n0\r\nX-After: z\r\n\r\n",
@@ -241,7 +241,7 @@ def test_an_answer_that_is_read(answer: bytes) -> None:
     [
         ([_answer(b"words", "Content-Encoding: gzip")], Trouble.RESPONSE, "compression is damaged"),
         (
-            [_answer(gzip.compress(b"words")[:-9], "Content-Encoding: gzip")],
+            [_answer(gzip.compress(b"words", mtime=0)[:-9], "Content-Encoding: gzip")],
             Trouble.RESPONSE,
             "compression is",
         ),
