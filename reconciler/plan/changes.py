@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from reconciler.ledger.document import Document
     from reconciler.ledger.projection import Projection
-    from reconciler.model import Organization, Run, Webhook
+    from reconciler.model import Organization, Run, VaultPlace, Webhook
     from reconciler.plan.live import LiveIndex
     from reconciler.plan.plan import ActiveRun
     from reconciler.plan.protocol.decide import Decision
@@ -60,6 +60,7 @@ class Describer(Struct, frozen=True):
     """Turns decisions into changes that can be shown."""
 
     organization: Organization
+    place: VaultPlace
     live: LiveIndex
     now: datetime
     run: Run
@@ -114,6 +115,7 @@ class Describer(Struct, frozen=True):
             fields=differences(change.before, change.after) if change.action is not Action.CREATE else (),
             steps=tuple(step.description for step in steps),
             warnings=warnings_of(change, webhook) if change.before is not None else (),
+            receivers=receivers_of(change, webhook, self.place, self.now),
             api_requests=0 if change.problem else sum(step.api_requests for step in steps),
         )
 
@@ -236,17 +238,35 @@ def differences(before: Shape | None, after: Shape | None) -> tuple[FieldChange,
 
 
 def warnings_of(change: Change, webhook: Webhook | None) -> tuple[str, ...]:
-    """Return what receivers will notice of `change`, which replaces a live endpoint."""
+    """Return the risks of `change`, which replaces a live endpoint."""
     if webhook is None or change.action not in {Action.REPLACE, Action.ROTATE}:
         return ()
     if webhook.revoke:
         return ("deliveries signed with the old secret are refused from then on (--now)",)
     if webhook.allow_event_gap:
         return ("events may be lost if the API refuses two endpoints with one URL (allowEventGap)",)
-    if webhook.overlap:
-        overlap = span(webhook.overlap)
-        return (f"for {overlap} events are delivered twice: by the old and by the new endpoint",)
     return ()
+
+
+def receivers_of(
+    change: Change, webhook: Webhook | None, place: VaultPlace, now: datetime
+) -> tuple[str, ...]:
+    """Return what receivers will notice of `change`, if it is applied at `now`."""
+    if webhook is None or change.problem or change.action not in {Action.REPLACE, Action.ROTATE}:
+        return ()
+    path = f"{place.mount}/{place.prefix}/{change.name}"
+    new = f"the new secret will be `signing_secret` at {path} in Vault"
+    if change.before is None or webhook.revoke or webhook.allow_event_gap:
+        return (new,)
+    if webhook.overlap:
+        until = f"{now + webhook.overlap:%Y-%m-%d %H:%M} UTC"
+        applied_now = f"if it is applied now (overlap {span(webhook.overlap)})"
+        return (
+            f"{new}, beside the old one as `previous_signing_secret`",
+            f"events are delivered twice, by the old and by the new endpoint, until {until}, {applied_now}",
+        )
+    twice = "events may be delivered twice for seconds, until the old endpoint is deleted"
+    return (new, twice)
 
 
 def steps_of(

@@ -108,7 +108,7 @@ def compare(
             protected.append(name)
         if entry.projection and entry.projection.abandoned:
             abandoning.append(name)
-    changes = _described(due, wanted, metadata, organization, live, now, run, active_run)
+    changes = _described(due, wanted, metadata, organization, place, live, now, run, active_run)
     misplaced = _misplaced(changes, ownership, place)
     if misplaced:
         # Adopting endpoints that another ledger records would do harm.
@@ -159,6 +159,7 @@ def _described(
     wanted: Mapping[str, Webhook],
     metadata: Mapping[str, Metadata],
     organization: Organization,
+    place: VaultPlace,
     live: LiveIndex,
     now: datetime,
     run: Run,
@@ -169,7 +170,7 @@ def _described(
     # Most previews have no changes.
     from reconciler.plan.changes import Describer  # noqa: PLC0415
 
-    describe = Describer(organization, live, now, run, active_run).describe
+    describe = Describer(organization, place, live, now, run, active_run).describe
     return tuple(describe(name, decision, wanted.get(name), metadata.get(name)) for name, decision in due)
 
 

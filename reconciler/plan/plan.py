@@ -100,6 +100,8 @@ class Change(Struct, frozen=True):
     api_requests: int = 0
     version: int = 0
     """The document version that the plan saw; not part of the plan's JSON."""
+    receivers: tuple[str, ...] = ()
+    """What the receivers of the webhook will notice."""
     is_adoption: bool = False
     """Whether it takes an endpoint over; not part of the plan's JSON."""
 
@@ -123,6 +125,7 @@ class Change(Struct, frozen=True):
             "policy": self.policy,
             "steps": list(self.steps),
             "warnings": list(self.warnings),
+            "receivers": list(self.receivers),
             "owner": self.owner,
             "finding": self.drift and self.drift.to_json(),
         }

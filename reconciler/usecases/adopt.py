@@ -11,7 +11,7 @@ from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.errors import DocumentUnreadable, GuardRefused, InvalidInput
 from reconciler.ledger.projection import document_from_projection
 from reconciler.model import OddEndpoint
-from reconciler.plan.changes import steps_of, warnings_of
+from reconciler.plan.changes import receivers_of, steps_of, warnings_of
 from reconciler.plan.plan import Action, Cause, Change, Shape
 from reconciler.plan.protocol.adopt import FINISH_FIRST, objection
 from reconciler.plan.protocol.steps import CreateEndpoint
@@ -106,7 +106,8 @@ def _change(
     if is_replaced and not webhook.overlap:
         at_once = "the old endpoint is deleted immediately: receivers must read the new secret right then"
         warnings = (*warnings, f"{at_once} (secret.overlap gives them time)")
-    return replace(change, warnings=warnings)
+    receivers = receivers_of(change, webhook, session.place, now)
+    return replace(change, warnings=warnings, receivers=receivers)
 
 
 # --- who owns it already ------------------------------------------------------------------------------------

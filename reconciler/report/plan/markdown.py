@@ -155,6 +155,8 @@ def _lines(change: Change, *, verbose: bool) -> Iterator[str]:
         if change.hint:
             yield f"!   hint: {visible(change.hint)}"
     yield from _differences(change)
+    for line in change.receivers:
+        yield f"# receivers: {visible(line)}"
     for warning in change.warnings:
         yield f"! warning: {visible(warning)}"
     if verbose:

@@ -88,6 +88,8 @@ def _change(change: Change, style: Style, *, verbose: bool) -> Iterator[str]:
     if verbose:
         for number, step in enumerate(change.steps, start=1):
             yield style.paint(f"{_INDENT}{number}. {visible(step)}", Ink.DIM)
+    for line in change.receivers:
+        yield f"{_INDENT}receivers: {visible(line)}"
     for warning in change.warnings:
         yield f"{_INDENT}{style.paint('warning:', Ink.YELLOW)} {visible(warning)}"
     if change.problem is not None:

@@ -51,11 +51,15 @@ def test_an_overlap_is_told_where_there_will_be_one(overlap: timedelta, told: st
     a = replace(A, overlap=overlap)
     org.apply(a)
     (change,) = org.plan(replace(a, events=("run.started",))).plan.changes
-    assert change.warnings == (f"for {told} events are delivered twice: by the old and by the new endpoint",)
+    until = org.clock.now() + overlap
+    secret, twice = change.receivers
+    assert "`signing_secret` at secret/webhooks/acme/a in Vault, beside the old one" in secret
+    assert f" until {until:%Y-%m-%d %H:%M} UTC, if it is applied now (overlap {told})" in twice
     (endpoint_id,) = org.api.endpoints
     org.api.console_delete(endpoint_id)
     (change,) = org.plan(a).plan.changes
     assert (change.action, change.warnings) == (Action.REPLACE, ())
+    assert change.receivers == ("the new secret will be `signing_secret` at secret/webhooks/acme/a in Vault",)
 
 
 def test_both_endpoints_and_secrets_are_valid_during_an_overlap() -> None:

@@ -70,7 +70,7 @@ def test_a_change_is_told_in_full() -> None:
         "live now: https://hooks.example.com/zof/on-call-alerts",
     ]
     assert alerts.one("ins").words == "declared: https://hooks.example.com/zof/alerts"
-    assert "for 1d events are delivered twice" in alerts.one("p", class_="alert note").words
+    assert "Receiversevents are delivered twice, by the old and by the new endpoint" in alerts.words
     assert alerts.one("a").attributes["href"] == f"{SOURCES}/manifests/on-call.yaml#L12"
     assert "Endpointwh_8 Owneron-call" in alerts.words
     taken = _change(root, "taken").one("p", class_="alert")
