@@ -72,7 +72,7 @@ def test_a_change_is_told_in_full() -> None:
     assert alerts.one("ins").words == "declared: https://hooks.example.com/zof/alerts"
     assert "Receiversevents are delivered twice, by the old and by the new endpoint" in alerts.words
     assert alerts.one("a").attributes["href"] == f"{SOURCES}/manifests/on-call.yaml#L12"
-    assert "Endpointwh_8 Owneron-call" in alerts.words
+    assert "Endpointwh_8 Receiversevents are" in alerts.words
     taken = _change(root, "taken").one("p", class_="alert")
     assert taken.words.startswith("Blocked by a conflict: endpoint wh_99 is live at")
     assert taken.one("code").words == "reconciler adopt taken --id wh_99"
