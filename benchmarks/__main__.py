@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.bench import Bench
-from benchmarks.experiments import fleets, quota, receiving, requests, startup
+from benchmarks.experiments import fleets, organizations, quota, receiving, requests, startup
 from benchmarks.measuring import CommandFailed
 from benchmarks.peers import experiments as peer_experiments
 from benchmarks.report.document import write_document
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Experiment
 
-BUDGETS = (*(f"P{number}" for number in range(1, 11)), "P15")
+BUDGETS = (*(f"P{number}" for number in range(1, 11)), "P13", "P15")
 _SIZES = (10, 1_000, 10_000)
 _ALL_SIZES = (*_SIZES, 100_000)
 _DESCRIPTION = """\
@@ -92,6 +92,7 @@ def _chosen(arguments: argparse.Namespace, only: frozenset[str]) -> Iterator[Exp
         *startup.experiments(),
         *requests.experiments(),
         *quota.experiments(minutes=arguments.all),
+        *organizations.experiments(),
         *receiving.experiments(),
         *fleets.experiments(sizes),
         *peer_experiments(sizes, requested=arguments.peers),

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ class Run:
 
     seconds: float
     megabytes: float
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Sample:
     def slowest(self) -> float:
         """Seconds of the slowest run."""
         return max(run.seconds for run in self.runs)
+
+    @property
+    def cpu(self) -> Sample:
+        """The same runs with the time of the processor in the place of the clock's."""
+        return Sample(tuple(replace(run, seconds=run.cpu_seconds) for run in self.runs))
 
     def ratio_to(self, other: Sample) -> float:
         """Return the median of the ratios to `other` in the same rounds.
@@ -133,4 +139,4 @@ def run_once(command: Command) -> Run:
     if result["code"] != 0:
         name = " ".join(command.arguments[-4:])
         raise CommandFailed(f"`{name}` ended with {result['code']}: {words or 'no error output'}")
-    return Run(result["seconds"], result["megabytes"])
+    return Run(result["seconds"], result["megabytes"], result["cpu_seconds"])

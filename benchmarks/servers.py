@@ -99,6 +99,21 @@ def api_stand_in(fleet: Fleet, *, pause: float = 0.0) -> Iterator[StandIn]:
 
 
 @contextmanager
+def empty_stand_ins(folder: Path, *, pause: float) -> Iterator[dict[str, str]]:
+    """Run an API without endpoints and a Vault without documents; yield the variables for both.
+
+    Each answer is delayed by `pause` seconds, whoever asks.
+    """
+    pages = folder / "empty.jsonl"
+    pages.write_bytes(b"\n".join(render_pages((), ())))
+    mount = folder / "mount.jsonl"
+    mount.write_text('{"data":{"type":"kv","options":{"version":"2"}}}', encoding="utf-8")
+    mount_path = f"/v1/sys/internal/ui/mounts/{MOUNT}"
+    with _serve(pages, "/v1/webhooks", pause) as api, _serve(mount, mount_path, pause) as vault:
+        yield environ(f"{api.origin}/v1", _KEY, vault.origin, _TOKEN)
+
+
+@contextmanager
 def openbao(fleet: Fleet) -> Iterator[dict[str, str]]:
     """Run the API's stand-in and a real OpenBao with the documents; yield the variables for both."""
     webhooks = fleet.webhooks()

@@ -54,7 +54,7 @@ class _Server(ThreadingTCPServer):
         _, _, cursor = query.partition("starting_after=")
         number = int(cursor.partition("&")[0] or 0)
         if path != self._path or number >= len(self._answers):
-            return "404 Not Found", b'{"errors":[]}', 0.0
+            return "404 Not Found", b'{"errors":[]}', self._pause
         return "200 OK", self._answers[number], self._pause
 
 

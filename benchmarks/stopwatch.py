@@ -1,8 +1,8 @@
 """Run a command and write its time and its peak memory: `stopwatch.py REPORT COMMAND…`.
 
-REPORT becomes a JSON object: `code` (the exit code), `seconds`, `megabytes` (`ru_maxrss`). This is a separate
-and small program, because on Linux the peak of a command includes the memory of its parent at the start: a
-large parent would hide the memory of each command.
+REPORT becomes a JSON object: `code` (the exit code), `seconds`, `cpu_seconds`, `megabytes` (`ru_maxrss`).
+This is a separate and small program, because on Linux the peak of a command includes the memory of its parent
+at the start: a large parent would hide the memory of each command.
 """
 
 import json
@@ -24,6 +24,7 @@ def main() -> None:
     result = {
         "code": os.waitstatus_to_exitcode(status),
         "seconds": seconds,
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "megabytes": usage.ru_maxrss / unit,
     }
     with open(report, "w", encoding="utf-8") as file:  # noqa: PTH123 (pathlib would cost memory here)
