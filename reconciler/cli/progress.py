@@ -223,16 +223,19 @@ class BarReporter:
 
     def __enter__(self) -> Self:
         """Show the bar."""
+        with self._lock:
+            # A display without a row would scroll the terminal by a line at each refresh.
+            self._show("connecting")
         self._rows.enter()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove the bar."""
+        self._rows.leave()
         with self._lock:
             if self._task is not None:
                 self._progress.remove_task(self._task)
                 self._task = None
-        self._rows.leave()
 
     def listed(self, endpoints: int, pages: int) -> None:
         """Show how far the listing is; its end is not known."""

@@ -204,6 +204,7 @@ def test_organizations_share_one_display() -> None:
 
     reporters = [BarReporter(rows, HeldClock(), requests_per_minute=9, about=name) for name in ("a", "b")]
     with reporters[0]:
+        assert [task.description for task in progress.tasks] == ["a: connecting"], "it is never empty"
         reporters[0].listed(100, 1)
         with reporters[1]:
             reporters[1].listed(200, 2)
