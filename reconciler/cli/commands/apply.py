@@ -127,6 +127,8 @@ def _read_plans(path: str) -> tuple[dict[str, Any], bool]:
         return {_checked(value)["organization"]: value}, True
     plans = [_checked(each) for each in value if not (isinstance(each, dict) and "error" in each)]
     found = {plan["organization"]: plan for plan in plans}
+    if not plans:
+        raise InvalidInput("the plan file is not a plan: its array has none", hint=_RECREATE)
     if len(found) != len(plans):
         raise InvalidInput("the plan file has two plans of one organization", hint=_RECREATE)
     return found, False
