@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.run_log import read_audit
 from reconciler.cli.attribution import page_context
 from reconciler.cli.output import write_result
-from reconciler.cli.plan_output import drift_code, notify_drift, write_refusals
+from reconciler.cli.plan_output import drift_code, needed_code, notify_drift, write_refusals
 from reconciler.cli.progress import shown
 from reconciler.cli.receivers import look_at_receivers
 from reconciler.cli.results import for_each
@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from reconciler.config.settings import OrganizationSettings
 
 
-def write_page(options: Options, *, drift: bool, endpoints: bool = False) -> ExitCode:
+def write_page(
+    options: Options, *, drift: bool, endpoints: bool = False, exit_code: bool = False
+) -> ExitCode:
     """Write one page for all organizations; it and stderr name those that cannot be read.
 
-    With `endpoints`, connect to the receivers that manifests name, too.
+    With `endpoints`, connect to the receivers that manifests name, too. With `exit_code`, the code is 2 if
+    anything needs human action.
     """
     scope = load_scope(options)
     fleets: list[Fleet] = []
@@ -52,7 +55,7 @@ def write_page(options: Options, *, drift: bool, endpoints: bool = False) -> Exi
             )
         )
         if not drift:
-            return ExitCode.OK
+            return needed_code(fleet(found)) if exit_code else ExitCode.OK
         write_refusals(found)
         notify_drift(scope, found)
         return drift_code(found)

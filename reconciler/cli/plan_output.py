@@ -15,8 +15,11 @@ from reconciler.report.plan.summary import DRIFT, PLAN, View, heading
 from reconciler.report.plan.text import plan_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.cli.options import Options
     from reconciler.cli.session import Scope
+    from reconciler.plan.status import StatusRow
     from reconciler.report.pages.plan import PlanSection
     from reconciler.report.plan.summary import Title
     from reconciler.usecases.plan import Planned
@@ -69,6 +72,11 @@ def drift_code(found: Planned) -> ExitCode:
     if found.refusals:
         return ExitCode.REFUSED
     return ExitCode.PENDING if found.plan.has_drift else ExitCode.OK
+
+
+def needed_code(rows: Sequence[StatusRow]) -> ExitCode:
+    """Return 2 if anything needs human action."""
+    return ExitCode.PENDING if any(row.needs_action for row in rows) else ExitCode.OK
 
 
 def write_refusals(planned: Planned) -> None:

@@ -51,6 +51,11 @@ class StatusRow(Struct, frozen=True):
         return is_drift or self.disallowed
 
     @property
+    def needs_action(self) -> bool:
+        """Whether a person must look at it: neither a merge nor a scheduled job settles it."""
+        return self.is_drift or (self.change is not None and self.change.problem is not None)
+
+    @property
     def overlap_ends(self) -> datetime | None:
         """When the old endpoint, which is still live beside the current one, may be deleted."""
         in_overlap = self.projection is not None and self.projection.previous_ids

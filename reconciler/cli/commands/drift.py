@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command("drift")
-@shared_options(parallel=True, formats=(*PLAN_FORMATS, "html"))
+@shared_options(parallel=True, formats=(*PLAN_FORMATS, "html", "openmetrics"))
 def command(options: Options) -> ExitCode:
     """Show what was changed outside of reconciler: in the API, in Vault, or both. Changes nothing.
 
@@ -30,6 +30,7 @@ def command(options: Options) -> ExitCode:
       reconciler drift --organization acme-prod --format json
       reconciler drift --format markdown
       reconciler drift --format html --output drift.html
+      reconciler drift --format openmetrics --output /var/lib/node_exporter/webhooks.prom
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.fleet_page import write_page
     from reconciler.cli.plan_output import drift_code, notify_drift, rendered_plan, write_refusals
@@ -41,6 +42,10 @@ def command(options: Options) -> ExitCode:
 
     if options.format == "html":
         return write_page(options, drift=True)
+    if options.format == "openmetrics":
+        from reconciler.cli.fleet_metrics import write_metrics  # the library is slow to import
+
+        return write_metrics(options, drift=True)
     scope = load_scope(options)
     results = Results(options, several=scope.several)
 

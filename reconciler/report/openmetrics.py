@@ -1,0 +1,154 @@
+"""The fleet as OpenMetrics, for Prometheus: a textfile that a scheduled job writes.
+
+Names follow https://prometheus.io/docs/practices/naming/. A state or a finding that occurs nowhere is 0: an
+alert can tell that from a job that does not run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.openmetrics.exposition import generate_latest
+
+from reconciler.plan.drift import DriftKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from prometheus_client.core import Metric
+
+    from reconciler.plan.status import StatusRow
+
+_STATES = (
+    "drifted",
+    "disabled",
+    "interrupted",
+    "unverified",
+    "rotation due",
+    "cleanup due",
+    "in progress",
+    "pending",
+    "removing",
+    "overlap",
+    "in sync",
+    "released",
+)
+
+
+class Observation(Struct, frozen=True):
+    """What was seen of one organization."""
+
+    organization: str
+    rows: Sequence[StatusRow]
+    observed_at: datetime
+    in_progress: bool = False
+    """Whether a run holds the lock."""
+    refused: bool = False
+    """Whether a guard doubts what was read, or would refuse the plan."""
+    requests_per_minute: int | None = None
+    """The API's quota, as it announces it."""
+
+
+def openmetrics(seen: Sequence[Observation], failed: Sequence[str] = ()) -> str:
+    """Return the metrics of all organizations, ending in `# EOF` and a newline.
+
+    Args:
+        seen: the organizations that were read.
+        failed: the names of those that could not be read.
+    """
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Fleets(seen, failed))
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text.decode()
+
+
+class _Fleets:
+    """A collector, as the library calls what it asks for metrics."""
+
+    def __init__(self, seen: Sequence[Observation], failed: Sequence[str]) -> None:
+        self._seen = seen
+        self._failed = failed
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield each metric with its samples of all organizations."""
+        up = _gauge("up", "Whether the organization could be read.", "organization")
+        for each in self._seen:
+            up.add_metric([each.organization], 1)
+        for name in self._failed:
+            up.add_metric([name], 0)
+        yield up
+        yield from self._of_organizations()
+        yield from self._of_webhooks()
+
+    def _of_organizations(self) -> Iterator[Metric]:
+        states = _gauge("webhooks", "Webhooks by state.", "organization", "state")
+        findings = _gauge("findings", "What was found about webhooks, by kind.", "organization", "kind")
+        unmanaged = _gauge("unmanaged_endpoints", "Live endpoints that no manifest made.", "organization")
+        action = _gauge("needs_action", "Webhooks and endpoints that a person must look at.", "organization")
+        progress = _gauge("run_in_progress", "Whether a run holds the lock.", "organization")
+        refused = _gauge("guard_refusals", "Whether a guard refuses.", "organization")
+        success = _gauge(
+            "last_success_timestamp_seconds", "When the organization was last read.", "organization"
+        )
+        quota = _gauge("api_requests_per_minute", "The API's quota, as it announces it.", "organization")
+        for each in self._seen:
+            name, managed = each.organization, [row for row in each.rows if not row.unmanaged]
+            by_state = Counter(_state(row) for row in managed)
+            for state in _STATES:
+                states.add_metric([name, state.replace(" ", "_")], by_state[state])
+            by_kind = Counter(kind for row in each.rows for kind in _kinds(row))
+            for kind in DriftKind:
+                findings.add_metric([name, kind.value], by_kind[kind])
+            unmanaged.add_metric([name], len(each.rows) - len(managed))
+            action.add_metric([name], sum(row.needs_action for row in each.rows))
+            progress.add_metric([name], each.in_progress)
+            refused.add_metric([name], each.refused)
+            success.add_metric([name], each.observed_at.timestamp())
+            if each.requests_per_minute is not None:
+                quota.add_metric([name], each.requests_per_minute)
+        yield from (states, findings, unmanaged, action, progress, refused, success, quota)
+
+    def _of_webhooks(self) -> Iterator[Metric]:
+        labels = ("organization", "webhook")
+        created = _gauge("secret_created_timestamp_seconds", "When the signing secret was made.", *labels)
+        expires = _gauge(
+            "secret_expiry_timestamp_seconds", "When Vault will delete the secret by itself.", *labels
+        )
+        verified = _gauge("verified_timestamp_seconds", "When a test delivery was last accepted.", *labels)
+        overlap = _gauge(
+            "overlap_end_timestamp_seconds", "When the replaced endpoint may be deleted.", *labels
+        )
+        for each in self._seen:
+            for row in each.rows:
+                if row.unmanaged:
+                    continue
+                for metric, moment in (
+                    (created, row.secret_created_at),
+                    (expires, row.secret_expires_at),
+                    (verified, row.verified_at),
+                    (overlap, row.overlap_ends),
+                ):
+                    if moment is not None:
+                        metric.add_metric([each.organization, row.name], moment.timestamp())
+        yield from (created, expires, verified, overlap)
+
+
+def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"reconciler_{name}", documentation, labels=labels)
+
+
+def _state(row: StatusRow) -> str:
+    """Return the state without the action that is pending."""
+    return "pending" if row.state.startswith("pending ") else row.state
+
+
+def _kinds(row: StatusRow) -> tuple[DriftKind, ...]:
+    if row.disallowed:
+        return (DriftKind.UNMANAGED,)
+    drift = row.change.drift if row.change is not None else None
+    return drift.kinds if drift is not None else ()
