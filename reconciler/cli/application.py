@@ -128,7 +128,7 @@ class _Application:
                 raise
         self._report(planned, outcome)
         if self._format == "text":
-            write_result("\n" + outcome_text(outcome, color=self._scope.options.color))
+            write_result("\n" + outcome_text(outcome, color=self._scope.options.color), is_prose=True)
         elif self._format == "markdown":
             text = outcome_markdown(
                 name, outcome, on_cut=lambda: write_problems("\n" + outcome_text(outcome))
@@ -152,7 +152,7 @@ class _Application:
         """Show the plan to the person who confirms it."""
         text = rendered_plan(planned, self._scope.options)
         if self._format != "json":
-            write_result(text)
+            write_result(text, is_prose=self._format == "text")
         elif not self._options.yes:
             # A plan is shown before it is confirmed, and stdout is for the JSON.
             write_problems(text)

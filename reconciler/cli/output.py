@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def write_result(text: str, path: str | None = None, *, commands: bool = False) -> None:
+def write_result(
+    text: str, path: str | None = None, *, commands: bool = False, is_prose: bool = False
+) -> None:
     """Write a result to stdout, or to the file `path` in one piece; it may consist of our own `commands`.
+
+    On a terminal, lines of prose are broken between words.
 
     A reader that has left (`| head`) is not an error: the output is dropped, and the run continues.
 
@@ -31,6 +35,7 @@ def write_result(text: str, path: str | None = None, *, commands: bool = False) 
         ReconcilerError: it cannot be written.
     """
     if path is None or path == "-":
+        text = _for_terminal(text, sys.stdout) if is_prose else text
         in_turn(partial(_write, text, to_stdout=True, commands=commands))
     else:
         write_file(path, text, commands=commands)
@@ -85,12 +90,12 @@ def _unwritable(target: str | Path, error: Exception, hint: str) -> ReconcilerEr
 def write_error(message: str, hint: str | None = None) -> None:
     """Write one problem to stderr; its line breaks are kept, everything else is escaped."""
     text = "\n".join(visible(line) for line in message.splitlines())
-    _complain(f"error: {text}\n" + (f"hint: {visible(hint)}\n" if hint else ""))
+    _complain(_for_terminal(f"error: {text}\n" + (f"hint: {visible(hint)}\n" if hint else ""), sys.stderr))
 
 
 def write_warning(message: str, hint: str) -> None:
     """Write one warning to stderr, escaped."""
-    _complain(f"warning: {visible(message)}\nhint: {visible(hint)}\n")
+    _complain(_for_terminal(f"warning: {visible(message)}\nhint: {visible(hint)}\n", sys.stderr))
 
 
 def write_problems(text: str) -> None:
@@ -100,7 +105,7 @@ def write_problems(text: str) -> None:
 
 def write_note(message: str) -> None:
     """Write a line of information to stderr."""
-    _complain(f"{visible(message)}\n")
+    _complain(_for_terminal(f"{visible(message)}\n", sys.stderr))
 
 
 def internal_error(error: Exception, *, trace: bool) -> ReconcilerError:
@@ -127,6 +132,17 @@ def wants_color(stream: TextIO, environ: Mapping[str, str], *, no_color: bool) -
     if environ.get("FORCE_COLOR"):
         return True
     return environ.get("TERM") != "dumb" and stream.isatty()
+
+
+def _for_terminal(text: str, stream: TextIO) -> str:
+    """Return `text` with its long lines broken between words if `stream` is a terminal."""
+    if not stream.isatty():
+        return text
+    import shutil  # noqa: PLC0415 (loads compression; only a terminal has a width)
+
+    from reconciler.report.format.style import wrapped  # noqa: PLC0415 (only a terminal needs it)
+
+    return wrapped(text, shutil.get_terminal_size().columns)
 
 
 def _complain(text: str) -> None:

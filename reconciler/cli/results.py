@@ -172,7 +172,8 @@ class Results:
         between = "\n" if self._begun else ""
         self._begun = True
         if self._options.output is None:
-            write_result(between + text, commands=self._options.format == "github")
+            form = self._options.format
+            write_result(between + text, commands=form == "github", is_prose=form == "text")
         else:
             self._texts.append(between + text)
 

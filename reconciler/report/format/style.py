@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+_SGR = re.compile(r"\x1b\[[\d;]*m")
+_WORD = re.compile(r"( *)((?:`[^`\n]*`|[^ `\n]|`)+)")
 _MINUTE = 60
 _HOUR = 3600
 _DAY = 86400
@@ -79,6 +82,32 @@ def width(text: str) -> int:
 
     columns: int = wcswidth(text)
     return columns if columns >= 0 else len(text)
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Return `text` (already escaped) with lines that are broken between words, where they are too long.
+
+    The rest of a line is indented by two more columns. What is between backticks stays in one piece, since
+    somebody may copy it; so does a word, even if it is wider than `columns`.
+    """
+    return "".join(
+        line if width(_SGR.sub("", line)) <= columns else _wrapped_line(line, columns)
+        for line in text.splitlines(keepends=True)
+    )
+
+
+def _wrapped_line(line: str, columns: int) -> str:
+    lead = line[: len(line) - len(line.lstrip(" "))]
+    lines, used = [lead], len(lead)
+    for space, word in _WORD.findall(line.strip(" \n")):
+        needed = width(_SGR.sub("", word))
+        if used + len(space) + needed > columns and lines[-1].strip():
+            lines.append(f"{lead}  {word}")
+            used = len(lead) + 2 + needed
+        else:
+            lines[-1] += space + word
+            used += len(space) + needed
+    return "\n".join(lines) + ("\n" if line.endswith("\n") else "")
 
 
 def pad(text: str, columns: int) -> str:
