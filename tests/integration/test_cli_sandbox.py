@@ -360,7 +360,8 @@ def test_a_tour_that_goes_wrong_says_so(start: Callable[..., Program], tmp_path:
     assert "✗ 3 endpoints live (but: 2)" in demo.stdout
     assert "Every stage did" not in demo.stdout
     *_, last = demo.stderr.splitlines()
-    assert last.startswith("error: the demo failed: `reconciler apply` exits with 0; ")
+    failed = "`reconciler plan` exits with 2; `reconciler apply` exits with 0; "
+    assert last.startswith(f"error: the demo failed: {failed}")
     assert demo.leftovers() == []
 
 

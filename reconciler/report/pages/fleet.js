@@ -121,7 +121,7 @@
     const value = (entry) => {
       const cell = entry.row.cells[column];
       if (numeric) return cell.dataset.sort ? -Number(cell.dataset.sort) : null;
-      return cell.dataset.sort ?? cell.textContent.trim().toLowerCase();
+      return cell.dataset.sort ? Number(cell.dataset.sort) : cell.textContent.trim().toLowerCase();
     };
     const compare = (a, b) => {
       if (column < 0) return a.order - b.order;
