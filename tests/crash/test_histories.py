@@ -820,7 +820,9 @@ def _end(history: Histories) -> None:
     history.teardown()
 
 
-@pytest.mark.parametrize("bursts", [[5, 9, 4], [5, 7, 1], [5, 6, 2], [5, 10, 5]], ids=str)
+@pytest.mark.parametrize(
+    "bursts", [[5, 9, 4], [5, 7, 1], [5, 6, 2], [5, 10, 5], [5, 11, 6], [5, 8, 2]], ids=str
+)
 def test_a_run_deletes_only_after_it_has_won(bursts: list[int]) -> None:
     """Of two runs with one intent, the one that gives it up leaves alone what the other has made since."""
     history = _begin(replace(FORGETFUL, unique_urls=True), 0.0)
@@ -832,7 +834,7 @@ def test_a_run_deletes_only_after_it_has_won(bursts: list[int]) -> None:
 def test_a_run_says_that_it_sends_the_intent_of_another(pace: float) -> None:
     """What a run made that helped and died is found, though the run that was helped never heard of it."""
     history = _begin(replace(FORGETFUL, listing_lag=3.0), pace)
-    history.interleave(bursts=[6, 4], rival="same", trouble="death", at=17)
+    history.interleave(bursts=[6, 6], rival="same", trouble="death", at=17)
     _end(history)
 
 
@@ -841,6 +843,11 @@ def test_a_leftover_of_a_webhook_that_waits_to_go_is_swept() -> None:
     history = _begin(FORGETFUL, 0.0)
     history.apply_killed(at=8)
     history.rename(name="a", new="b")
+    for _ in range(3):
+        history.apply()
+        history.let_time_pass("30 hours")
+    # Before somebody follows a hint: nobody needs to.
+    history.org.check(history.desired, unmanaged=history.stage.console.keys())
     _end(history)
 
 
