@@ -16,7 +16,7 @@ from reconciler.texts import MOST_DIGITS
 from reconciler.urls import normalize_url, spelling_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from reconciler.model import Endpoint
 
@@ -237,9 +237,10 @@ class Ledger(Struct, frozen=True):
         return frozenset() if self.released else self.recorded_ids
 
     @property
-    def sent(self) -> tuple[str, str] | None:
-        """The current endpoint's id, and its URL as it was sent."""
-        return None if self.current is None else (self.current.endpoint_id, self.current.url)
+    def sent(self) -> Mapping[str, str]:
+        """The URLs of the recorded endpoints as they were sent, by id."""
+        urls = {p.endpoint_id: p.url for p in self.previous if p.deleted_at is None}
+        return urls if self.current is None else {**urls, self.current.endpoint_id: self.current.url}
 
     @property
     def next_due(self) -> datetime | None:

@@ -75,9 +75,9 @@ class Projection(Struct, frozen=True, gc=False):
         return () if self.state == "released" else self.recorded_ids
 
     @property
-    def sent(self) -> tuple[str, str] | None:
-        """The current endpoint's id, and its URL as it was sent: as `Ledger.sent`."""
-        return (self.endpoint_id, self.url) if self.endpoint_id and self.url else None
+    def sent(self) -> Mapping[str, str]:
+        """The current endpoint's URL as it was sent, by id: the part of `Ledger.sent` that metadata has."""
+        return {self.endpoint_id: self.url} if self.endpoint_id and self.url else {}
 
     def to_metadata(self) -> dict[str, str]:
         """Return `custom_metadata`: printable texts of at most 512 bytes, none of them secret.

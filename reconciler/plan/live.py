@@ -102,9 +102,8 @@ class LiveIndex:
 
     def learn(self, ledger: Ledger | Projection) -> None:
         """Record the endpoints that `ledger` owns, or accounts for because it released them."""
-        if ledger.sent is not None:
-            endpoint_id, url = ledger.sent
-            self._sent[endpoint_id] = url
+        with self._mutex:
+            self._sent.update(ledger.sent)
             self._by_sent = None
         owned = ledger.owned_ids
         if owned:

@@ -891,7 +891,7 @@ def test_a_leftover_in_the_apis_own_spelling_is_reported(spelling: Spelling, uni
 
 
 @pytest.mark.parametrize("unique_urls", [False, True])
-@pytest.mark.parametrize("change", ["rename", "swap"])
+@pytest.mark.parametrize("change", ["rename", "swap", "move away"])
 def test_a_url_in_the_apis_own_spelling_is_handed_over_without_a_gap(change: str, unique_urls: bool) -> None:
     """The endpoint of another name stays until the new one serves its URL, or makes way for it."""
     history = HistoriesWithHabits()
@@ -903,6 +903,10 @@ def test_a_url_in_the_apis_own_spelling_is_handed_over_without_a_gap(change: str
         history.apply()
     if change == "rename":
         history.rename(name="a", new="b")
+    elif change == "move away":
+        history.declare(name="b", path="p", events=OURS[0])
+        history.declare(name="a", path="s", events=OURS[0])
+        history.rotate(name="a", now=False, killed_at=None)
     else:
         history.declare(name="c", path="p", events=OURS[0])
     history.apply_with_fault(at=3, fault="silence")
