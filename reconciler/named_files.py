@@ -182,7 +182,7 @@ def open_log(path: Path, *, follow: bool, begin: bool = False, patience: float =
 
     Args:
         path: the file; what is not a regular file is written through.
-        follow: whether a link to a regular file is followed. An open descriptor behind one is always used.
+        follow: whether a link is followed. An open descriptor behind one, as in /dev/stdout, is always used.
         begin: whether to begin a new file with the permissions of the old one, which becomes
             `.previous.jsonl`.
         patience: seconds to wait for a process that reads the pipe at `path`.
@@ -190,10 +190,10 @@ def open_log(path: Path, *, follow: bool, begin: bool = False, patience: float =
     Raises:
         OSError: it cannot be opened, or is a link that is not followed.
     """
+    if not follow and path.is_symlink() and _open_descriptor(str(path)) is None:
+        raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
     if (descriptor := open_through(str(path), patience=patience)) is not None:
         return descriptor
-    if not follow and path.is_symlink():
-        raise OSError(errno.ELOOP, "it is a symbolic link", str(path))
     target = Path(os.path.realpath(path)) if follow else path
     before = _stat(target) if begin else None
     if before is not None:

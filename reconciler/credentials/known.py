@@ -12,6 +12,7 @@ import re
 import string
 import threading
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,8 @@ _SHORTEST = 6
 _ESCAPES = ("%", "\\", "&")
 _ESCAPE = (
     r"%(?P<url>[0-9A-Fa-f]{2})|\\u(?P<json>[0-9A-Fa-f]{4})|\\x(?P<byte>[0-9A-Fa-f]{2})"
-    r"|&#x(?P<hex>[0-9A-Fa-f]{1,6});|&#(?P<decimal>[0-9]{1,7});|&(?P<name>amp|lt|gt|quot|apos);|(?P<pair>\\\\)"
+    r"|&#[xX]0*(?P<hex>[0-9A-Fa-f]{1,6});?|&#0*(?P<decimal>[0-9]{1,7});?|&(?P<name>amp|lt|gt|quot|apos);"
+    r"|(?P<pair>\\\\)"
 )
 _ESCAPED = re.compile(_ESCAPE)
 _UNIT = re.compile(rf"{_ESCAPE}|[^\W_]")
@@ -145,7 +147,12 @@ def _plain(text: str) -> str:
         text = _ESCAPED.sub(_resolve, text)
     if text.isascii():
         return text.encode().translate(_SMALL, _DELETED).decode()
-    return _DROPPED.sub("", text).lower()
+    return _letters(text)
+
+
+def _letters(text: str) -> str:
+    """Return the letters and digits of `text` in small letters; of full-width ones, the usual ones."""
+    return _DROPPED.sub("", normalize("NFKD", text)).lower()
 
 
 def _units(text: str) -> Iterator[tuple[str, int, int]]:
@@ -153,7 +160,7 @@ def _units(text: str) -> Iterator[tuple[str, int, int]]:
     for found in _UNIT.finditer(text):
         char = found[0] if found.lastgroup is None else _resolve(found)
         # Some characters have two in small letters.
-        for small in _DROPPED.sub("", char).lower():
+        for small in _letters(char):
             yield small, found.start(), found.end()
 
 

@@ -21,12 +21,14 @@ from reconciler.credentials.known import MASK
 from reconciler.urls import LONGEST_URL, normalize_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 _LONGEST_SHOWN = 120
 _LONGEST_LINE = 400
 _ORIGIN = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*")
 _PARAMETER_VALUE = re.compile(r"=[^&;#]*")
+_LONE_VALUE = re.compile(r"(?<![^&;])[^&;=]+(?=[&;]|$)")
+"""A parameter without a name: the query is often the token itself."""
 _PATH_VALUE = re.compile(r"=[^/;#]*")
 _PART = re.compile(r"[^/?#&;=]+")
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -99,12 +101,15 @@ def mask_url(url: str) -> str:
     # No server sees a fragment: there is no reason to have one.
     rest, hash_sign, _ = rest.partition("#")
     path, mark, query = rest.partition("?")
-    masked = _PATH_VALUE.sub(f"={MASK}", path) + mark + _PARAMETER_VALUE.sub(f"={MASK}", query)
+    values = _PARAMETER_VALUE.sub(f"={MASK}", _LONE_VALUE.sub(MASK, query))
+    masked = _PATH_VALUE.sub(f"={MASK}", path) + mark + values
     return origin + _PART.sub(_mask_token, masked) + (f"#{MASK}" if hash_sign else "")
 
 
 def mask_unreviewed(url: str, *reviewed: str | None) -> str:
-    """Return a live URL with a mask for whatever none of the reviewed URLs contains; hosts are shown.
+    """Return a live URL with a mask for whatever none of the reviewed URLs contains.
+
+    Hosts are shown, apart from parts that look like a token.
 
     Args:
         url: what the API lists.
@@ -115,26 +120,39 @@ def mask_unreviewed(url: str, *reviewed: str | None) -> str:
         # Normal forms have no fragment: no server sees it, but somebody may have written a secret there.
         address, mark, _ = url.partition("#")
         return url if url in known or not mark else f"{address}#{MASK}"
-    origin, rest = _split(url)
+    origin, rest = _split(url, {_host_of(each) for each in known})
     parts = {part for each in known for part in _PART.findall(_split(each)[1])}
     if not parts.intersection(_PART.findall(rest)):
         return f"{origin}/{MASK}" if rest.strip("/") else origin + rest
     return origin + _PART.sub(lambda part: part[0] if part[0] in parts else MASK, rest)
 
 
-def _split(url: str) -> tuple[str, str]:
+def _split(url: str, reviewed_hosts: Collection[str] = ()) -> tuple[str, str]:
     """Return a URL's part up to its host, without credentials, and the rest."""
     if len(url) > LONGEST_URL:
         return MASK, ""
     found = _ORIGIN.match(url)
     origin = found[0] if found else ""
-    rest = url[len(origin) :]
     scheme, slashes, authority = origin.partition("//")
     user, at, host = authority.rpartition("@")
-    labels = [MASK if looks_secret(label) else label for label in host.split(".")]
+    shown = host if host.lower() in reviewed_hosts else _masked_host(host)
+    return f"{scheme}{slashes}{MASK if user or at else ''}{at}{shown}", url[len(origin) :]
+
+
+def _host_of(url: str) -> str:
+    """Return a URL's host and port, in small letters."""
+    found = _ORIGIN.match(url)
+    return (found[0] if found else "").rpartition("//")[2].rpartition("@")[2].lower()
+
+
+def _masked_host(host: str) -> str:
+    """Return a host with a mask for what may be a credential: some services put it into a name of its own."""
+    labels = [
+        MASK if is_token(label) and not label.startswith("xn--") else label for label in host.split(".")
+    ]
     if host.lower().endswith(_SECRET_LABEL):
         labels[0] = MASK
-    return f"{scheme}{slashes}{MASK if user or at else ''}{at}{'.'.join(labels)}", rest
+    return ".".join(labels)
 
 
 def _mask_token(part: re.Match[str]) -> str:

@@ -157,8 +157,10 @@ def test_a_log_of_what_happened_follows_no_link(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"theirs")
     (tmp_path / "audit.jsonl").symlink_to(other)
-    with pytest.raises(OSError, match="it is a symbolic link"):
-        open_log(tmp_path / "audit.jsonl", follow=False)
+    (tmp_path / "device.jsonl").symlink_to("/dev/null")
+    for name in ("audit.jsonl", "device.jsonl"):
+        with pytest.raises(OSError, match="it is a symbolic link"):
+            open_log(tmp_path / name, follow=False)
     assert other.read_bytes() == b"theirs"
 
 

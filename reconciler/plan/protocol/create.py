@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.ledger.document import Document
 from reconciler.ledger.ledger import Current, Ledger, Pending, Previous
 from reconciler.model import NO_OVERLAP, Secret, SendingWindow, Webhook
@@ -370,7 +371,8 @@ def _taken(s: State, pending: Pending, answer: Refused) -> Failed:
     problem = f"the API refuses a second endpoint with this URL: {answer}"
     for endpoint in s.live.spelled_like(pending.url):
         if not s.live.is_recorded(endpoint.id):
-            problem += f"; unmanaged endpoint {endpoint.id} is listed at {endpoint.url}"
+            url = mask_unreviewed(endpoint.url, pending.url)
+            problem += f"; unmanaged endpoint {endpoint.id} is listed at {url}"
             return Failed(problem, hint=f"{take_over(s.name, endpoint)}, or {REMOVE}")
     return Failed(
         problem, hint="set `allowEventGap: true` to delete before creating (events in between are lost)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from reconciler.receiver.event import Event
 
 _STDERR = 2
-_CREDENTIALS = ("VAULT_TOKEN", "VAULT_SECRET_ID", "VAULT_ROLE_ID", "ZOF_API_KEY", "RECONCILER_INBOX")
+_CREDENTIALS = re.compile(
+    r"VAULT_(?:TOKEN|ROLE_ID|SECRET_ID)|ZOF_[A-Z0-9_]+|RECONCILER_(?:INBOX|NOTIFY_[A-Z0-9_]+)"
+)
+"""The configuration may name the variable of an API key, `ZOF_…`, and that of notifications."""
 
 
 class RunCommand:
@@ -51,8 +55,7 @@ class RunCommand:
                 hint="name one that exists and is executable",
             )
         self._timeout = timeout
-        secret_names = {name for name in environ if name in _CREDENTIALS}
-        self._environ = {name: value for name, value in environ.items() if name not in secret_names}
+        self._environ = {name: value for name, value in environ.items() if not _CREDENTIALS.fullmatch(name)}
 
     def __call__(self, event: Event) -> None:
         """Run the command.

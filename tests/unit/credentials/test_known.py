@@ -40,6 +40,11 @@ SPELLINGS = {
     "in HTML": html.escape(SECRET),
     "in HTML's escapes": "".join(f"&#x{ord(char):x};" for char in SECRET),
     "in HTML's decimal escapes": "".join(f"&#{ord(char)};" for char in SECRET),
+    "in HTML's escapes without an end": "".join(f"&#X{ord(char):08X}" for char in SECRET),
+    "in full width": "".join(chr(ord(char) + 0xFEE0) for char in SECRET),
+    "in mathematical letters": "".join(
+        chr(0x1D41A + ord(char) - ord("a")) if char.islower() else char for char in SECRET
+    ),
     "in hexadecimal digits": SECRET.encode().hex(),
     "cut at the end": SECRET[:20],
     "cut at the beginning": SECRET[15:],

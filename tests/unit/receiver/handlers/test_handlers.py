@@ -122,14 +122,14 @@ def program(tmp_path: Path) -> Path:
 
 def test_a_command_gets_the_event(tmp_path: Path, program: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Body on stdin, facts in the environment without our credentials; no shell, output to stderr."""
-    environ = {**os.environ, "OUT": f"{tmp_path}/out", "CODE": "0", "VAULT_TOKEN": "s.x", "ZOF_API_KEY": "k"}
+    environ = {**os.environ, "OUT": f"{tmp_path}/out", "CODE": "0", "VAULT_TOKEN": "s.x", "ZOF_ACME_KEY": "k"}
     RunCommand(f"{program} --team 'a b' $HOME ;true", environ=environ)(EVENT)
     assert (tmp_path / "out.stdin").read_bytes() == EVENT.body
     assert (tmp_path / "out.args").read_text().splitlines() == ["--team", "a b", "$HOME", ";true"]
     seen = dict(line.partition("=")[::2] for line in (tmp_path / "out.env").read_text().splitlines())
     facts = {name: seen[name] for name in ("ZOF_WEBHOOK", "ZOF_EVENT_ID", "ZOF_EVENT_TYPE", "ZOF_SIGNATURE")}
     assert list(facts.values()) == ["ci", "evt_1", "run.completed", EVENT.signature]
-    assert not {"VAULT_TOKEN", "ZOF_API_KEY"} & set(seen)
+    assert not {"VAULT_TOKEN", "ZOF_ACME_KEY"} & set(seen)
     assert capfd.readouterr() == ("", "shown\n")
 
 
