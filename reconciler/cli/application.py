@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.holder import Holder
+from reconciler.apply.lock import Lock
 from reconciler.apply.run_log import RunLog
 from reconciler.cli.notifications import notify
 from reconciler.cli.output import write_problems, write_result

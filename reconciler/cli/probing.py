@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.holder import Holder
+from reconciler.apply.lock import Lock
 from reconciler.cli.progress import shown
 from reconciler.cli.session import open_session
 from reconciler.cli.signals import stop_on_signal

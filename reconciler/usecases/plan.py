@@ -275,7 +275,7 @@ def look_at_vault(session: Session) -> tuple[Mapping[str, Metadata], ActiveRun |
     if seen is None or not seen.note:
         return metadata, None
     # Mostly, the lock is free, and a plan needs nothing of what applies.
-    from reconciler.apply.lock import Holder, active_run  # noqa: PLC0415
+    from reconciler.apply.holder import Holder, active_run  # noqa: PLC0415
 
     return metadata, active_run(seen, Holder.here(session.run))
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler.apply.lock import Holder
+from reconciler.apply.holder import Holder
 from reconciler.plan.drift import DriftState
 from reconciler.usecases.apply import apply
 from reconciler.usecases.plan import only_due, plan

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.holder import Holder
+from reconciler.apply.lock import Lock
 from reconciler.cli.system import fresh
 from reconciler.errors import ApiError, ExitCode, ReconcilerError, StoreError
 from reconciler.manifest.load import load_manifests

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler.apply.lock import LEASE
+from reconciler.apply.holder import LEASE
 from reconciler.model import Location, Organization, Run, Secret, VaultPlace, Webhook
 from reconciler.plan.guards import GuardLimits
 from reconciler.ports import Fresh
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterable, Sequence
 
-    from reconciler.apply.lock import Holder
+    from reconciler.apply.holder import Holder
     from reconciler.plan.outcome import Outcome
     from reconciler.usecases.plan import Planned
 

@@ -157,7 +157,8 @@ def _confirm(planned: Move, *, yes: bool, as_json: bool) -> None:
 
 
 def _move(session: Session, planned: Move, lock_timeout: float) -> MoveOutcome:
-    from reconciler.apply.lock import Holder, Lock
+    from reconciler.apply.holder import Holder
+    from reconciler.apply.lock import Lock
     from reconciler.cli.progress import shown
     from reconciler.cli.signals import stop_on_signal
     from reconciler.usecases.move import move

@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 from msgspec.structs import replace
 
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.holder import Holder
+from reconciler.apply.lock import Lock
 from reconciler.model import DeletionPolicy
 from reconciler.plan.drift import DriftState
 from reconciler.plan.guards import GuardLimits

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.holder import Holder
+from reconciler.apply.lock import Lock
 from reconciler.errors import (
     ApiError,
     CasConflict,

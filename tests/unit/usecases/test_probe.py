@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from reconciler.apply.lock import Holder, Lock
+from reconciler.apply.holder import Holder
+from reconciler.apply.lock import Lock
 from reconciler.errors import ApiError, DocumentUnreadable, GuardRefused, LockHeld, StoreError
 from reconciler.model import SendingWindow
 from reconciler.ports import Exchange, Refused, Unanswered
