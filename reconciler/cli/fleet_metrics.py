@@ -6,12 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.cli.output import write_result
-from reconciler.cli.plan_output import drift_code, needed_code, notify_drift, write_refusals
+from reconciler.cli.plan_output import report_code
 from reconciler.cli.progress import shown
 from reconciler.cli.results import for_each
 from reconciler.cli.session import load_scope, open_session
 from reconciler.cli.turns import in_turn
-from reconciler.errors import ExitCode
 from reconciler.report.openmetrics import Observation, openmetrics
 from reconciler.usecases.fleet import fleet
 from reconciler.usecases.preview import drift as find_drift
@@ -20,6 +19,7 @@ from reconciler.usecases.preview import preview
 if TYPE_CHECKING:
     from reconciler.cli.options import Options
     from reconciler.config.settings import OrganizationSettings
+    from reconciler.errors import ExitCode
 
 
 def write_metrics(options: Options, *, drift: bool, exit_code: bool = False) -> ExitCode:
@@ -42,11 +42,7 @@ def write_metrics(options: Options, *, drift: bool, exit_code: bool = False) -> 
                 requests_per_minute=session.api.announced_quota,
             )
         in_turn(partial(seen.append, observation))
-        if drift:
-            write_refusals(found)
-            notify_drift(scope, found)
-            return drift_code(found)
-        return needed_code(observation.rows) if exit_code else ExitCode.OK
+        return report_code(scope, found, observation.rows, drift=drift, exit_code=exit_code)
 
     code = for_each(scope, read)
     names = {each.organization for each in seen}

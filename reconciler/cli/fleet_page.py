@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from reconciler.apply.run_log import read_audit
 from reconciler.cli.attribution import page_context
 from reconciler.cli.output import write_result
-from reconciler.cli.plan_output import drift_code, needed_code, notify_drift, write_refusals
+from reconciler.cli.plan_output import report_code
 from reconciler.cli.progress import shown
 from reconciler.cli.receivers import look_at_receivers
 from reconciler.cli.results import for_each
 from reconciler.cli.session import load_scope, open_session
 from reconciler.cli.state import audit_path, journal_path, report_cut_off
 from reconciler.cli.turns import in_turn
-from reconciler.errors import ExitCode
 from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.plan.history import last_changes, merged
 from reconciler.report.pages.fleet import Fleet, fleet_html
@@ -26,6 +25,7 @@ from reconciler.usecases.preview import preview
 if TYPE_CHECKING:
     from reconciler.cli.options import Options
     from reconciler.config.settings import OrganizationSettings
+    from reconciler.errors import ExitCode
 
 
 def write_page(
@@ -49,16 +49,9 @@ def write_page(
         ]
         history = merged(changes, last_changes(found.metadata))
         receivers = look_at_receivers(session.desired) if endpoints else None
-        in_turn(
-            partial(
-                fleets.append, Fleet(settings.name, fleet(found), history, receivers, found.plan.active_run)
-            )
-        )
-        if not drift:
-            return needed_code(fleet(found)) if exit_code else ExitCode.OK
-        write_refusals(found)
-        notify_drift(scope, found)
-        return drift_code(found)
+        seen = Fleet(settings.name, fleet(found), history, receivers, found.plan.active_run)
+        in_turn(partial(fleets.append, seen))
+        return report_code(scope, found, seen.rows, drift=drift, exit_code=exit_code)
 
     code = for_each(scope, read)
     if fleets:

@@ -74,6 +74,25 @@ def drift_code(found: Planned) -> ExitCode:
     return ExitCode.PENDING if found.plan.has_drift else ExitCode.OK
 
 
+def report_code(
+    scope: Scope, found: Planned, rows: Sequence[StatusRow], *, drift: bool, exit_code: bool
+) -> ExitCode:
+    """Return the exit code of a report on a whole fleet; one on drift notifies people, too.
+
+    Args:
+        scope: whom to notify.
+        found: the plan that the report was made from.
+        rows: what the report shows.
+        drift: whether it is about drift.
+        exit_code: of another report, whether the code is 2 if anything needs human action.
+    """
+    if drift:
+        write_refusals(found)
+        notify_drift(scope, found)
+        return drift_code(found)
+    return needed_code(rows) if exit_code else ExitCode.OK
+
+
 def needed_code(rows: Sequence[StatusRow]) -> ExitCode:
     """Return 2 if anything needs human action."""
     return ExitCode.PENDING if any(row.needs_action for row in rows) else ExitCode.OK

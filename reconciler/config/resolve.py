@@ -20,6 +20,7 @@ from reconciler.config.settings import (
 )
 from reconciler.errors import InvalidInput, UsageError
 from reconciler.manifest.files import leads_out_of
+from reconciler.model import DEFAULT_API_URL
 from reconciler.texts import did_you_mean
 from reconciler.urls import normalize_url, service_url_problem
 
@@ -183,9 +184,8 @@ def _nonempty(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
 def _require_service_url(setting: str, url: str) -> None:
     """Raise `InvalidInput` if a key or token must not be sent to `url`."""
     if problem := service_url_problem(url):
-        raise InvalidInput(
-            f"{setting} {problem}", hint="write an address such as `https://vault.example.com`"
-        )
+        example = DEFAULT_API_URL if setting == API_URL else "https://vault.example.com"
+        raise InvalidInput(f"{setting} {problem}", hint=f"write an address such as `{example}`")
 
 
 def _require_form(what: str, value: str, *definition: str) -> None:

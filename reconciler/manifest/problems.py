@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 FIRST = "the first one is here"
-# The cost of the comparison grows with the square of the length, and longer words are not misspellings.
 
 
 class Problem(Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -15,6 +16,28 @@ if TYPE_CHECKING:
     from reconciler.ledger.projection import Projection
     from reconciler.model import Endpoint, Location, Webhook
     from reconciler.plan.plan import Change
+
+
+class FleetState(StrEnum):
+    """The state of a webhook, most urgent first. Every `pending …` of the status is one."""
+
+    DRIFTED = "drifted"
+    DISABLED = "disabled"
+    INTERRUPTED = "interrupted"
+    UNVERIFIED = "unverified"
+    ROTATION_DUE = "rotation due"
+    CLEANUP_DUE = "cleanup due"
+    IN_PROGRESS = "in progress"
+    PENDING = "pending"
+    OVERLAP = "overlap"
+    IN_SYNC = "in sync"
+    RELEASED = "released"
+    UNMANAGED = "unmanaged"
+
+    @property
+    def slug(self) -> str:
+        """The state as one word, with hyphens."""
+        return self.value.replace(" ", "-")
 
 
 class StatusRow(Struct, frozen=True):
@@ -81,3 +104,8 @@ def worst_first(row: StatusRow) -> tuple[int, str]:
     calm = _CALM.index(row.state) + 1 if row.state in _CALM else 0
     # Unmanaged endpoints stay in the order in which they come.
     return LEAST + calm, "" if row.unmanaged else row.name
+
+
+def state_of(row: StatusRow) -> FleetState:
+    """Return the state of a webhook."""
+    return FleetState(row.state) if row.state in set(FleetState) else FleetState.PENDING

@@ -34,9 +34,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def log_to(stream: TextIO = sys.stderr, *, verbose: bool = False) -> None:
-    """Write the log of the receiver and of its server to a stream, `verbose`: also accepted deliveries."""
-    handler = logging.StreamHandler(stream)
+def log_to(stream: TextIO | None = None, *, verbose: bool = False) -> None:
+    """Write the log of the receiver and of its server to a stream; None: to stderr.
+
+    `verbose`: also accepted deliveries.
+    """
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     log.handlers[:] = [handler]
     log.propagate = False

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from reconciler.errors import InvalidInput
 from reconciler.report.format.escape import visible
@@ -107,7 +107,7 @@ class _Apply(Struct):
 
 class _Webhook(Struct):
     state: str
-    id: str | None = None
+    endpoint_id: str | None = None
     name: str | None = None
     unmanaged: bool = False
     drift: bool = False
@@ -127,7 +127,7 @@ class _Details(Struct):
 
 class _Failure(Struct):
     organization: str
-    error: _Details = field()
+    error: _Details
 
 
 def read_report(value: Any) -> OrganizationReport:
@@ -203,7 +203,9 @@ def _status(status: _Status) -> OrganizationReport:
     if any(each.drift for each in unsettled):
         state = State.DRIFTED
     lines = tuple(
-        visible(f"{each.name or each.id}: {each.state}" + (f": {each.reason}" if each.reason else ""))
+        visible(
+            f"{each.name or each.endpoint_id}: {each.state}" + (f": {each.reason}" if each.reason else "")
+        )
         for each in unsettled
     )
     return OrganizationReport(status.organization, state, headline or "no webhooks", lines)

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest
 
 from reconciler.plan.drift import DriftKind
+from reconciler.plan.status import FleetState, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,20 +25,7 @@ if TYPE_CHECKING:
 
     from reconciler.plan.status import StatusRow
 
-_STATES = (
-    "drifted",
-    "disabled",
-    "interrupted",
-    "unverified",
-    "rotation due",
-    "cleanup due",
-    "in progress",
-    "pending",
-    "removing",
-    "overlap",
-    "in sync",
-    "released",
-)
+_STATES = [state for state in FleetState if state is not FleetState.UNMANAGED]
 
 
 class Observation(Struct, frozen=True):
@@ -98,9 +86,9 @@ class _Fleets:
         quota = _gauge("api_requests_per_minute", "The API's quota, as it announces it.", "organization")
         for each in self._seen:
             name, managed = each.organization, [row for row in each.rows if not row.unmanaged]
-            by_state = Counter(_state(row) for row in managed)
+            by_state = Counter(map(state_of, managed))
             for state in _STATES:
-                states.add_metric([name, state.replace(" ", "_")], by_state[state])
+                states.add_metric([name, state.value.replace(" ", "_")], by_state[state])
             by_kind = Counter(kind for row in each.rows for kind in _kinds(row))
             for kind in DriftKind:
                 findings.add_metric([name, kind.value], by_kind[kind])
@@ -140,11 +128,6 @@ class _Fleets:
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"reconciler_{name}", documentation, labels=labels)
-
-
-def _state(row: StatusRow) -> str:
-    """Return the state without the action that is pending."""
-    return "pending" if row.state.startswith("pending ") else row.state
 
 
 def _kinds(row: StatusRow) -> tuple[DriftKind, ...]:

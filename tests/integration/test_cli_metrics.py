@@ -49,6 +49,7 @@ def test_the_fleet_as_openmetrics(command: CommandLine) -> None:
         assert ended.exit_code == code, args
         assert after["reconciler_findings", "endpoint-removed"] == after["reconciler_needs_action", ""] == 1
         assert after["reconciler_findings", "endpoint-changed"] == 0
+        assert after["reconciler_webhooks", "pending"] == after["reconciler_webhooks", "drifted"] == 1
     assert command("status", "--exit-code").exit_code == 2
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from reconciler.plan.drift import Drift, DriftKind, DriftState
-from reconciler.plan.status import worst_first
+from reconciler.plan.status import FleetState, state_of, worst_first
 from reconciler.report.checks import receivers_summary
 from reconciler.report.format.style import count
 from reconciler.report.pages.risks import SHOWN_AS_DRIFT, RiskKind, risks_of
@@ -26,28 +25,6 @@ if TYPE_CHECKING:
     from reconciler.report.checks import ReceiverCheck
     from reconciler.report.pages.risks import Risk
     from reconciler.report.pages.templates import PageContext
-
-
-class FleetState(StrEnum):
-    """The state of a webhook, most urgent first. Every `pending …` of the status is one."""
-
-    DRIFTED = "drifted"
-    DISABLED = "disabled"
-    INTERRUPTED = "interrupted"
-    UNVERIFIED = "unverified"
-    ROTATION_DUE = "rotation due"
-    CLEANUP_DUE = "cleanup due"
-    IN_PROGRESS = "in progress"
-    PENDING = "pending"
-    OVERLAP = "overlap"
-    IN_SYNC = "in sync"
-    RELEASED = "released"
-    UNMANAGED = "unmanaged"
-
-    @property
-    def slug(self) -> str:
-        """The CSS class."""
-        return self.value.replace(" ", "-")
 
 
 _NOT_MANAGED = {FleetState.RELEASED, FleetState.UNMANAGED}
@@ -179,11 +156,6 @@ def fleet_html(
         drift=drift,
         receivers=receivers_summary(checked, page.now) if was_checked else None,
     )
-
-
-def state_of(row: StatusRow) -> FleetState:
-    """Return the state of a webhook."""
-    return FleetState(row.state) if row.state in set(FleetState) else FleetState.PENDING
 
 
 def state_counts(rows: Iterable[StatusRow]) -> dict[FleetState, int]:

@@ -165,7 +165,7 @@ def test_the_organizations_that_were_asked_for_are_chosen(
 
 BAD_HOST = "https://vault.example.com/?"
 INVALID: list[tuple[str | None, dict[str, str], dict[str, Any], str, str | None]] = [
-    (None, {"ZOF_API_URL": "http://api.zof.ai"}, {}, "ZOF_API_URL uses plain http", "https://vault"),
+    (None, {"ZOF_API_URL": "http://api.zof.ai"}, {}, "ZOF_API_URL uses plain http", "https://api.zof.ai/v1"),
     (None, {"VAULT_ADDR": "vault.example.com"}, {}, "VAULT_ADDR must begin with", "https://vault"),
     (FILE, {"VAULT_ADDR": BAD_HOST}, {}, "VAULT_ADDR has a query", "https://vault"),
     (None, {"VAULT_NAMESPACE": "a//b"}, {}, "VAULT_NAMESPACE does not have the required form", "namespace"),

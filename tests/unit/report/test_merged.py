@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from reconciler.cli.app import reconciler
 from reconciler.errors import InvalidInput
 from reconciler.plan.plan import Plan
+from reconciler.plan.status import StatusRow
 from reconciler.report.format.markdown import COMMENT_LIMIT
 from reconciler.report.merged import (
     OrganizationReport,
@@ -21,6 +22,7 @@ from reconciler.report.merged import (
     merged_text,
     totals,
 )
+from reconciler.report.status import status_value
 from tests.fixtures.fleet import OCCASION
 from tests.fixtures.page import HOSTILE, read_page, skeleton
 from tests.fixtures.plan import SERVERS, small_plan
@@ -179,3 +181,9 @@ def test_files_of_shards_are_merged(tmp_path: Any) -> None:
         done = CliRunner().invoke(reconciler, ["merge-reports", str(tmp_path / name)])
         assert done.exit_code == 3
         assert why in done.stderr
+
+
+def test_an_unmanaged_endpoint_is_named_by_its_id() -> None:
+    """As `status` writes it: it has no name."""
+    row = StatusRow("we_1", "we_1", "https://x.example.com/", "unmanaged", unmanaged=True, disallowed=True)
+    assert "we_1: unmanaged" in merged_text(merged([status_value("acme", [row])]))

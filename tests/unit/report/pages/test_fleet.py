@@ -16,18 +16,16 @@ from reconciler.model import Endpoint, Location, Run, Webhook
 from reconciler.plan.drift import Drift, DriftKind
 from reconciler.plan.history import HistoryEntry, last_changes
 from reconciler.plan.plan import Action, Cause, Change, FieldChange, Shape
-from reconciler.plan.status import StatusRow
+from reconciler.plan.status import FleetState, StatusRow, state_of
 from reconciler.ports import Metadata, VersionState
 from reconciler.report.checks import Certificate, ReceiverCheck, ReceiverProblem, receivers_summary
 from reconciler.report.pages.fleet import (
     Fleet,
-    FleetState,
     coverage_of,
     drift_headline,
     fleet_html,
     headline,
     state_counts,
-    state_of,
 )
 from reconciler.report.pages.risks import OLD_SECRET, RiskKind, risks_of
 from reconciler.report.pages.templates import PageContext, commit_url, is_link, key_of, source_url
