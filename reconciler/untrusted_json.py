@@ -35,6 +35,6 @@ def load_json(data: bytes | bytearray) -> Any:
 def _has_many_values(data: bytes | bytearray) -> bool:
     if sum(map(data.count, (b",", b"[", b"{"))) <= MOST_VALUES:
         return False
-    # Commas in long texts are no values, but few documents have so many.
+    # Commas in long texts are not values, but few documents have so many.
     marks = (found for found in _MARK.finditer(data) if found[1])
     return next(itertools.islice(marks, MOST_VALUES, None), None) is not None

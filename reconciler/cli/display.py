@@ -78,7 +78,7 @@ class Display:
 
 def _make_rows(*, color: bool) -> Rows:
     for name in ("COLUMNS", "LINES"):
-        # rich fails at digits that are no number, such as `²`.
+        # rich fails at digits that are not a number, such as `²`.
         if read_count(os.environ.get(name)) is None:
             os.environ.pop(name, None)
     from rich.console import Console  # noqa: PLC0415 (rich is slow to import)

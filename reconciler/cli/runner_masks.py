@@ -1,7 +1,7 @@
 """Register the tokens of logins with the masker of GitHub's runner, if it reads our output.
 
-The runner does not know them: they are no secrets of the repository. The command for it contains the token,
-so it must reach nobody else, such as a file that stderr is redirected to, or `tee`.
+The runner does not know them, since they are not the repository's secrets. The command for it contains the
+token, so nothing else may read it, such as `tee` or a file that stderr is redirected to.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def read_config(path: Path) -> Config:
         ConfigInvalid: it cannot be read or is invalid; its diagnostics list every problem.
     """
     name = display_path(str(path))
-    # Whoever writes the repository chooses where a link leads, and nothing from elsewhere may be quoted.
+    # Authors of the repository choose where a link leads, and nothing from elsewhere may be quoted.
     content = _LINKED if leads_out_of(path.parent, path) else read_file(str(path))
     if isinstance(content, Unreadable):
         raise ConfigInvalid((unreadable(name, content),))

@@ -1,4 +1,4 @@
-"""Addresses that are themselves the permission to post: whoever knows one can use it.
+"""Addresses that are themselves the permission to post: anybody who knows one can use it.
 
 Their paths may look like ordinary words, so they are known by their services.
 """

@@ -25,7 +25,7 @@ _GRAM = 8
 _SHORTEST_RUN = 12
 """A shorter part of a secret is not masked: it may be an ordinary word."""
 _SHORTEST = 6
-"""A shorter secret is not masked: it could not be told from ordinary words."""
+"""A shorter secret is not masked: it may be an ordinary word."""
 _ESCAPES = ("%", "\\", "&")
 _ESCAPE = (
     r"%(?P<url>[0-9A-Fa-f]{2})|\\u(?P<json>[0-9A-Fa-f]{4})|\\x(?P<byte>[0-9A-Fa-f]{2})"

@@ -98,7 +98,7 @@ def mask_url(url: str) -> str:
     origin, rest = _split(url)
     if holds_capability(url):
         return f"{origin}/{MASK}"
-    # No server sees a fragment: there is no reason to have one.
+    # No server sees a fragment, so nothing in it needs to be shown.
     rest, hash_sign, _ = rest.partition("#")
     path, mark, query = rest.partition("?")
     values = _PARAMETER_VALUE.sub(f"={MASK}", _LONE_VALUE.sub(MASK, query))

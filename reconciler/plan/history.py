@@ -64,13 +64,13 @@ def by_change(entries: Iterable[HistoryEntry]) -> tuple[HistoryEntry, ...]:
             continue
         requests = open_requests.pop(entry.name, [])
         # A replacement creates and deletes: the new endpoint says more.
-        telling = next((each for each in requests if "create" in each.action and each.ok), None)
-        telling = telling or (requests[-1] if requests else entry)
+        shown = next((each for each in requests if "create" in each.action and each.ok), None)
+        shown = shown or (requests[-1] if requests else entry)
         found.append(
             replace(
                 entry,
-                endpoint_id=entry.endpoint_id or telling.endpoint_id,
-                request_id=telling.request_id,
+                endpoint_id=entry.endpoint_id or shown.endpoint_id,
+                request_id=shown.request_id,
                 requests=tuple(requests),
             )
         )

@@ -152,7 +152,7 @@ class Change(Struct, frozen=True):
 
 
 class ActiveRun(Struct, frozen=True):
-    """A run that holds the lock: whoever plans meanwhile sees its changes half done."""
+    """A run that holds the lock: a plan that is made meanwhile shows its changes half done."""
 
     by: str
     host: str
@@ -181,7 +181,7 @@ class Cost(Struct, frozen=True):
 
 
 class Servers(Struct, frozen=True):
-    """The servers that a plan is for: whoever reviews it must see where credentials and secrets go."""
+    """The servers that a plan is for: reviewers must see where credentials and secrets go."""
 
     api_url: str
     vault: VaultPlace

@@ -30,7 +30,7 @@ class HandlingFailed(Exception):
 
 
 class Observer(Protocol):
-    """Is told what becomes of events; thread-safe."""
+    """Gets the result of each attempt; thread-safe."""
 
     def handed_on(self, attempt: Attempt, seconds: float, problem: str | None, *, dead: bool) -> None:
         """An attempt ended; `problem` is None if the handler accepted the event."""
@@ -66,7 +66,7 @@ class Handing:
             inbox: where the events are.
             webhooks: the names of the webhooks.
             handler: accepts an event by returning; called by one thread for each webhook and worker.
-            observer: is told what happens.
+            observer: gets the results.
             workers: how many events of one webhook are handed on at a time; with one, in order.
             attempts: after so many, an event is set aside.
             pause: the seconds to wait for a database that does not answer.

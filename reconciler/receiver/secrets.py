@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Source = Callable[[str], Mapping[str, object]]
     """Returns the fields of a webhook's Vault document, by the webhook's name; raises if it cannot."""
     OnRead = Callable[[str, str | None], object]
-    """Is told the webhook, and why the read failed (None: it did not)."""
+    """Gets the webhook's name, and why the read failed (None: it did not)."""
 
 _READS_AFTER_MISMATCH = 3
 _SECONDS_PER_READ = 10.0
@@ -58,7 +58,7 @@ class KnownSecrets:
             source: where the secrets are.
             webhooks: the names of the webhooks.
             every: the seconds between reads on schedule.
-            on_read: is told the result of each read.
+            on_read: gets the result of each read.
             monotonic: the clock.
         """
         self.webhooks = tuple(webhooks)
@@ -128,7 +128,7 @@ class KnownSecrets:
             problem = getattr(error, "message", None) or type(error).__name__
         else:
             if not secrets:
-                problem = "there is no signing secret"
+                problem = "no signing secret found"
         before = self._known[webhook]
         self._known[webhook] = Known(secrets or before.secrets, began_at)
         self._on_read(webhook, problem)

@@ -1,7 +1,7 @@
 """The fleet as OpenMetrics, for Prometheus: a textfile that a scheduled job writes.
 
-Names follow https://prometheus.io/docs/practices/naming/. A state or a finding that occurs nowhere is 0: an
-alert can tell that from a job that does not run.
+Names follow https://prometheus.io/docs/practices/naming/. A state or a finding that occurs nowhere is 0, so
+that an alert can distinguish it from a job that does not run.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def plan_adoption(session: Session, wanted: Adoption) -> Planned:
     webhook = next((each for each in session.desired if each.name == wanted.name), None)
     if webhook is None:
         raise InvalidInput(
-            f"there is no manifest for {wanted.name}",
+            f"no manifest for {wanted.name}",
             hint=did_you_mean(
                 [wanted.name],
                 (each.name for each in session.desired),

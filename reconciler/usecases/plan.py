@@ -181,7 +181,7 @@ def rotation(
     known = {webhook.name for webhook in desired}
     if unknown := sorted(set(names) - known):
         raise InvalidInput(
-            f"there is no manifest for {', '.join(unknown)}",
+            f"no manifest for {', '.join(unknown)}",
             hint=did_you_mean(unknown, known, "`reconciler status` lists the names"),
         )
     return tuple(

@@ -147,7 +147,7 @@ class VaultDocuments:
         _, fields = self._newest(name)
         if fields is None:
             path = self._purpose("read", "data", name).path
-            raise StoreError(f"there is no secret at {path}", hint="check the name, the mount and the prefix")
+            raise StoreError(f"no secret at {path}", hint="check the name, the mount and the prefix")
         KNOWN.add(*(Secret(v) for key, v in fields.items() if key in SECRET_FIELDS and is_text(v)))
         return fields
 

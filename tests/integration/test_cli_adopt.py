@@ -195,7 +195,7 @@ def test_a_name_without_a_manifest_is_invalid(command: CommandLine) -> None:
     (command.folder / "manifests").mkdir()
     missing = command(*args, stdin=secret)
     assert missing.exit_code == 3
-    assert "there is no manifest for a" in missing.stderr
+    assert "no manifest for a" in missing.stderr
     assert command(*args, "elsewhere", stdin=secret).exit_code == 0
 
 

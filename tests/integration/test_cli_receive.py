@@ -101,7 +101,7 @@ def test_a_receiver_follows_a_rotation(command: CommandLine) -> None:
     [
         (["ci"], "exactly one of --forward, --exec and --print"),
         (["ci", "--print", "--exec", "true"], "exactly one of --forward, --exec and --print"),
-        (["ci", "--exec", "/no/such"], "there is no program /no/such"),
+        (["ci", "--exec", "/no/such"], "program /no/such not found"),
         (["ci", "--forward", "ftp://x"], "--forward is not a URL"),
         (["ci", "--print", "--listen", "nowhere"], "nowhere is not HOST:PORT"),
         (["ci", "--print", "--secrets", "consul:x"], "consul is not a source of secrets"),

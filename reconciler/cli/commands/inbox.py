@@ -199,4 +199,4 @@ def _require_choice(event_ids: tuple[str, ...], *, everything: bool) -> None:
 
 
 def _unknown(event_id: str) -> InvalidInput:
-    return InvalidInput(f"there is no event {event_id} in the inbox", hint="see `reconciler inbox list`")
+    return InvalidInput(f"no event {event_id} in the inbox", hint="see `reconciler inbox list`")

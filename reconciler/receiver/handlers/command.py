@@ -39,7 +39,7 @@ class RunCommand:
             environ: its environment, apart from the receiver's own credentials.
 
         Raises:
-            UsageError: there is no such program.
+            UsageError: the program does not exist.
         """
         try:
             self._arguments = shlex.split(command)
@@ -51,7 +51,7 @@ class RunCommand:
             )
         if shutil.which(self._arguments[0]) is None:
             raise UsageError(
-                f"--exec: there is no program {self._arguments[0]}",
+                f"--exec: program {self._arguments[0]} not found",
                 hint="name one that exists and is executable",
             )
         self._timeout = timeout

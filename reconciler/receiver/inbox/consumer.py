@@ -141,7 +141,7 @@ class Consumer:
             if self._connection is not None:
                 return True
             connection = self._engine.connect()
-            # It is not for the pool: whoever got it there would hold the lock.
+            # It must not return to the pool: its next user would hold the lock.
             connection.detach()
             try:
                 held = self._lock.acquire(connection)

@@ -63,8 +63,8 @@ def test_a_source_that_does_not_answer_changes_nothing() -> None:
         ("ci", None),
         ("ci", "Vault does not answer"),
         ("ci", "ValueError"),
-        ("ci", "there is no signing secret"),
-        ("ci", "there is no signing secret"),
+        ("ci", "no signing secret found"),
+        ("ci", "no signing secret found"),
     ]
 
 

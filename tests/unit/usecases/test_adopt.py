@@ -312,7 +312,7 @@ def test_a_manifest_is_needed() -> None:
     """Without one nobody has said what the endpoint should be."""
     org = Org()
     endpoint = made_by_hand(org)
-    with pytest.raises(InvalidInput, match="there is no manifest for a") as caught:
+    with pytest.raises(InvalidInput, match="no manifest for a") as caught:
         planned(org, Adoption("a", endpoint.id), B)
     assert "reconciler export" in (caught.value.hint or "")
 

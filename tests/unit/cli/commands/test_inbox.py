@@ -85,7 +85,7 @@ def test_show(inbox: Commands) -> None:
     assert value["next_attempt_at"] == "2023-11-14T22:14:20Z"
     result = inbox("show", "nothing")
     assert (result.exit_code, result.stdout) == (3, "")
-    assert "there is no event nothing in the inbox" in result.stderr
+    assert "no event nothing in the inbox" in result.stderr
 
 
 def test_retry(inbox: Commands) -> None:
