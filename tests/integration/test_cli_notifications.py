@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.sandbox.behavior import Behavior
 from tests.fixtures.mailbox import TOKEN, Mailbox
+from tests.fixtures.web import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +78,7 @@ def test_a_failed_apply_is_told(notified: CommandLine, mailbox: Mailbox) -> None
 
 def test_an_address_that_takes_nothing_is_a_warning(notified: CommandLine, mailbox: Mailbox) -> None:
     """The exit code is drift's own, and the address, which holds a token, is told by its number."""
-    mailbox.status = 500
+    mailbox.reply = Answer(500)
     endpoint_id, _ = notified.live["https://hooks.example.com/alpha"]
     notified.zof.console.delete(endpoint_id)
     result = notified("drift", RECONCILER_NOTIFY_TEAM=f"nonsense://{TOKEN} {mailbox.address}")

@@ -362,7 +362,7 @@ def test_the_page_on_notifications(operator: Operator, zof: ZofServer) -> None:
         tried = NOTIFICATIONS.block("try").replace("jsons://USER:PASSWORD@example.com/path", mailbox.address)
         operator.do(tried)
         assert [each["message"] for each in mailbox.received] == ["It works"]
-        mailbox.received.clear()
+        mailbox.requests.clear()
         operator.do(NOTIFICATIONS.block("github"))
         for name, installs in (("apply", 1), ("drift", 3)):
             text = (operator.clone / f".github/workflows/webhooks-{name}.yml").read_text()
@@ -386,7 +386,7 @@ def test_the_page_on_notifications(operator: Operator, zof: ZofServer) -> None:
         zof.behavior = Behavior(test_result="fail", rate_limit=1_000_000)
         assert operator.apply().result == "failure"
         assert mailbox.received[-1]["title"] == f"Apply to {ORGANIZATION} is not finished"
-        mailbox.received.clear()
+        mailbox.requests.clear()
         for given in operator.runner.environments.values():
             given["secrets"] = {**told["secrets"], "ZOF_API_KEY": "wrong"}
         assert operator.drift()["drift"].result == "failure"

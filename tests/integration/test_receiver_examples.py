@@ -7,10 +7,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -19,6 +17,7 @@ from reconciler.receiver.event import parse_event
 from reconciler.receiver.handing import HandlingFailed
 from reconciler.receiver.handlers.command import RunCommand
 from reconciler.receiver.handlers.forward import Forward
+from tests.fixtures.web import Answer, Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,57 +33,29 @@ def an_event(event_id: str, kind: str, **fields: str) -> Event:
     return parse_event("hooks", json.dumps(content).encode(), "", 0.0)
 
 
-class Service(HTTPServer):
-    """A pager, or a chat: keeps what is posted to it."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 202
-        self.got: list[Any] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Service
-
-    def do_POST(self) -> None:
-        self.server.got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
 @pytest.fixture
-def service() -> Iterator[Service]:
-    """Give a running service."""
-    server = Service()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def service() -> Iterator[Collector]:
+    """Give a pager, or a chat."""
+    with Collector(Answer(202)) as server:
+        yield server
 
 
-def test_somebody_is_paged_when_a_gate_blocks(service: Service) -> None:
+def test_somebody_is_paged_when_a_gate_blocks(service: Collector) -> None:
     """Only a blocked gate pages, with the event's id as key; a pager that refuses is tried again."""
     environ = {**os.environ, "PAGER_URL": service.url, "PAGER_KEY": "routing"}
     command = f"{sys.executable} {EXAMPLES / 'page_on_blocked_gate.py'}"
     page = RunCommand(command, environ=environ)
     page(an_event("evt_1", "run.completed", id="run_1"))
-    assert service.got == []
+    assert service.received == []
     page(an_event("evt_2", "release.gate_blocked", id="gate_1"))
-    (alert,) = service.got
+    (alert,) = service.received
     assert (alert["dedup_key"], alert["payload"]["summary"]) == ("evt_2", "Release gate blocked: gate_1")
-    service.status = 500
+    service.reply = Answer(500)
     with pytest.raises(HandlingFailed):
         page(an_event("evt_3", "release.gate_blocked", id="gate_2"))
 
 
-def test_a_plan_is_approved_from_chat(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_is_approved_from_chat(service: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pending plan is posted with a button to its page; the approval is posted, too."""
     monkeypatch.setenv("CHAT_URL", service.url)
     monkeypatch.setenv("APPROVAL_PAGE", "https://app.example.com/remediations/{id}")
@@ -95,7 +66,7 @@ def test_a_plan_is_approved_from_chat(service: Service, monkeypatch: pytest.Monk
     spec.loader.exec_module(example)
     example.handlers(an_event("evt_1", "remediation.plan_pending", id="plan/1"))
     example.handlers(an_event("evt_2", "remediation.approved", id="plan/1"))
-    asked, confirmed = service.got
+    asked, confirmed = service.received
     assert asked["blocks"][1]["elements"][0]["url"] == "https://app.example.com/remediations/plan%2F1"
     assert confirmed["text"] == "Remediation plan plan/1 was approved."
 

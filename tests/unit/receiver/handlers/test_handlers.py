@@ -7,8 +7,6 @@ import json
 import os
 import socket
 import stat
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +19,7 @@ from reconciler.receiver.handlers.forward import Forward
 from reconciler.receiver.handlers.functions import Functions
 from reconciler.receiver.handlers.output import Print
 from tests.fixtures.inbox import an_event, event_body
+from tests.fixtures.web import Answer, Collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,62 +30,33 @@ if TYPE_CHECKING:
 EVENT = an_event("evt_1")
 
 
-class Target(HTTPServer):
-    """A server that answers with a status and keeps what it got."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 204
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}/events?team=a"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Target
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.got.append((self.path, dict(self.headers), body))
-        self.send_response(self.server.status)
-        self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
-
-
 @pytest.fixture
-def target() -> Iterator[Target]:
+def target() -> Iterator[Collector]:
     """Give a running server."""
-    server = Target()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Collector(Answer(204, b"")) as server:
+        yield server
 
 
-def test_an_event_is_forwarded_as_it_is(target: Target) -> None:
+def test_an_event_is_forwarded_as_it_is(target: Collector) -> None:
     """The URL gets the original body and signature, and the id."""
-    Forward(target.url)(EVENT)
-    ((path, headers, body),) = target.got
-    assert (path, body) == ("/events?team=a", EVENT.body)
-    assert headers["X-Zof-Signature"] == EVENT.signature
-    assert headers["X-Zof-Event-Id"] == "evt_1"
-    assert headers["X-Zof-Event-Type"] == "run.completed"
-    assert headers["X-Zof-Webhook"] == "ci"
-    assert headers["Content-Type"] == "application/json"
+    Forward(f"{target.url}/events?team=a")(EVENT)
+    (request,) = target.requests
+    assert (request.method, request.path, request.query) == ("POST", "/events", {"team": "a"})
+    assert request.content == EVENT.body
+    assert request.headers["x-zof-signature"] == EVENT.signature
+    assert request.headers["x-zof-event-id"] == "evt_1"
+    assert request.headers["x-zof-event-type"] == "run.completed"
+    assert request.headers["x-zof-webhook"] == "ci"
+    assert request.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("status", [302, 307, 400, 404, 429, 500, 503])
-def test_any_other_answer_is_a_failure(target: Target, status: int) -> None:
+def test_any_other_answer_is_a_failure(target: Collector, status: int) -> None:
     """Only 2xx accepts an event; no redirect is followed."""
-    target.status = status
+    target.reply = Answer(status, b"", {"Location": "/elsewhere"})
     with pytest.raises(HandlingFailed, match=f"^the URL answered {status}$"):
         Forward(target.url)(EVENT)
-    assert len(target.got) == 1
+    assert len(target.requests) == 1
 
 
 def test_no_answer_is_a_failure() -> None:
