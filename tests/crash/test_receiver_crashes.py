@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from reconciler.receiver.inbox.entry import State
-from reconciler.receiver.inbox.inbox import Inbox, InboxUnavailable
+from reconciler.receiver.inbox.inbox import RESERVED_SPACE, Inbox, InboxUnavailable
 from reconciler.receiver.signature import SIGNATURE_HEADER, sign
 from tests.fixtures.examples import spread
 from tests.fixtures.inbox import SECRET, event_body
@@ -78,9 +78,17 @@ class Case:
         self.file = folder / "handled"
         self.accepted: set[str] = set()
 
-    def start(self, point: int | None = None, victim: int | None = None, space: int = 0) -> ReceiverProcess:
+    def start(
+        self,
+        point: int | None = None,
+        victim: int | None = None,
+        space: int = 0,
+        reserved: int = RESERVED_SPACE,
+    ) -> ReceiverProcess:
         """Start a receiver."""
-        return ReceiverProcess(self.inbox, self.file, point=point, victim=victim, space=space)
+        return ReceiverProcess(
+            self.inbox, self.file, point=point, victim=victim, space=space, reserved=reserved
+        )
 
     def send(self, receiver: ReceiverProcess, event_ids: Iterable[str]) -> dict[str, int]:
         """Send events; remember which were accepted."""
@@ -174,9 +182,9 @@ def test_an_inbox_server_killed_at_every_step(
     record_property("cases", len(points))
 
 
-@pytest.mark.parametrize("space", [150_000, 400_000])
+@pytest.mark.parametrize("space", [RESERVED_SPACE + 150_000, RESERVED_SPACE + 400_000])
 def test_a_full_disk(tmp_path: Path, space: int, record_property: Callable[[str, object], None]) -> None:
-    """When the disk is full, deliveries are answered with 503; what was accepted before is handed on."""
+    """When the disk is full, deliveries are answered with 503; what was accepted is handed on once."""
     case = Case(tmp_path / "full", f"sqlite:///{tmp_path}/full.db")
     receiver = case.start(space=space)
     answers = case.send(receiver, [f"evt_{number}" for number in range(60)])
@@ -188,5 +196,24 @@ def test_a_full_disk(tmp_path: Path, space: int, record_property: Callable[[str,
     assert set(case.handled.values()) == {1}
     record_property(
         "summary",
-        f"receiver: disk full after {statuses[200]} events, {statuses[503]} refused with 503, 0 lost",
+        f"receiver: disk full after {statuses[200]} events, {statuses[503]} refused with 503, "
+        "0 lost, 0 handed on again",
+    )
+
+
+def test_a_disk_that_others_fill(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    """If not even a result can be recorded, no accepted event is lost, and at most one is handed on again."""
+    case = Case(tmp_path / "full", f"sqlite:///{tmp_path}/full.db")
+    receiver = case.start(space=150_000, reserved=0)
+    answers = case.send(receiver, [f"evt_{number}" for number in range(60)])
+    statuses = Counter(answers.values())
+    receiver.end()
+    assert set(statuses) == {200, 503}
+    case.finish()
+    assert set(case.handled) >= case.accepted
+    again = case.handled.total() - len(case.handled)
+    assert again <= 1
+    record_property(
+        "summary",
+        f"receiver: nothing could be written after {statuses[200]} events, 0 lost, {again} handed on again",
     )

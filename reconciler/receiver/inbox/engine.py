@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import resource
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +82,22 @@ def open_engine(url: URL, *, durable: bool) -> Engine:
         ) from None
     event.listen(engine, "connect", lambda connection, _: _set_up_postgresql(connection, durable=durable))
     return engine
+
+
+def free_space(database: Path) -> float:
+    """Return by how many bytes the files of a SQLite database may grow.
+
+    Two limits are known: the free space of the disk, and the size that this process may give to a file.
+    """
+    # What cannot be asked is reported by the write itself.
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(database.parent).free
+        largest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if largest == resource.RLIM_INFINITY:
+            return free
+        files = (database, database.with_name(f"{database.name}-wal"))
+        return min(free, largest - max(file.stat().st_size for file in files if file.exists()))
+    return float("inf")
 
 
 def _create_file(path: Path) -> None:

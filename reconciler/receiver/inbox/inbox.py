@@ -14,7 +14,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from reconciler.errors import ReconcilerError
 from reconciler.receiver.inbox.consumer import AdvisoryLock, Consumer, FileLock
-from reconciler.receiver.inbox.engine import open_engine, parse_url
+from reconciler.receiver.inbox.engine import free_space, open_engine, parse_url
 from reconciler.receiver.inbox.entry import Count, Entry, State
 from reconciler.receiver.inbox.table import events, to_event
 
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 _PURGED_AT_ONCE = 1000
 _DEADLOCK_ATTEMPTS = 3
 _SET_UP_LOCK = 0x5A4F4621
+RESERVED_SPACE = 16_000_000
+"""Bytes that no new event may use, so that on a full disk the results of stored ones can be recorded.
+
+SQLite's log of changes grows to 4 MB, then its pages are copied to the database (sqlite.org/wal.html).
+"""
 
 
 class InboxUnavailable(ReconcilerError):
@@ -89,6 +94,11 @@ class Inbox:
         Raises:
             InboxUnavailable: nothing, or everything, was stored: store it again.
         """
+        if self._path is not None and free_space(self._path) < RESERVED_SPACE:
+            raise InboxUnavailable(
+                f"the inbox {self.place} accepts no new event: its disk has less than 16 MB left",
+                hint="free some space; the events that it has are still handed on",
+            )
         rows = [
             {
                 "webhook": each.webhook,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from reconciler.errors import UsageError
 from reconciler.receiver.inbox.entry import State
-from reconciler.receiver.inbox.inbox import Inbox, InboxUnavailable
+from reconciler.receiver.inbox.inbox import RESERVED_SPACE, Inbox, InboxUnavailable
 from tests.fixtures.inbox import an_event
 
 if TYPE_CHECKING:
@@ -36,6 +37,25 @@ def test_an_event_is_stored_as_it_was_delivered(inbox: Inbox) -> None:
     assert inbox.event(entry.seq) == event
     assert (entry.size, entry.state, entry.attempts) == (len(event.body), State.PENDING, 0)
     assert inbox.event(entry.seq + 1) is None
+
+
+def test_the_last_megabytes_of_a_disk_are_kept_for_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that is nearly full, a new event is refused, and the result of a stored one is recorded."""
+    with Inbox(f"sqlite:///{tmp_path}/inbox.db") as inbox:
+        inbox.store([an_event("a")])
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=RESERVED_SPACE - 1))
+        with pytest.raises(InboxUnavailable, match="accepts no new event: its disk has less than 16 MB left"):
+            inbox.store([an_event("b")])
+        consumer = inbox.consumer("ci")
+        consumer.acquire()
+        first = consumer.take(0.0, ordered=True)
+        assert not isinstance(first, float)
+        consumer.succeed(first, 1.0)
+        consumer.release()
+        assert [(each.event_id, each.state) for each in inbox.find()] == [("a", State.DELIVERED)]
 
 
 def test_events_are_found_by_webhook_state_and_id(inbox: Inbox) -> None:
