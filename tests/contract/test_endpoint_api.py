@@ -370,7 +370,7 @@ def test_every_request_is_counted(subject: Subject) -> None:
 @pytest.fixture
 def api(zof: ZofServer) -> Iterator[ZofApi]:
     """Give the client of the embedded server, without pauses and with little patience."""
-    with ZofApi(zof.url, zof.key, clock=BriefClock(), reporter=SilentReporter(), read_timeout=0.2) as client:
+    with ZofApi(zof.url, zof.key, clock=BriefClock(), reporter=SilentReporter(), read_timeout=2) as client:
         yield client
 
 
@@ -383,7 +383,7 @@ def api(zof: ZofServer) -> Iterator[ZofApi]:
         Fault(FaultKind.MALFORMED, after_commit=True),
         Fault(FaultKind.HTML, after_commit=True),
         Fault(FaultKind.STATUS, after_commit=True, status=503),
-        Fault(FaultKind.HANG, seconds=0.5),
+        Fault(FaultKind.HANG, seconds=4),
     ],
     ids=lambda fault: f"{fault.kind}-{'after' if fault.after_commit else 'before'}",
 )

@@ -35,6 +35,7 @@ from reconciler.usecases.plan import only, plan, rotation
 from tests.fakes.api import ApiBehavior, NotCarriedOut
 from tests.fakes.world import NO_LIMITS, Org, SilentReporter, webhook
 from tests.fixtures.examples import examples
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from reconciler.ports import CreateAnswer, DeleteAnswer, TestAnswer
     from reconciler.sandbox.spelling import Spelling
 
-PATIENCE = 60.0
-"""Seconds after which two runs that wait for each other count as deadlocked; no test ever waits."""
 
 # --- what histories are made of -------------------------------------------------------------------------
 

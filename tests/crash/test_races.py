@@ -18,6 +18,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.sandbox.behavior import Behavior
 from tests.fixtures.examples import spread
 from tests.fixtures.openbao import create_token
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.proxy import Fate, Reply
 from tests.fixtures.world import UNLIMITED, World
 
@@ -38,7 +39,6 @@ BEHAVIOR = Behavior(
 )
 QUICK = replace(BEHAVIOR, latency=0.0)
 RUNS = 3
-PATIENCE = 30
 APPLY = ("apply", "--yes", "--no-progress")
 STARTED, COMPLETED, FAILED = "run.started", "run.completed", "run.failed"
 

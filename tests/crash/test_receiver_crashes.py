@@ -19,6 +19,7 @@ from reconciler.receiver.inbox.inbox import RESERVED_SPACE, Inbox, InboxUnavaila
 from reconciler.receiver.signature import SIGNATURE_HEADER, sign
 from tests.fixtures.examples import spread
 from tests.fixtures.inbox import SECRET, event_body
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.receiver_process import WEBHOOK, ReceiverProcess
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tests.fixtures.postgresql import PostgresServer
 
 EVENTS = [f"evt_{number}" for number in range(3)]
-PATIENCE = 30.0
 
 
 def send(url: str | None, event_ids: Iterable[str]) -> dict[str, int]:

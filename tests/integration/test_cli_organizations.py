@@ -14,7 +14,7 @@ from reconciler.model import Secret
 from tests.fixtures.ci import accessors
 from tests.fixtures.command import CommandLine, environment_of
 from tests.fixtures.openbao import create_role, enable_approle, write_policy
-from tests.fixtures.processes import PATIENCE
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.proxy import Fate, Proxy
 
 if TYPE_CHECKING:

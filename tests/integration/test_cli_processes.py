@@ -21,13 +21,13 @@ import pytest
 from reconciler.sandbox.behavior import Behavior
 from tests.fixtures.ci import accessors
 from tests.fixtures.openbao import create_role, enable_approle, write_policy
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.proxy import Fate, Proxy
 
 if TYPE_CHECKING:
     from tests.fixtures.command import CommandLine
     from tests.fixtures.proxy import Request
 
-PATIENCE = 60
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 

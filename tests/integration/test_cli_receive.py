@@ -15,6 +15,7 @@ import pytest
 from reconciler.receiver.signature import SIGNATURE_HEADER, sign
 from tests.fixtures.inbox import event_body
 from tests.fixtures.openbao import create_token, write_policy
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     import subprocess
@@ -50,7 +51,7 @@ class Running:
     def end(self) -> int:
         """Send SIGTERM; return the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(30)
+        code = self.process.wait(PATIENCE)
         self._reader.join()
         return code
 

@@ -25,6 +25,7 @@ from reconciler.cli.servers import secrets_for
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.load import load_manifests
 from reconciler.sandbox.openbao import OpenBaoServer
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "manifests"
 ABOUT_US = ("ZOF_", "VAULT_", "GITHUB_", "ACTIONS_", "NO_COLOR")
-PATIENCE = 120
 POLL = 0.02
 MANIFEST = """\
 apiVersion: webhooks.zof.ai/v1

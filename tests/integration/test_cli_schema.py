@@ -15,13 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 from reconciler.cli.app import reconciler
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ROOT = Path(__file__).parents[2]
 FILES = {"manifest": "webhook.schema.json", "config": "config.schema.json", "plan": "plan.schema.json"}
-PATIENCE = 120
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import time_machine
 
 from reconciler.sandbox.behavior import Behavior
-from tests.fixtures.processes import PATIENCE
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.world import BYSTANDER, UNLIMITED, World
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox.openbao import OpenBaoServer, find_binary
+from tests.fixtures.patience import PATIENCE
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -71,7 +72,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
         with os.fdopen(os.pidfd_open(int(parent.stdout.readline())), "rb", buffering=0) as server:
             assert not select.select([server], [], [], 0)[0]
             parent.send_signal(signal.SIGKILL)
-            parent.wait(30)
+            parent.wait(PATIENCE)
             assert select.select([server], [], [], 30)[0]
 
 

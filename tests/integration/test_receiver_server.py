@@ -17,6 +17,7 @@ from reconciler.receiver.service import Receiver
 from reconciler.receiver.signature import SIGNATURE_HEADER, sign
 from tests.fixtures.deliveries import fields
 from tests.fixtures.inbox import SECRET, event_body
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +52,14 @@ class World:
 
     def handle(self, event: Event) -> None:
         """Note an event, when the test lets it."""
-        assert self.release.wait(10)
+        assert self.release.wait(PATIENCE)
         self.handled.append(event.id)
         self.called.release()
 
     def end(self) -> None:
         """Stop it, and wait until it has ended."""
         self.stop.set()
-        self.thread.join(20)
+        self.thread.join(PATIENCE)
         assert not self.thread.is_alive()
 
     def connect(self) -> socket.socket:
@@ -152,7 +153,7 @@ def test_a_stop_finishes_what_was_accepted(tmp_path: Path) -> None:
     world.end()
     again = World(tmp_path)
     left = 3 - len(world.handled)
-    assert all(again.called.acquire(timeout=10) for _ in range(left))
+    assert all(again.called.acquire(timeout=PATIENCE) for _ in range(left))
     again.end()
     assert left < 3
     assert world.handled + again.handled == ["evt_0", "evt_1", "evt_2"]

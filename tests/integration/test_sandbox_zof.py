@@ -22,6 +22,7 @@ from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import Fault, FaultKind
 from reconciler.sandbox.receiver_server import DeliveryOutcome, ReceiverServer
 from reconciler.sandbox.zof_server import ZofServer
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.zof import UNLIMITED
 
 if TYPE_CHECKING:
@@ -804,7 +805,7 @@ def test_a_client_that_leaves_changes_nothing(zof: ZofServer, caplog: pytest.Log
 def test_a_server_can_hang_before_it_commits(zof: ZofServer, connect: Callable[..., httpx.Client]) -> None:
     """A client that gives up does not stop its request: it is carried out later all the same."""
     impatient, api = connect(zof), connect(zof)
-    zof.fail("POST", WEBHOOKS, Fault(FaultKind.HANG, seconds=0.3))
+    zof.fail("POST", WEBHOOKS, Fault(FaultKind.HANG, seconds=3))
     with pytest.raises(httpx.ReadTimeout):
         impatient.post("/webhooks", json=DRAFT, headers={"Idempotency-Key": "k"}, timeout=0.05)
     assert listing(api) == []
@@ -821,7 +822,7 @@ def test_a_stop_ends_what_hangs(make_zof: MakeZof, connect: Callable[..., httpx.
         hanging = pool.submit(api.get, "/webhooks")
         wait_until(lambda: zof.pending_faults() == ())
         zof.stop()
-        assert isinstance(hanging.exception(timeout=10), httpx.TransportError)
+        assert isinstance(hanging.exception(timeout=PATIENCE), httpx.TransportError)
     assert [entry.status for entry in zof.requests] == [None]
 
 
@@ -1027,7 +1028,7 @@ def test_a_stopped_server_leaves_nothing_behind() -> None:
 
 def wait_until(condition: Callable[[], bool]) -> None:
     """Wait for what another thread is about to do; fail after ten seconds."""
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up
         time.sleep(0.005)

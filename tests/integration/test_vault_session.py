@@ -17,6 +17,7 @@ from reconciler.vault.responses import Denied, NoAnswer
 from reconciler.vault.session import VaultSession
 from tests.fakes.clock import FakeClock
 from tests.fixtures.openbao import create_role, create_token, enable_approle, write_policy
+from tests.fixtures.patience import PATIENCE
 from tests.fixtures.proxy import Fate, Proxy, Reply, Request
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class TestAppRole:
 
         def meet(request: Request) -> Fate:
             if request.path.endswith("/ui/mounts/secret"):
-                together.wait(30)
+                together.wait(PATIENCE)
             return Fate.FORWARD
 
         def ask(_number: int) -> int | None:

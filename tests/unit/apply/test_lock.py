@@ -14,6 +14,7 @@ from reconciler.errors import LockHeld, StoreError
 from tests.fakes.clock import START, FakeClock
 from tests.fakes.store import LOCK, FakeStore
 from tests.fixtures.holders import ADA, GRACE, SAME_HOST, always, held_by, nowhere
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +186,7 @@ class TestKeeping:
         store.after = count
         ours = lock(store, clock, renewal=0.001)
         ours.acquire()
-        assert renewed.wait(30)
+        assert renewed.wait(PATIENCE)
         ours.release()
         assert store.fields(LOCK) == {}
         assert not [thread for thread in threading.enumerate() if thread.name == "lock renewal"]

@@ -18,8 +18,7 @@ from reconciler.config.settings import NotificationSettings, OrganizationSetting
 from reconciler.errors import ApiError, ExitCode, LockHeld, ReconcilerError
 from reconciler.model import Run
 from reconciler.report.plan.json import to_json_text
-
-_PATIENCE = 30.0
+from tests.fixtures.patience import PATIENCE
 
 
 def scope_of(*names: str, parallel: int = 8, output_format: str = "text") -> Scope:
@@ -74,7 +73,7 @@ def test_texts_and_notes_of_an_organization_stay_together(capsys: pytest.Capture
     def act(settings: OrganizationSettings) -> ExitCode:
         if settings.name == "c":
             last.set()
-        assert last.wait(_PATIENCE)
+        assert last.wait(PATIENCE)
         write_note(f"note {settings.name}")
         results.add(None, f"result {settings.name}\n")
         return ExitCode.OK
@@ -116,7 +115,7 @@ def test_what_an_interrupt_leaves_out_is_named(parallel: int, capsys: pytest.Cap
         if settings.name == "a":
             begin_writing()
             stop.set()
-        assert stop.wait(_PATIENCE)
+        assert stop.wait(PATIENCE)
         begin_writing()
         return ExitCode.OK
 

@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from reconciler.cli.signals import stop_on_signal
+from tests.fixtures.patience import PATIENCE
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -20,7 +21,7 @@ def test_a_signal_asks_to_stop(number: signal.Signals) -> None:
     stop = threading.Event()
     with stop_on_signal(stop, "stopping"):
         os.kill(os.getpid(), number)
-        assert stop.wait(5)
+        assert stop.wait(PATIENCE)
     assert signal.getsignal(number) is before
 
 

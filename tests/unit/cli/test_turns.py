@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.cli.turns import Abandoned, begin_writing, in_turn, one_by_one, side_by_side
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
-
-_PATIENCE = 30.0
 
 
 class Show:
@@ -58,9 +57,9 @@ def test_outputs_come_in_order_whichever_ends_first() -> None:
     after = dict(zip("abc", ["b", "c", "end"], strict=True))
 
     def act(name: str) -> str:
-        together.wait(_PATIENCE)
+        together.wait(PATIENCE)
         show.write(f"{name} begins")
-        assert ended[after[name]].wait(_PATIENCE)
+        assert ended[after[name]].wait(PATIENCE)
         show.write(f"{name} ends")
         ended[name].set()
         return name.upper()
@@ -80,7 +79,7 @@ def test_no_more_are_at_work_than_asked_for() -> None:
         with mutex:
             at_work.add(name)
             most[0] = max(most[0], len(at_work))
-        pair.wait(_PATIENCE)
+        pair.wait(PATIENCE)
         with mutex:
             at_work.remove(name)
         return name
@@ -99,11 +98,11 @@ def test_a_stop_waits_only_for_what_writes() -> None:
         if name == "writer":
             begin_writing()
             writing.set()
-            assert stop.wait(_PATIENCE)
+            assert stop.wait(PATIENCE)
             show.write("the step is finished")
         elif name == "reader":
             reading.set()
-            assert hold.wait(_PATIENCE)
+            assert hold.wait(PATIENCE)
             try:
                 begin_writing()
             except Abandoned:
@@ -112,8 +111,8 @@ def test_a_stop_waits_only_for_what_writes() -> None:
         return name
 
     def interrupt() -> None:
-        assert writing.wait(_PATIENCE)
-        assert reading.wait(_PATIENCE)
+        assert writing.wait(PATIENCE)
+        assert reading.wait(PATIENCE)
         stop.set()
 
     threading.Thread(target=interrupt).start()
@@ -125,7 +124,7 @@ def test_a_stop_waits_only_for_what_writes() -> None:
     assert ended == [("writer", "writer"), ("reader", None), ("third", None)]
     assert show.texts == ["the step is finished"]
     assert show.abandoned.is_set()
-    assert refused.wait(_PATIENCE)
+    assert refused.wait(PATIENCE)
 
 
 def test_an_interrupt_abandons_everything() -> None:
@@ -136,7 +135,7 @@ def test_an_interrupt_abandons_everything() -> None:
     def act(name: str) -> str:
         begun.append(name)
         in_turn(_interrupt)
-        assert show.abandoned.wait(_PATIENCE)
+        assert show.abandoned.wait(PATIENCE)
         return name
 
     with closing(show.run("abc", act, workers=1)) as running, pytest.raises(KeyboardInterrupt):

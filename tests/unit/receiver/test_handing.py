@@ -13,6 +13,7 @@ from reconciler.receiver.inbox.consumer import Consumer
 from reconciler.receiver.inbox.entry import State
 from reconciler.receiver.inbox.inbox import Inbox
 from tests.fixtures.inbox import an_event
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,12 +151,12 @@ def test_several_workers_hand_on_at_a_time(world: World) -> None:
     together = threading.Barrier(3)
 
     def meet(_event: Event) -> None:
-        together.wait(10)
+        together.wait(PATIENCE)
 
     world.refuse = meet
     handing = world.handing(workers=3)
     handing.start()
-    assert all(world.ended.acquire(timeout=10) for _ in range(3))
+    assert all(world.ended.acquire(timeout=PATIENCE) for _ in range(3))
     assert handing.stop(10.0)
     assert sorted(world.handled) == ["a", "b", "c"]
 
@@ -164,10 +165,10 @@ def test_a_new_event_is_handed_on_immediately(world: World) -> None:
     """A thread that waits is woken by a new event."""
     handing = world.handing()
     handing.start()
-    assert all(world.ended.acquire(timeout=10) for _ in range(3))
+    assert all(world.ended.acquire(timeout=PATIENCE) for _ in range(3))
     world.inbox.store([an_event("d")])
     handing.notify("ci")
-    assert world.ended.acquire(timeout=10)
+    assert world.ended.acquire(timeout=PATIENCE)
     assert handing.stop(10.0)
     assert world.handled == ["a", "b", "c", "d"]
 
@@ -178,12 +179,12 @@ def test_a_stop_waits_for_the_handler(world: World) -> None:
 
     def wait(_event: Event) -> None:
         began.set()
-        go_on.wait(10)
+        go_on.wait(PATIENCE)
 
     world.refuse = wait
     handing = world.handing()
     handing.start()
-    began.wait(10)
+    began.wait(PATIENCE)
     assert not handing.stop(0.0)
     go_on.set()
     assert handing.stop(10.0)
@@ -209,8 +210,8 @@ def test_an_inbox_that_fails_is_tried_again(tmp_path: Path, world: World) -> Non
     lock.mkdir()
     handing = world.handing()
     handing.start()
-    assert world.failed.acquire(timeout=10)
+    assert world.failed.acquire(timeout=PATIENCE)
     lock.rmdir()
-    assert all(world.ended.acquire(timeout=10) for _ in range(3))
+    assert all(world.ended.acquire(timeout=PATIENCE) for _ in range(3))
     assert handing.stop(10.0)
     assert world.problems[0].endswith("IsADirectoryError")

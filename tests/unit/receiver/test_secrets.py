@@ -9,6 +9,7 @@ from reconciler.errors import StoreError
 from reconciler.model import Secret
 from reconciler.receiver.allowance import Allowance
 from reconciler.receiver.secrets import KnownSecrets
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,7 @@ def test_secrets_are_read_side_by_side() -> None:
     together = threading.Barrier(3)
 
     def source(_webhook: str) -> Mapping[str, object]:
-        together.wait(10)
+        together.wait(PATIENCE)
         return {"signing_secret": "a"}
 
     secrets = KnownSecrets(source, ["a", "b", "c"])
@@ -105,5 +106,5 @@ def test_secrets_are_read_on_schedule() -> None:
     read = threading.Semaphore(0)
     secrets = KnownSecrets(Source(signing_secret="a"), ["ci"], every=0.001, on_read=lambda *_: read.release())
     secrets.start()
-    assert all(read.acquire(timeout=10) for _ in range(5))
+    assert all(read.acquire(timeout=PATIENCE) for _ in range(5))
     secrets.stop()

@@ -19,6 +19,7 @@ from reconciler.receiver.service import Receiver
 from reconciler.receiver.signature import SIGNATURE_HEADER, sign
 from tests.fixtures.deliveries import client, deliver, fields
 from tests.fixtures.inbox import SECRET, an_event, event_body
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -89,7 +90,7 @@ def test_a_delivery_is_stored_and_handed_on(world: World, http: httpx.AsyncClien
         return [(await deliver(http, body)).status_code for _ in range(3)]
 
     assert asyncio.run(run()) == [200, 200, 200]
-    assert world.called.acquire(timeout=10)
+    assert world.called.acquire(timeout=PATIENCE)
     world.receiver.stop()
     (event,) = world.handled
     assert (event.webhook, event.id, event.body, event.signature) == ("ci", "evt_1", body, sign(body, SECRET))
@@ -243,7 +244,7 @@ def test_metrics_are_openmetrics(world: World, http: httpx.AsyncClient) -> None:
     answer = asyncio.run(run())
     assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
     assert answer.text.endswith("# EOF\n")
-    assert world.called.acquire(timeout=10)
+    assert world.called.acquire(timeout=PATIENCE)
     world.receiver.stop()
     metrics = world.metrics()
     assert metrics['webhook_receiver_deliveries_total{"status": "200", "webhook": "ci"}'] == 2
@@ -326,7 +327,7 @@ def test_what_is_left_from_before_is_handed_on(tmp_path: Path) -> None:
     before.receiver.inbox.open()
     before.receiver.inbox.store([an_event(f"evt_{number}") for number in range(3)])
     with world.receiver:
-        assert all(world.called.acquire(timeout=10) for _ in range(3))
+        assert all(world.called.acquire(timeout=PATIENCE) for _ in range(3))
     assert [event.id for event in world.handled] == ["evt_0", "evt_1", "evt_2"]
     with before.receiver.inbox as inbox:
         assert {entry.state for entry in inbox.find()} == {State.DELIVERED}

@@ -14,6 +14,7 @@ from reconciler.model import Organization
 from reconciler.usecases.preview import preview
 from tests.fakes.api import FakeApi
 from tests.fakes.world import Org, webhook
+from tests.fixtures.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from reconciler.usecases.plan import Planned
 
 A, B = webhook("a"), webhook("b")
-_PATIENCE = 30.0
 
 
 class _Overtaken(FakeApi):
@@ -43,7 +43,7 @@ def _overtaken(org: Org, act: Callable[[], object]) -> None:
 
     def wait(operation: str, _name: str) -> None:
         if operation == "list_metadata" and threading.current_thread().name == "metadata":
-            assert answered.wait(_PATIENCE)
+            assert answered.wait(PATIENCE)
 
     def go_on() -> None:
         act()
