@@ -28,6 +28,16 @@ pytest_plugins = [
 ]
 
 
+UNTRACED = ("tests/crash/", "tests/property/", "tests/browser/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs without a trace of its coverage, because that doubles its time and adds no line."""
+    for item in items:
+        if item.nodeid.startswith(UNTRACED):
+            item.add_marker("untraced")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Report how many crashes, faults and races were survived: one test goes through many."""
     ended = {result: terminalreporter.stats.get(result, []) for result in ("passed", "failed")}

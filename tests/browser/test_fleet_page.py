@@ -196,14 +196,14 @@ def test_thousands_of_webhooks_stay_usable(window: Window) -> None:
 
 def test_thousands_of_drifted_webhooks_stay_usable(window: Window) -> None:
     """Fifty are told at the top, so that what follows is near; the table has all, and finds any."""
-    fleet = large_fleet(5000, drifted_each=1)
+    fleet = large_fleet(2000, drifted_each=1)
     with window.open(page(fleet, drift=True)) as opened:
         assert opened.page.locator("article").count() == 50
-        assert opened.page.get_by_text("… and 4,950 more.").is_visible()
+        assert opened.page.get_by_text("… and 1,950 more.").is_visible()
         assert opened.page.evaluate("document.documentElement.scrollHeight") < 40_000
-        opened.page.get_by_role("searchbox").fill("hook-4321")
-        assert _shown(opened.page) == ["team-01-hook-4321"]
-        opened.page.get_by_role("button", name="Details of team-01-hook-4321").click()
+        opened.page.get_by_role("searchbox").fill("hook-1321")
+        assert _shown(opened.page) == ["team-01-hook-1321"]
+        opened.page.get_by_role("button", name="Details of team-01-hook-1321").click()
         assert opened.page.locator(".due:visible del, .due:visible ins").count() > 0
 
 

@@ -37,7 +37,7 @@ BEHAVIORS = {
 }
 SHARES = 2
 """The moments are divided, so that several processes can share the work."""
-STRIDE = 5
+STRIDE = 9
 
 
 class Killer:

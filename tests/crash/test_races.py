@@ -278,7 +278,7 @@ def _moments(tmp_path: Path, openbao: OpenBaoServer) -> int:
     return held.moments
 
 
-STRIDE = 7
+STRIDE = 13
 
 
 @pytest.mark.parametrize("newer", [False, True], ids=["the same manifests", "newer manifests"])

@@ -51,7 +51,7 @@ BEHAVIOR = Behavior(
 )
 KEY = Secret("zof_key")
 RUN = Run("ada", "0" * 40)
-STRIDE = 3
+STRIDE = 5
 CHANGES = 3
 API_OPERATION = 123.5
 """Seconds that one operation of a silent API takes: four tries of 30 s and the pauses between them."""

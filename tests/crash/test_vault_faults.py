@@ -32,7 +32,7 @@ BEHAVIOR = Behavior(
     replay_shows_secret=False,
     rate_limit=UNLIMITED,
 )
-STRIDE = 5
+STRIDE = 9
 FEWEST = 20
 """As many Vault requests the changes need at least: with fewer, the tests have lost their object."""
 

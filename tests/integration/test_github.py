@@ -257,6 +257,7 @@ def test_a_list_that_is_none_is_told(hub: FakeGitHub, github: GitHub, body: byte
     assert hub.comments == []
 
 
+@pytest.mark.untraced
 def test_a_list_without_an_end_is_told(hub: FakeGitHub, github: GitHub) -> None:
     """Pages that never end do not keep a job busy for ever."""
     endless = Answer(200, [{}] * 100)

@@ -98,6 +98,7 @@ def test_json_that_is_masked_is_still_json() -> None:
     assert value == {"a": "\\***\\", "b": "\x1b***\n\u1234"}
 
 
+@pytest.mark.untraced
 def test_a_report_of_a_large_fleet_is_masked() -> None:
     """Megabytes are searched by another program than short texts, with the same result."""
     filler = '{"url": "https://hooks.example.com/zof", "name": "ci-run-results"}\n' * 20_000

@@ -199,6 +199,7 @@ def test_no_report_echoes_a_secret(tmp_path: Path, text: str) -> None:
         assert "hunter2" not in render(loaded.diagnostics)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("unit", "expected"),
     [
@@ -213,9 +214,9 @@ def test_no_report_echoes_a_secret(tmp_path: Path, text: str) -> None:
 )
 def test_a_long_text_is_judged_in_bearable_time(unit: str, expected: bool) -> None:
     """Megabytes of what a pattern begins with are judged: with quadratic time this would never end."""
-    assert looks_secret(unit * 500_000) is expected
-    assert shown(unit * 500_000) is None
-    assert mentions_secrets(unit * 500_000) is bool({unit} & {"?token", "secret "})
+    assert looks_secret(unit * 200_000) is expected
+    assert shown(unit * 200_000) is None
+    assert mentions_secrets(unit * 200_000) is bool({unit} & {"?token", "secret "})
 
 
 NOW = datetime(2026, 11, 12, 12, tzinfo=UTC)

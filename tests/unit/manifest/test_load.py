@@ -435,6 +435,7 @@ def test_a_hostile_file_is_refused_at_its_place(text: str | bytes, expected: lis
     assert found == expected
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("text", "count", "last"),
     [

@@ -35,6 +35,9 @@ CODES = ("WH020", "WH010", "WH021", "WH022")
 """What each is told of; the last two but for the first manifest."""
 
 
+pytestmark = pytest.mark.untraced
+
+
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Work in an empty folder, with relative paths."""
@@ -64,13 +67,13 @@ def traced() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("shape", ["files", "documents"])
-def test_ten_thousand_broken_manifests_are_reported_in_one_run(shape: str) -> None:
+def test_thousands_of_broken_manifests_are_reported_in_one_run(shape: str) -> None:
     """Each problem of each manifest is there, whether they lie in as many files or in one."""
-    found = load_manifests([write(shape, 10_000)]).diagnostics
+    found = load_manifests([write(shape, 4_000)]).diagnostics
     counts = {code: sum(each.rule == code for each in found) for code in CODES}
-    assert counts == {"WH020": 10_000, "WH010": 10_000, "WH021": 9_999, "WH022": 9_999}
+    assert counts == {"WH020": 4_000, "WH010": 4_000, "WH021": 3_999, "WH022": 3_999}
     assert len(found) == sum(counts.values())
-    assert diagnostics_text(found).splitlines()[-2] == "39,998 errors"
+    assert diagnostics_text(found).splitlines()[-2] == "15,998 errors"
 
 
 def text_of(found: Sequence[Diagnostic]) -> str:
@@ -81,9 +84,9 @@ def text_of(found: Sequence[Diagnostic]) -> str:
 @pytest.mark.parametrize("shape", ["files", "documents"])
 def test_memory_grows_with_the_number_of_manifests(shape: str, render: Callable[..., Any] | None) -> None:
     """Twice as many broken manifests need twice the memory: a square in it would need four times."""
-    load_manifests([write(shape, 500)])  # what is made once does not count, nor what is kept for later
+    load_manifests([write(shape, 250)])  # what is made once does not count, nor what is kept for later
     peaks = []
-    for count in (100, 200, 400):
+    for count in (50, 100, 200):
         folder = write(shape, count)
         with traced():
             found = load_manifests([folder]).diagnostics

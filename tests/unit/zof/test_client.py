@@ -199,6 +199,7 @@ def test_an_incomplete_listing_is_refused(script: list[Any], words: str) -> None
     assert all(r.url.host == "api.example.com" for r in server.requests)
 
 
+@pytest.mark.untraced
 def test_an_endless_listing_is_refused() -> None:
     """A listing that always has another page ends in an error."""
     server = Server(None)

@@ -200,6 +200,7 @@ def test_fingerprints_survive_lines_that_are_added_above() -> None:
     assert other["partialFingerprints"]["reconcilerDiagnostic/v1"] not in prints(1, 5)
 
 
+@pytest.mark.untraced
 def test_a_log_has_no_more_results_than_code_scanning_shows() -> None:
     """Errors come before warnings then, and a notification says how many are left out."""
     warnings = [Diagnostic(Severity.WARNING, "WH033", "w", Location("a.yaml", n)) for n in range(1, 4_001)]

@@ -82,6 +82,7 @@ def test_the_posture_is_counted() -> None:
     assert lengths[0] == pytest.approx(2 * lengths[1], abs=1)
 
 
+@pytest.mark.untraced
 def test_one_of_thousands_is_still_seen_in_the_bar() -> None:
     """A single drifted webhook among two thousand gets a visible part of the bar."""
     rows = [row(f"w{n}", ("run.failed",)) for n in range(1999)]

@@ -158,6 +158,7 @@ def test_steps_are_told_when_asked_for() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.untraced
 def test_a_large_plan_is_folded() -> None:
     """Twenty changes are open and a hundred laid out; the others are there, folded away and counted."""
     text = plan_html([PlanSection(large_plan(2000))], OCCASION)
