@@ -226,7 +226,7 @@ class HttpClient:
         never_sent = isinstance(error, _NEVER_SENT) or progress.ended_before_sending
         if allowance.too_large:
             return _too_large(size, None)
-        if isinstance(error, httpx.TimeoutException) and allowance.too_slow and not never_sent:
+        if isinstance(error, httpx.TimeoutException) and allowance.ended_first and not never_sent:
             return _TOO_SLOW
         words = next((_WORDS[kind] for kind in type(error).__mro__ if kind in _WORDS), "the request failed")
         return NoReply(

@@ -37,6 +37,8 @@ class Allowance:
         self._clock = clock
         self._deadline = clock.monotonic() + seconds
         self._left = size + size // _CHUNK_SIZES + _HEADERS_MAX
+        self.ended_first = False
+        """Whether a timeout of the last operation on the socket was that of the whole exchange."""
         self.too_large = False
         """Whether more than the allowed bytes came."""
 
@@ -52,6 +54,7 @@ class Allowance:
             httpcore.ReadTimeout: the time is over.
         """
         left = self._deadline - self._clock.monotonic()
+        self.ended_first = timeout is None or left < timeout
         if left <= 0:
             raise httpcore.ReadTimeout
         return left if timeout is None else min(left, timeout)

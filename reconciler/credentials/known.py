@@ -1,8 +1,8 @@
 """The credentials and secrets that this run knows, and their masking in every text, however it spells them.
 
 A server can quote what it was sent in capitals, spread with spaces, in base64, in hexadecimal digits or with
-the escapes of URLs, JSON and HTML. So texts are compared in a form without these differences: escapes are
-resolved, and only letters and digits are kept, in small letters.
+the escapes of URLs, JSON, HTML and programming languages. So texts are compared in a form without these
+differences: escapes are resolved, and only letters and digits are kept, in small letters.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ _SHORTEST = 6
 _ESCAPES = ("%", "\\", "&")
 _ESCAPE = (
     r"%(?P<url>[0-9A-Fa-f]{2})|\\u(?P<json>[0-9A-Fa-f]{4})|\\x(?P<byte>[0-9A-Fa-f]{2})"
+    r"|\\U(?P<long>[0-9A-Fa-f]{8})|\\[ux]\{0*(?P<braced>[0-9A-Fa-f]{1,6})\}|\\(?P<octal>[0-3][0-7]{2})"
     r"|&#[xX]0*(?P<hex>[0-9A-Fa-f]{1,6});?|&#0*(?P<decimal>[0-9]{1,7});?|&(?P<name>amp|lt|gt|quot|apos);"
     r"|(?P<pair>\\\\)"
 )
+_BASES = {"decimal": 10, "octal": 8}
 _ESCAPED = re.compile(_ESCAPE)
 _UNIT = re.compile(rf"{_ESCAPE}|[^\W_]")
 _DROPPED = re.compile(r"[\W_]+")
@@ -169,5 +171,5 @@ def _resolve(escape: re.Match[str]) -> str:
     kind = escape.lastgroup or ""
     if kind in {"name", "pair"}:
         return ""
-    number = int(escape[kind], 10 if kind == "decimal" else 16)
+    number = int(escape[kind], _BASES.get(kind, 16))
     return chr(number) if number <= _LAST_CHARACTER else ""

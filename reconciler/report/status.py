@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.credentials.redaction import mask_unreviewed, mask_url
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.plan.expiry import expiry_warnings
 from reconciler.report.format.escape import visible
 from reconciler.report.format.markdown import COMMENT_LIMIT, cell, code, table
@@ -160,5 +160,5 @@ def _cells(row: StatusRow, now: datetime) -> tuple[str, ...]:
         f"{age(row.verified_at, now)} ago" if row.verified_at else "",
         visible(row.owner or ""),
         visible(row.endpoint_id or ""),
-        visible(mask_url(url) if row.unmanaged else url),
+        visible(mask_unreviewed(url) if row.unmanaged else url),
     )

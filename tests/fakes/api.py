@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
@@ -119,6 +120,8 @@ class FakeApi:
         """The most endpoints that ever were live at one URL at the same time."""
         self._born: dict[str, datetime] = {}
         self._gone: dict[str, tuple[Endpoint, datetime]] = {}
+        self._mutex = threading.RLock()
+        """Held by each request while it has its effect: changes run in parallel."""
         self.odd: list[OddEntry] = []
         """What the listing has at its end, instead of the endpoints with the same ids."""
 
@@ -182,11 +185,12 @@ class FakeApi:
     def _listed(self) -> dict[str, Endpoint]:
         """Return what the listing has now, by id in order."""
         now, behavior = self.clock.now(), self.behavior
-        found = {i: e for i, e in self.endpoints.items() if self._age(i) >= behavior.listing_lag}
-        if behavior.deletion_lag:
-            for endpoint, at in self._gone.values():
-                if (now - at).total_seconds() < behavior.deletion_lag:
-                    found.setdefault(endpoint.id, endpoint)
+        with self._mutex:
+            found = {i: e for i, e in self.endpoints.items() if self._age(i) >= behavior.listing_lag}
+            if behavior.deletion_lag:
+                for endpoint, at in self._gone.values():
+                    if (now - at).total_seconds() < behavior.deletion_lag:
+                        found.setdefault(endpoint.id, endpoint)
         return dict(sorted(found.items()))
 
     def _age(self, endpoint_id: str) -> float:
@@ -205,6 +209,10 @@ class FakeApi:
 
     def perform_create(self, key: str, text: str) -> CreateAnswer:
         """Carry a creation out, past `before` and `after`."""
+        with self._mutex:
+            return self._create_or_repeat(key, text)
+
+    def _create_or_repeat(self, key: str, text: str) -> CreateAnswer:
         known = self._keys.get(key)
         if known and (self.clock.now() - known[1]).total_seconds() < self.behavior.key_lifetime:
             if known[0] != text and self.behavior.refuses_other_body:
@@ -254,15 +262,17 @@ class FakeApi:
     def _delete(self, endpoint_id: str) -> DeleteAnswer:
         if not self.behavior.can_delete:
             return Refused(405, "method_not_allowed", "no such operation")
-        endpoint = self.endpoints.pop(endpoint_id, None)
-        if endpoint is not None:
-            self.deletions.append(Deletion(endpoint, self.at_url(endpoint.normalized_url)))
-            self._gone[endpoint_id] = endpoint, self.clock.now()
+        with self._mutex:
+            endpoint = self.endpoints.pop(endpoint_id, None)
+            if endpoint is not None:
+                self.deletions.append(Deletion(endpoint, self.at_url(endpoint.normalized_url)))
+                self._gone[endpoint_id] = endpoint, self.clock.now()
         return Deleted()
 
     def at_url(self, normalized: str) -> frozenset[str]:
         """Return the endpoints that are live at a normalised URL."""
-        return frozenset(e.id for e in self.endpoints.values() if e.normalized_url == normalized)
+        with self._mutex:
+            return frozenset(e.id for e in self.endpoints.values() if e.normalized_url == normalized)
 
     def _arrives(self, request: str, *arguments: object) -> Any:
         self.arguments = arguments
@@ -277,6 +287,10 @@ class FakeApi:
 
     def console_create(self, url: str, events: Sequence[str]) -> Endpoint:
         """Create an endpoint as a person would in the console."""
+        with self._mutex:
+            return self._add(url, events)
+
+    def _add(self, url: str, events: Sequence[str]) -> Endpoint:
         self._count += 1
         endpoint = Endpoint(
             f"{self.behavior.id_prefix}{self._count:04}", url, tuple(sorted(set(events))), self.clock.now()

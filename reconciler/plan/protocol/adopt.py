@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from reconciler.credentials.redaction import mask_url
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.ledger.ledger import Current, Previous
 from reconciler.plan.protocol.create import blank
 from reconciler.plan.protocol.state import Adoption, State, declared, write
@@ -126,7 +126,7 @@ def _differences(webhook: Webhook, endpoint: Endpoint) -> str:
     """Return how the manifest and the live endpoint differ."""
     found = []
     if endpoint.normalized_url != webhook.normalized_url:
-        live_url = mask_url(endpoint.url)
+        live_url = mask_unreviewed(endpoint.url, webhook.url)
         found.append(f"the URL is {live_url}, the manifest says {webhook.url}")
     if surplus := sorted(set(endpoint.events) - set(webhook.events)):
         found.append(f"the manifest lacks {', '.join(surplus)}")

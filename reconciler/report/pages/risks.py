@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from reconciler.credentials.redaction import mask_url
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.plan.live import is_new
 from reconciler.report.checks import ReceiverProblem
 from reconciler.report.format.style import age, count
@@ -117,7 +117,7 @@ def risks_of(
 def _appearance_risks(row: StatusRow, now: datetime) -> Iterator[Risk]:
     endpoint = row.endpoint
     if endpoint is not None and endpoint.created is not None and is_new(endpoint, now):
-        shown = mask_url(endpoint.url)
+        shown = mask_unreviewed(endpoint.url)
         yield Risk(RiskKind.APPEARED, f"created {age(endpoint.created, now)} ago, {shown}")
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 from msgspec import Struct
 
-from reconciler.credentials.redaction import mask_url
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.report.format.escape import visible
 from reconciler.report.format.style import age
 from reconciler.report.plan.summary import elements
@@ -80,7 +80,7 @@ def environment() -> Environment:
         "seconds": lambda moment: int(moment.timestamp()),
         "short": lambda commit: commit[:_SHORT],
         "commands": commands,
-        "outside": mask_url,
+        "outside": mask_unreviewed,
     }
     return templates
 

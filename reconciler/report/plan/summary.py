@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from reconciler.credentials.redaction import mask_url
+from reconciler.credentials.redaction import mask_unreviewed
 from reconciler.plan.drift import Drift, DriftKind, DriftState
 from reconciler.plan.live import RECENT, newest_first
 from reconciler.plan.plan import Action
@@ -221,7 +221,7 @@ def endpoint_line(endpoint: Endpoint, now: datetime | None) -> str:
     """Return an unmanaged endpoint on one escaped line, with its age if `now` is given and it is known."""
     events = ", ".join(visible(event) for event in endpoint.events)
     since = f"  created {age(endpoint.created, now)} ago" if now and endpoint.created else ""
-    return f"{visible(endpoint.id)}  {visible(mask_url(endpoint.url))}  {events}{since}"
+    return f"{visible(endpoint.id)}  {visible(mask_unreviewed(endpoint.url))}  {events}{since}"
 
 
 def and_more(listed: Sequence[object], shown: int = MOST_LISTED) -> list[str]:

@@ -37,6 +37,9 @@ SPELLINGS = {
     "in JSON": json.dumps(SECRET).replace("/", "\\/"),
     "in JSON's escapes": "".join(f"\\u{ord(char):04x}" for char in SECRET),
     "in Python's escapes": "".join(f"\\x{ord(char):02x}" for char in SECRET),
+    "in Python's long escapes": "".join(f"\\U{ord(char):08X}" for char in SECRET),
+    "in JavaScript's escapes": "".join(f"\\u{{{ord(char):x}}}" for char in SECRET),
+    "in octal escapes": "".join(f"\\{ord(char):03o}" for char in SECRET),
     "in HTML": html.escape(SECRET),
     "in HTML's escapes": "".join(f"&#x{ord(char):x};" for char in SECRET),
     "in HTML's decimal escapes": "".join(f"&#{ord(char)};" for char in SECRET),
@@ -80,6 +83,7 @@ def test_several_secrets_are_masked_and_other_texts_are_kept() -> None:
         "100 % of C:\\users &amp; others",
         "the token was refused",
         "ÄÖÜ İı \\u00",
+        "\\u{ffffffff} \\U99999999 \\400 \\12",
         "&#99999999;",
     ):
         assert secrets.mask(text) == text

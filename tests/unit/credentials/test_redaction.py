@@ -328,17 +328,17 @@ def test_no_report_shows_an_unmanaged_endpoints_credentials() -> None:
     row = StatusRow(endpoint.id, endpoint.id, endpoint.url, "unmanaged", unmanaged=True, endpoint=endpoint)
     occasion = PageContext(NOW, Run())
     view = View(verbose=True, now=NOW)
-    for text in (
+    texts = (
         plan_text(plan, title=DRIFT, view=view),
         plan_markdown(plan, title=DRIFT, view=view),
         plan_html([PlanSection(plan, (), view)], occasion),
         status_text("acme", [row], now=NOW),
         status_markdown("acme", [row], now=NOW),
         fleet_html([Fleet("acme", [row])], occasion, known_events=("run.failed",)),
-    ):
-        assert "x.example.com/zof" in text
-        assert "hunter2" not in text
-    for text in (plan_json(plan), to_json_text(status_value("acme", [row]))):
+        plan_json(plan),
+        to_json_text(status_value("acme", [row])),
+    )
+    for text in texts:
         assert "x.example.com/***" in text
         assert "hunter2" not in text
         assert "com/zof" not in text

@@ -329,7 +329,7 @@ def test_a_manifest_that_says_something_else_is_refused() -> None:
     endpoint = org.api.console_create("https://hooks.example.com/other", ["run.failed", "run.started"])
     error = refused(org, Adoption("a", endpoint.id), A)
     assert error.message == (
-        f"a and endpoint {endpoint.id} differ: the URL is https://hooks.example.com/other, the manifest says "
+        f"a and endpoint {endpoint.id} differ: the URL is https://hooks.example.com/***, the manifest says "
         "https://hooks.example.com/a; the manifest lacks run.started; the endpoint lacks run.completed"
     )
     assert "manifests/a.yaml:1:1" in (error.hint or "")
