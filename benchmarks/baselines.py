@@ -28,6 +28,14 @@ connection = http.client.HTTPConnection(os.environ["VAULT_ADDR"].removeprefix("h
 connection.request("LIST", {LISTING_PATH!r}, headers={{"X-Vault-Token": os.environ["VAULT_TOKEN"]}})
 json.loads(connection.getresponse().read())
 """
+_WITH_USUAL_API = """
+import os
+from reconciler import model
+model.DEFAULT_API_URL = os.environ["ZOF_API_URL"]
+from reconciler.cli import main
+main()
+"""
+_PLAN = ("plan", "--exit-code", "--no-progress")
 _IMPORTS_ALONE = "import http.client, json, os"
 
 
@@ -38,7 +46,15 @@ def reconciler(folder: Path, *arguments: str, environ: Mapping[str, str] | None 
 
 def plan(folder: Path, environ: Mapping[str, str]) -> Command:
     """Return a plan that fails if there are changes."""
-    return reconciler(folder, "plan", "--exit-code", "--no-progress", environ=environ)
+    return reconciler(folder, *_PLAN, environ=environ)
+
+
+def plan_of_the_usual_api(folder: Path, environ: Mapping[str, str]) -> Command:
+    """Return a plan that takes the stand-in for the API at its usual URL.
+
+    At any other URL, the API gets no request before all of Vault's answer is there.
+    """
+    return Command((sys.executable, "-c", _WITH_USUAL_API, *_PLAN), folder, environ)
 
 
 def parse_yaml(folder: Path) -> Command:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from benchmarks.baselines import plan, reconciler
+from benchmarks.baselines import plan_of_the_usual_api, reconciler
 from benchmarks.bench import Bench, Experiment
 from benchmarks.measuring import in_turn, run_once
 from benchmarks.pacing import floor, judge
@@ -96,8 +96,8 @@ def _slow_pages(bench: Bench) -> Iterator[Row]:
     fleet, small = bench.fleet(_LIVE), bench.fleet(1)
     with stand_ins(fleet, pause=_PAUSE) as servers, stand_ins(small) as others:
         commands = {
-            "plan": plan(fleet.folder, servers.environ),
-            "start": plan(small.folder, others.environ),
+            "plan": plan_of_the_usual_api(fleet.folder, servers.environ),
+            "start": plan_of_the_usual_api(small.folder, others.environ),
         }
         samples = in_turn(commands, bench.runs)
     slept, start = math.ceil(_LIVE / PAGE) * _PAUSE, samples["start"].seconds
