@@ -15,7 +15,7 @@ from reconciler.receiver.signature import candidate_secrets
 from reconciler.texts import read_count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from reconciler.sandbox.openbao import OpenBaoServer
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _MOUNT = "secret"
 _HOST = "127.0.0.1"
 _PORT_MAX = 65_535
+_API_PORT, _API_KEY = "port", "api-key"
+_OPENBAO_PORT, _RECEIVER_PORT = "openbao-port", "receiver-port"
+_PORTS = (_API_PORT, _OPENBAO_PORT, _RECEIVER_PORT)
 
 
 class Servers(Struct, frozen=True):
@@ -79,39 +82,85 @@ def run_servers(folder: Path | None = None) -> Iterator[Servers]:
     from reconciler.sandbox.receiver_server import ReceiverServer  # noqa: PLC0415 (an extra)
     from reconciler.sandbox.zof_server import ZofServer  # noqa: PLC0415 (an extra)
 
-    port = _known_port(folder)
+    kept = _Kept(folder)
     with (
-        OpenBaoServer(data_dir=folder and folder / "openbao") as vault,
-        ReceiverServer(lambda url: secrets_for(vault, url)) as receiver,
+        OpenBaoServer(data_dir=folder and folder / "openbao", port=kept.port(_OPENBAO_PORT)) as vault,
+        ReceiverServer(lambda url: secrets_for(vault, url), port=kept.port(_RECEIVER_PORT)) as receiver,
         ZofServer(
-            Behavior(deliver_to=receiver.url), path=folder and folder / "zof.sqlite", port=port, controls=True
+            Behavior(deliver_to=receiver.url),
+            path=folder and folder / "zof.sqlite",
+            port=kept.port(_API_PORT),
+            key=kept.key(),
+            controls=True,
         ) as zof,
     ):
-        if folder is not None:
-            (folder / "port").write_text(zof.origin.rpartition(":")[2], encoding="ascii")
+        kept.write(
+            {
+                _API_PORT: zof.origin.rpartition(":")[2],
+                _OPENBAO_PORT: vault.address.rpartition(":")[2],
+                _RECEIVER_PORT: receiver.url.rpartition(":")[2],
+                _API_KEY: zof.key.reveal(),
+            }
+        )
         yield Servers(zof, vault, receiver)
 
 
-def _known_port(folder: Path | None) -> int:
-    """Return the port of the API's last run, since the ledger identifies the API by its URL; else 0."""
-    if folder is None:
-        return 0
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = (folder / "port").read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return 0
-    except (OSError, ValueError) as error:
-        raise InvalidInput(
-            f"cannot keep the sandbox in {folder}", hint="name a folder that you can write to"
-        ) from error
-    port = read_count(text)
-    if port is None or port > _PORT_MAX:
-        raise InvalidInput(
-            f"{folder / 'port'} does not hold a port number", hint=f"delete {folder} to start over"
-        )
-    _require_free(port, folder)
-    return port
+class _Kept:
+    """What a sandbox with a folder has again in its next run: its ports and its API key."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Create the folder and check the ports, before any server starts.
+
+        Raises:
+            InvalidInput: the folder cannot be used.
+            ReconcilerError: a port is in use.
+        """
+        self._folder = folder
+        self._texts: dict[str, str] = {}
+        if folder is None:
+            return
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in (*_PORTS, _API_KEY):
+                if (folder / name).exists():
+                    self._texts[name] = (folder / name).read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            raise InvalidInput(
+                f"cannot keep the sandbox in {folder}", hint="name a folder that you can write to"
+            ) from error
+        for name in _PORTS:
+            if port := self.port(name):
+                _require_free(port, folder)
+
+    def port(self, name: str) -> int:
+        """Return a port of the last run, which the ledger and other shells know; else 0.
+
+        Raises:
+            InvalidInput: the file contains something else.
+        """
+        if name not in self._texts:
+            return 0
+        port = read_count(self._texts[name])
+        if port is None or port > _PORT_MAX:
+            folder = self._folder or ""
+            raise InvalidInput(
+                f"{folder}/{name} does not contain a port number", hint=f"delete {folder} to start over"
+            )
+        return port
+
+    def key(self) -> Secret | None:
+        """Return the API key of the last run."""
+        text = self._texts.get(_API_KEY)
+        return Secret(text) if text else None
+
+    def write(self, texts: Mapping[str, str]) -> None:
+        """Write ports and key for the next run; only the owner can read them."""
+        if self._folder is None:
+            return
+        for name, text in texts.items():
+            path = self._folder / name
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="ascii")
 
 
 def _require_free(port: int, folder: Path) -> None:

@@ -73,6 +73,7 @@ class OpenBaoServer:
         self,
         *,
         data_dir: Path | None = None,
+        port: int = 0,
         start_patience: float = _START_PATIENCE,
         stop_patience: float = _STOP_PATIENCE,
     ) -> None:
@@ -80,12 +81,14 @@ class OpenBaoServer:
 
         Args:
             data_dir: a directory, which is created if necessary; None: everything is in memory.
+            port: the port; 0: a free one.
             start_patience: how many seconds each attempt to start, and each answer, may take.
             stop_patience: how many seconds the server has to end before it is killed.
         """
         self._data_dir = data_dir
         self._patience = start_patience
         self._stop_patience = stop_patience
+        self._wanted_port = port
         self._port = 0
         self._root_token = Secret(secrets.token_hex(16))
         self._process: subprocess.Popen[bytes] | None = None
@@ -160,7 +163,7 @@ class OpenBaoServer:
 
     def _spawn(self, binary: Path) -> None:
         home = self._require_home()
-        self._port = _free_port()
+        self._port = self._wanted_port or _free_port()
         # With this locale, Python adds no variable of its own to the server's environment.
         environment = {"HOME": str(home), "PATH": os.defpath, "LC_ALL": "C.UTF-8"}
         arguments = ["server", "-log-level=error"]

@@ -18,7 +18,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model import Secret
 from reconciler.receiver.signature import SIGNATURE_HEADER, verify
 from reconciler.sandbox import LOOPBACK
-from reconciler.sandbox.zof_api import ORIGINAL_URL_HEADER
+from reconciler.sandbox.deliveries import ORIGINAL_URL_HEADER
 
 SecretsFor = Callable[[str], Sequence[Secret]]
 """Returns the secrets that a delivery to this URL may be signed with."""

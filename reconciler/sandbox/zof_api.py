@@ -1,4 +1,4 @@
-"""The operations of the embedded Zof API (`schemas/zof-webhooks.openapi.yaml`), and its test deliveries.
+"""The operations of the embedded Zof API (`schemas/zof-webhooks.openapi.yaml`).
 
 `zof_gateway` does what every request needs: key, quota, request id, faults and log.
 """
@@ -6,27 +6,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import http.client
 import json
-import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
 
-from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from reconciler.model import Secret
-from reconciler.receiver.signature import SIGNATURE_HEADER, sign
+from reconciler.sandbox.deliveries import deliver_test
 from reconciler.sandbox.spelling import respell
 from reconciler.sandbox.zof_gateway import ORGANIZATION, REQUEST_NUMBER, Gateway
 from reconciler.sandbox.zof_requests import EVENT_TYPES, Problem, encode_cursor, parse_draft, parse_page
-from reconciler.urls import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +28,11 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from reconciler.sandbox.behavior import Behavior
+    from reconciler.sandbox.deliveries import DeliveryResult
     from reconciler.sandbox.zof_gateway import ZofState
     from reconciler.sandbox.zof_store import StoredEndpoint
 
-ORIGINAL_URL_HEADER = "X-Zof-Original-Url"
 _NO_LAG = 2**62
-# The characters of a path and a query in RFC 3986; `%` is one of them, so escapes are not escaped again.
-_TARGET_SAFE = "/?:@!$&'()*+,;=%-._~"
-_OK = range(200, 300)
 _NO_CONTENT = 204
 
 
@@ -212,93 +202,3 @@ async def _answer_routing_problem(_request: Request, problem: Exception) -> Resp
     codes = {404: "not_found", 405: "method_not_allowed"}
     code = codes.get(problem.status_code, "invalid_request")
     return Problem(problem.status_code, code, f"{problem.detail}.", headers=problem.headers).response()
-
-
-# --- test deliveries ----------------------------------------------------------------------------------
-
-
-class DeliveryResult(Struct, frozen=True):
-    """The result of one delivery."""
-
-    delivered: bool
-    status_code: int | None = None
-    """The receiver's answer; None if it did not answer."""
-    error: str | None = None
-    """Why it was not delivered, without any text from the receiver."""
-
-
-def deliver_test(endpoint: StoredEndpoint, behavior: Behavior, now: float) -> DeliveryResult:
-    """Send a signed test event to the endpoint's URL, or to the address in `behavior.deliver_to`.
-
-    Each step of the exchange blocks for up to `behavior.delivery_timeout` seconds. Redirects
-    are not followed: only a 2xx of the receiver itself is a success.
-    """
-    if behavior.test_result == "fail":
-        return DeliveryResult(delivered=False, error="`test_result` of the sandbox is `fail`")
-    try:
-        base, parts = _destination(endpoint.url, behavior), urlsplit(endpoint.url)
-        target = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_TARGET_SAFE)
-    except ValueError:
-        # Only the console can create such an endpoint.
-        return DeliveryResult(delivered=False, error="the endpoint's URL is invalid")
-    if base is None:
-        assumed = behavior.public_deliveries == "assume"
-        return DeliveryResult(
-            delivered=assumed, error=None if assumed else "deliveries to public hosts are disabled"
-        )
-    body = _envelope(endpoint, now)
-    headers: dict[str, str | bytes] = {
-        "Content-Type": "application/json",
-        "User-Agent": "Zof-Webhooks-Sandbox",
-        SIGNATURE_HEADER: sign(body, endpoint.secret.reveal()),
-        # As UTF-8 bytes: an endpoint's URL may contain Unicode.
-        ORIGINAL_URL_HEADER: endpoint.url.encode(),
-    }
-    return _post(base, target, body, headers, behavior.delivery_timeout)
-
-
-def _envelope(endpoint: StoredEndpoint, now: float) -> bytes:
-    """Return the JSON of a test event of the first type that `endpoint` subscribes to."""
-    organization = hashlib.sha256(endpoint.organization.encode()).hexdigest()[:16]
-    return json.dumps(
-        {
-            "id": "evt_" + secrets.token_hex(12),
-            "type": endpoint.events[0] if endpoint.events else "run.completed",
-            "created": datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z"),
-            "data": {
-                "object": {
-                    "id": "test_" + secrets.token_hex(8),
-                    "organization_id": f"org_{organization}",
-                    "run_id": "run_" + secrets.token_hex(8),
-                }
-            },
-        }
-    ).encode()
-
-
-def _destination(url: str, behavior: Behavior) -> str | None:
-    """Return the base URL of the receiver; None if nothing is sent."""
-    host = urlsplit(url).hostname or ""
-    if isinstance(behavior.deliver_to, str):
-        return behavior.deliver_to
-    if behavior.deliver_to is not None and host in behavior.deliver_to:
-        return behavior.deliver_to[host]
-    return url if is_loopback(host) or behavior.public_deliveries == "send" else None
-
-
-def _post(
-    base: str, target: str, body: bytes, headers: dict[str, str | bytes], timeout: float
-) -> DeliveryResult:
-    parts = urlsplit(base)
-    connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    try:
-        with contextlib.closing(connect(parts.hostname or "", parts.port, timeout=timeout)) as connection:
-            connection.request("POST", target, body, headers)
-            status = connection.getresponse().status
-    except TimeoutError:
-        return DeliveryResult(delivered=False, error=f"no answer within {timeout:g} seconds")
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # ValueError: an impossible host name or port.
-        return DeliveryResult(delivered=False, error=f"the delivery failed: {type(error).__name__}")
-    refused = None if status in _OK else f"the receiver answered {status}"
-    return DeliveryResult(delivered=refused is None, status_code=status, error=refused)

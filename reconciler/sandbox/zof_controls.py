@@ -7,6 +7,7 @@ be JSON.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import asdict
@@ -17,6 +18,7 @@ from reconciler.errors import InvalidInput, ReconcilerError
 from reconciler.model import Secret
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultRule
+from reconciler.sandbox.sending import Sending, send_events, sent_value
 from reconciler.sandbox.zof_gateway import PERMISSION
 from reconciler.sandbox.zof_requests import Problem, parse_object, refuse
 from reconciler.texts import is_text
@@ -98,6 +100,7 @@ def control_routes(state: ZofState, console: Console) -> Sequence[Route]:
         route("faults", controls.faults, "GET", "POST", "DELETE"),
         route("endpoints", controls.endpoints, "GET", "POST"),
         route("endpoints/{endpoint_id}", controls.endpoint, "PATCH", "DELETE"),
+        route("deliveries", controls.deliveries, "POST"),
         route("keys", controls.keys, "POST", "DELETE"),
         route("requests", controls.requests, "GET"),
     )
@@ -163,6 +166,12 @@ class _Controls:
         url, events, enabled = _check_edit(await _read_object(request))
         endpoint = self._console.edit(endpoint_id, url=url, events=events, enabled=enabled)
         return JSONResponse(_to_json(endpoint))
+
+    async def deliveries(self, request: Request) -> Response:
+        """POST sends events to the endpoints that subscribe to them, and returns the answers."""
+        sending = Sending.from_json(await _read_object(request))
+        sent = await asyncio.to_thread(send_events, self._state, sending)
+        return JSONResponse({"data": sent_value(sent)})
 
     async def keys(self, request: Request) -> Response:
         """POST adds the API key in the body, for any organization; DELETE revokes it."""

@@ -19,6 +19,7 @@ from reconciler.model import Secret
 from reconciler.sandbox import LOOPBACK
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultRule
+from reconciler.sandbox.sending import send_events
 from reconciler.sandbox.zof_api import make_app
 from reconciler.sandbox.zof_controls import Console, control_routes
 from reconciler.sandbox.zof_gateway import ABORT, CLOSE, PERMISSION, RequestLog, ZofState
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from reconciler.sandbox.faults import Fault
+    from reconciler.sandbox.sending import Sending, Sent
     from reconciler.sandbox.zof_gateway import Gateway, LoggedRequest
     from reconciler.sandbox.zof_store import EndpointChange
 
@@ -170,6 +172,14 @@ class ZofServer:
     def changes(self) -> tuple[EndpointChange, ...]:
         """The changes of endpoints since the start, oldest first."""
         return self._state.store.changes()
+
+    def send(self, sending: Sending) -> list[Sent]:
+        """Send events to the endpoints that subscribe to them; blocks until all deliveries are answered.
+
+        Raises:
+            InvalidInput: no enabled endpoint subscribes to the type.
+        """
+        return send_events(self._state, sending)
 
     def signing_secrets(self) -> dict[str, Secret]:
         """Return the signing secret of every live endpoint, by id; no API operation returns them later."""

@@ -37,6 +37,19 @@ def deliver_tests(
         StoreError: Vault did not answer.
         ForeignDocument: the prefix holds another organization's documents.
     """
+    chosen = webhooks_with_endpoint(session, names)
+    session.reporter.planned(len(chosen))
+    return tuple(_deliver(session, chosen, stop))
+
+
+def webhooks_with_endpoint(session: Session, names: Collection[str]) -> dict[str, Projection]:
+    """Return the webhooks of `names` (none: all) that have an endpoint, by name.
+
+    Raises:
+        InvalidInput: one of `names` has none.
+        StoreError: Vault did not answer.
+        ForeignDocument: the prefix holds another organization's documents.
+    """
     having = {
         name: entry.projection
         for name, entry in read_metadata(session).items()
@@ -53,9 +66,7 @@ def deliver_tests(
                 "`reconciler status` lists the webhooks; `reconciler apply` creates what is missing",
             ),
         )
-    chosen = {name: having[name] for name in sorted(names or having)}
-    session.reporter.planned(len(chosen))
-    return tuple(_deliver(session, chosen, stop))
+    return {name: having[name] for name in sorted(names or having)}
 
 
 def _deliver(

@@ -12,6 +12,7 @@ from msgspec.structs import fields
 
 from reconciler.sandbox.behavior import Behavior
 from reconciler.sandbox.faults import FaultKind, FaultRule
+from reconciler.sandbox.sending import Sending
 from reconciler.sandbox.zof_server import ZofServer
 from tests.fixtures.pages import Page
 
@@ -22,10 +23,18 @@ EXAMPLES = re.findall(r"^\$ (curl .+)$", PAGE, re.MULTILINE)
 def test_the_page_describes_every_setting_and_fault() -> None:
     """Each field of the settings and of a fault, each kind of fault, and each control is on it."""
     described = set(re.findall(r"`(/?[a-z_{}/]+)`", PAGE))
-    names = {field.name for kind in (Behavior, FaultRule) for field in fields(kind)}
+    names = {field.name for kind in (Behavior, FaultRule, Sending) for field in fields(kind)}
     assert names <= described, names - described
     assert {kind.value for kind in FaultKind} <= described
-    assert {"/behavior", "/faults", "/endpoints", "/endpoints/{id}", "/keys", "/requests"} <= described
+    assert {
+        "/behavior",
+        "/faults",
+        "/endpoints",
+        "/endpoints/{id}",
+        "/keys",
+        "/requests",
+        "/deliveries",
+    } <= described
 
 
 def test_the_page_shows_the_real_defaults() -> None:

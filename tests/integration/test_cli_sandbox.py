@@ -139,13 +139,17 @@ def _invoke(exports: dict[str, str], *args: str) -> Result:
     return CliRunner().invoke(reconciler, args, env={**cleared, **exports})
 
 
-def _quiet_port() -> int:
-    """Return a free port outside the range from which the system gives ports to whoever asks for any."""
-    for port in range(20_000 + os.getpid() % 5_000, 32_000):
+def _quiet_ports(*names: str) -> dict[str, int]:
+    """Return free ports outside the range from which the system gives ports to whoever asks for any."""
+    ports: dict[str, int] = {}
+    # OpenBao also uses the port above its own.
+    for port in range(20_000 + os.getpid() % 5_000, 32_000, 2):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return port
-    raise AssertionError("no port is free")
+                ports[names[len(ports)]] = port
+        if len(ports) == len(names):
+            return ports
+    raise AssertionError("too few ports are free")
 
 
 # --- sandbox --------------------------------------------------------------------------------------------
@@ -193,11 +197,12 @@ def test_what_it_prints_is_for_a_shell(start: Callable[..., Program]) -> None:
 
 
 def test_with_a_folder_everything_is_kept(start: Callable[..., Program], tmp_path: Path) -> None:
-    """The next time endpoints, documents and the API's port are the same, and there is nothing to do."""
+    """The next time endpoints, documents, credentials and ports are the same, and nothing changes."""
     data, manifest = tmp_path / "new" / "data", tmp_path / "ci.yaml"
     data.mkdir(mode=0o700, parents=True)
-    port = _quiet_port()
-    (data / "port").write_text(f"{port}\n", encoding="ascii")
+    ports = _quiet_ports("port", "openbao-port", "receiver-port")
+    for name, port in ports.items():
+        (data / name).write_text(f"{port}\n", encoding="ascii")
     manifest.write_text(MANIFEST.format(name="ci", test="true"), encoding="utf-8")
     first = start("sandbox", "--path", str(data))
     before = first.exports()
@@ -207,7 +212,12 @@ def test_with_a_folder_everything_is_kept(start: Callable[..., Program], tmp_pat
 
     second = start("sandbox", "--path", str(data))
     after = second.exports()
-    assert after["ZOF_API_URL"] == before["ZOF_API_URL"] == f"http://127.0.0.1:{port}/v1"
+    assert after == before
+    assert after["ZOF_API_URL"] == f"http://127.0.0.1:{ports['port']}/v1"
+    assert after["VAULT_ADDR"] == f"http://127.0.0.1:{ports['openbao-port']}"
+    behavior = httpx.get(after["ZOF_API_URL"].replace("/v1", "/_sandbox/behavior"), trust_env=False).json()
+    assert behavior["deliver_to"] == f"http://127.0.0.1:{ports['receiver-port']}"
+    assert (data / "api-key").stat().st_mode & 0o077 == 0
     planned = _invoke(after, "plan", "--exit-code", str(manifest))
     assert planned.exit_code == 0, planned.output
     assert planned.stdout.startswith("No changes. 1 webhook ")
