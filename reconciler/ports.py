@@ -349,7 +349,7 @@ class Reporter(Protocol):
         """A change ended."""
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """The next request must wait."""
+        """The run must wait; 0 seconds: a wait ended early."""
 
     def warn(self, message: str) -> None:
         """There is a problem that does not stop the run."""

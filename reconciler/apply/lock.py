@@ -54,6 +54,7 @@ class Lock:
         timeout: float = 60.0,
         renewal: float = RENEWAL,
         warn: Callable[[str], None] = lambda _message: None,
+        waiting: Callable[[float, str], None] = lambda _seconds, _reason: None,
         alive: Callable[[int, str], bool] = is_alive,
     ) -> None:
         """Prepare; `acquire` takes the lock.
@@ -65,6 +66,8 @@ class Lock:
             timeout: seconds that `acquire` waits for another run.
             renewal: seconds between renewals.
             warn: called from any thread when the lock is lost or cannot be released.
+            waiting: called with the longest wait in seconds and its reason, once for each run that holds the
+                lock meanwhile; with 0 when the wait has ended.
             alive: whether a process of this host is running.
         """
         self._store = store
@@ -73,6 +76,7 @@ class Lock:
         self._timeout = timeout
         self._renewal = renewal
         self._warn = warn
+        self._waiting = waiting
         self._alive = alive
         self._mutex = threading.Lock()
         self._version: int | None = None
@@ -92,25 +96,35 @@ class Lock:
     def acquire(self) -> bool:
         """Take the lock, if need be after another run ends; return whether this run had to wait.
 
+        The wait is reported with the run that holds the lock.
+
         Raises:
             LockHeld: another run still holds it after `timeout` seconds.
             StoreError: the store refused or did not answer.
         """
         started = self._clock.monotonic()
         watch = _Watch()
-        waited = False
+        waited_for: str | None = None
         while True:
             version, fields = self._store.read_lock()
             state = lock_state(fields, self._holder, self._clock.now(), self._alive)
             still = watch.unchanged(version, self._clock.monotonic()) >= LEASE.total_seconds()
             if state is not LockState.HELD or still:
                 if self._take(version):
-                    return waited
+                    if waited_for is not None:
+                        self._waiting(0.0, "")
+                    return waited_for is not None
                 # Another run was faster: report that one.
                 _, fields = self._store.read_lock()
-            waited = True
-            if self._clock.monotonic() - started >= self._timeout:
-                raise _held(fields or {})
+            held = _held(fields or {})
+            left = self._timeout - (self._clock.monotonic() - started)
+            if left <= 0:
+                raise held
+            if held.message != waited_for:
+                if waited_for is not None:
+                    self._waiting(0.0, "")
+                waited_for = held.message
+                self._waiting(left, waited_for)
             self._clock.sleep(min(_POLL, self._timeout))
 
     def _take(self, version: int) -> bool:

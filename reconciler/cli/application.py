@@ -193,7 +193,8 @@ class _Application:
             warn=warn,
         )
         holder = Holder.here(session.run)
-        lock = Lock(store, session.clock, holder, timeout=options.lock_timeout, warn=warn)
+        waiting = session.reporter.waiting
+        lock = Lock(store, session.clock, holder, timeout=options.lock_timeout, warn=warn, waiting=waiting)
         begin_writing()
         with stop_on_signal(self.stop, _STOPPING), shown(session.reporter):
             return apply(planned, jobs=options.jobs, lock=lock, stop=self.stop, log=log)

@@ -46,7 +46,9 @@ def run_probe(scope: Scope, settings: OrganizationSettings, url: str) -> ProbeRe
     with open_session(scope, settings, observe=exchanges.append) as session:
         store = session.store
         assert isinstance(store, VaultDocuments)  # noqa: S101 (from `open_session`)
-        lock = Lock(store, session.clock, Holder.here(session.run), warn=session.reporter.warn)
+        reporter = session.reporter
+        holder = Holder.here(session.run)
+        lock = Lock(store, session.clock, holder, warn=reporter.warn, waiting=reporter.waiting)
         stop = threading.Event()
-        with stop_on_signal(stop, _STOPPING), shown(session.reporter):
+        with stop_on_signal(stop, _STOPPING), shown(reporter):
             return probe(session, store, url, exchanges=exchanges, lock=lock, stop=stop)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _MINUTE = 60.0
 LONGEST_SILENCE = 30.0
 """Seconds after which a run off a terminal writes a sign of life."""
+_LONG_REASON = 50
+"""Characters of a reason that a row of 80 columns would cut."""
 
 
 def eta_seconds(done: int, total: int, elapsed: float, requests_per_minute: int) -> float | None:
@@ -132,6 +134,9 @@ class LineReporter:
         """Report a wait: a long one without -v, too, unless another thread has reported it."""
         until = self._clock.monotonic() + seconds
         with self._lock:
+            if seconds <= 0:
+                self._until = until
+                return
             is_news = seconds >= LONGEST_SILENCE and until >= self._until + 1
             self._until, self._reason = max(until, self._until), reason
         if self._verbose or (is_news and not self._quiet):
@@ -277,9 +282,11 @@ class BarReporter:
         self._print(f"{'✓' if ok else '✗'} {self._about}{visible(name)} {visible(action)}{end}")
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Show a countdown until the next step."""
+        """Show a countdown until the next step; a reason that its row would cut is also a line above it."""
         with self._lock:
             self._until, self._reason = self._clock.monotonic() + seconds, visible(reason)
+        if len(reason) > _LONG_REASON:
+            self._print(self._about + _wait(seconds, visible(reason)))
 
     def warn(self, message: str) -> None:
         """Write a warning above the bar."""

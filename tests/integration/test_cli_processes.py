@@ -170,6 +170,32 @@ def test_a_stdout_that_cannot_be_written_is_one_sentence(
     assert done.stderr == f"error: cannot write to stdout: {why}\nhint: check where stdout goes\n"
 
 
+@pytest.mark.parametrize("on_terminal", [True, False], ids=["terminal", "pipe"])
+def test_a_wait_for_the_lock_names_its_holder(command: CommandLine, on_terminal: bool) -> None:
+    """Who holds the lock and since when is there during the wait; then the run takes the lock and applies."""
+    command.write("ci")
+    fields = {
+        "id": "other", "holder": "grace", "host": "elsewhere", "since": "2026-11-24T12:00:00Z",
+        "expires": "2999-01-01T00:00:00Z",
+    }  # fmt: skip
+    command.vault.request("POST", f"secret/data/{command.prefix}/_lock", {"data": fields})
+    held = "another run holds the lock: grace on elsewhere since 2026-11-24T12:00:00Z"
+    args = ("apply", "--yes", "--lock-timeout", "120")
+    if on_terminal:
+        terminal = Terminal(command, *args)
+        terminal.read_until(held)
+        command.vault.request("DELETE", f"secret/data/{command.prefix}/_lock")
+        assert terminal.end() == 0
+    else:
+        process = command.popen(*args)
+        assert process.stderr is not None
+        assert held in next(line for line in process.stderr if line.startswith("waiting "))
+        command.vault.request("DELETE", f"secret/data/{command.prefix}/_lock")
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0
+    assert len(command.live) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_finishes_the_step_in_hand(command: CommandLine, number: signal.Signals) -> None:
     """The first signal lets the step end, lists what is left, frees the lock; the next run goes on."""

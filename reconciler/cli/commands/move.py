@@ -167,7 +167,8 @@ def _move(session: Session, planned: Move, lock_timeout: float) -> MoveOutcome:
     store, warn = session.store, session.reporter.warn
     assert isinstance(store, VaultDocuments)  # noqa: S101 (from `open_session`)
     holder = Holder.here(session.run)
-    lock = Lock(store, session.clock, holder, timeout=lock_timeout, warn=warn)
+    waiting = session.reporter.waiting
+    lock = Lock(store, session.clock, holder, timeout=lock_timeout, warn=warn, waiting=waiting)
     stop = threading.Event()
     with stop_on_signal(stop, _STOPPING), shown(session.reporter):
         return move(session, planned, lock=lock, stop=stop)

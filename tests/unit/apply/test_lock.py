@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from reconciler.apply.holder import LEASE, Holder, LockState, lock_state
 from reconciler.apply.lock import Lock
@@ -42,10 +43,13 @@ def lock(
     timeout: float = 60.0,
     renewal: float = NEVER,
     warn: Callable[[str], None] = lambda _message: None,
+    waiting: Callable[[float, str], None] = lambda _seconds, _reason: None,
     alive: Callable[[int, str], bool] = always,
 ) -> Lock:
     """Return a lock that does not renew itself in the time of a test."""
-    return Lock(store, clock, holder, timeout=timeout, renewal=renewal, warn=warn, alive=alive)
+    return Lock(
+        store, clock, holder, timeout=timeout, renewal=renewal, warn=warn, waiting=waiting, alive=alive
+    )
 
 
 class TestTaking:
@@ -102,6 +106,44 @@ class TestTaking:
         assert store.fields(LOCK)["holder"] == "grace"
         assert clock.now() < START + timedelta(seconds=8)
         second.release()
+
+    def test_a_wait_names_each_run_that_holds_the_lock(self, store: FakeStore, clock: FakeClock) -> None:
+        """Once for each holder, with the longest wait, who it is and since when; then that the wait ended."""
+        first, other = lock(store, clock), lock(store, clock, replace(ADA, id="3", name="linus"))
+        first.acquire()
+        waits: list[tuple[float, str]] = []
+
+        def change_hands(operation: str, _name: str) -> None:
+            passed = clock.now() - START
+            if operation != "read_lock" or passed < timedelta(seconds=5):
+                return
+            if passed < timedelta(seconds=6):
+                first.release()
+                store.before = lambda _operation, _name: None
+                other.acquire()
+                store.before = change_hands
+            elif passed >= timedelta(seconds=10):
+                store.before = lambda _operation, _name: None
+                other.release()
+
+        store.before = change_hands
+        last = lock(store, clock, GRACE, waiting=lambda seconds, reason: waits.append((seconds, reason)))
+        assert last.acquire() is True
+        last.release()
+        (first_wait, by_ada), ended, (second_wait, by_other), ended_again = waits
+        assert (first_wait, second_wait) == (60.0, 55.0)
+        assert by_ada.startswith("another run holds the lock: ada on build-1 since 2026-11-")
+        assert by_other.startswith("another run holds the lock: linus on build-1 since ")
+        assert ended == ended_again == (0.0, "")
+
+    def test_nothing_is_reported_without_a_wait(self, store: FakeStore, clock: FakeClock) -> None:
+        """A free lock is taken and a held one refused without a word about waiting."""
+        waits: list[float] = []
+        first = lock(store, clock, waiting=lambda seconds, _reason: waits.append(seconds))
+        second = lock(store, clock, GRACE, timeout=0, waiting=lambda seconds, _reason: waits.append(seconds))
+        with first, pytest.raises(LockHeld):
+            second.acquire()
+        assert waits == []
 
     def test_an_expired_lease_is_taken_at_once(self, store: FakeStore, clock: FakeClock) -> None:
         """A holder that stopped renewing loses the lock when its lease has run out."""

@@ -104,6 +104,25 @@ def test_off_a_terminal_no_half_minute_is_silent() -> None:
     ]
 
 
+def test_a_wait_that_ended_early_is_not_reported_any_more() -> None:
+    """A sign of life then reports the work; the bar, the remaining time."""
+    clock, stream = HeldClock(), io.StringIO()
+    lines = LineReporter(stream, clock, verbose=1)
+    bar, screen = _bar(clock)
+    held = "another run holds the lock: ada on build-1 since 2026-11-24T12:00:00Z"
+    with bar:
+        for reporter in (lines, bar):
+            reporter.waiting(60, held)
+        assert bar.note() == f"waiting 1 min: {held}"
+        assert f"waiting 1 min: {held}\n" in screen.getvalue(), "the row cuts it"
+        for reporter in (lines, bar):
+            reporter.waiting(0, "")
+        assert bar.note() == ""
+    clock.seconds += 30
+    lines.sign_of_life()
+    assert stream.getvalue().splitlines() == [f"waiting 1 min: {held}", "still waiting"]
+
+
 def test_verbose_lines_tell_each_step() -> None:
     """With -v each step, wait and end is a line."""
     stream = io.StringIO()
