@@ -2,12 +2,19 @@
 # `docker buildx imagetools inspect python:3.13-slim-bookworm`.
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
+COPY requirements.txt requirements-build.txt requirements-notify.txt ./
+# For notifications: --build-arg REQUIREMENTS=requirements-notify.txt
+ARG REQUIREMENTS=requirements.txt
+# The final image contains neither pip nor the build tools.
+RUN python -m venv --without-pip /opt/reconciler && \
+    python -m pip --python /opt/reconciler/bin/python install --no-cache-dir --no-compile \
+      --no-deps --only-binary :all: --require-hashes -r "$REQUIREMENTS" && \
+    python -m pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r requirements-build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY schemas schemas
 COPY reconciler reconciler
-# The final image contains no pip.
-RUN python -m venv --without-pip /opt/reconciler && \
-    python -m pip --python /opt/reconciler/bin/python install --no-cache-dir --no-compile .
+RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . && \
+    python -m pip --python /opt/reconciler/bin/python install --no-cache-dir --no-compile --no-deps dist/*.whl
 
 FROM python:3.13-slim-bookworm
 COPY --from=build /opt/reconciler /opt/reconciler

@@ -26,10 +26,10 @@ def schema_text(name: SchemaName) -> str:
     Raises:
         FileNotFoundError: the installation lacks the file.
     """
-    return find_schema(_FILES[name], _FOLDERS).read_text(encoding="utf-8")
+    return find_packaged(_FILES[name], _FOLDERS).read_text(encoding="utf-8")
 
 
-def find_schema(file_name: str, folders: tuple[Path, ...]) -> Path:
+def find_packaged(file_name: str, folders: tuple[Path, ...]) -> Path:
     """Return the first of `folders` that holds `file_name`, joined with it.
 
     Raises:

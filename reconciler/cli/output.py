@@ -57,8 +57,10 @@ def write_file(path: str, text: str, *, commands: bool = False) -> None:
         raise _unwritable(path, error, "name a file in an existing folder that you can write to") from error
 
 
-def create_file(root: Path, name: str, text: str) -> bool:
+def create_file(root: Path, name: str, content: str | bytes) -> bool:
     """Write the file `name` below `root` in one piece; return False if something already has that name.
+
+    Text is written without known secrets, and bytes as they are.
 
     A symbolic link counts as something, even a broken one.
 
@@ -72,7 +74,9 @@ def create_file(root: Path, name: str, text: str) -> bool:
                 f"{visible(target.parent)} is outside of {visible(root)}", hint="replace the symbolic link"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
-        return create(target, KNOWN.mask(text).encode(errors="backslashreplace"))
+        if isinstance(content, str):
+            content = KNOWN.mask(content).encode(errors="backslashreplace")
+        return create(target, content)
     except FileExistsError:
         raise ReconcilerError(
             f"cannot write {visible(target)}: a file is in the place of a folder", hint="name another folder"

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 
-from reconciler import __version__
 from tests.fixtures.runner import template
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +35,38 @@ ENVIRONMENTS = {
     ("drift", "heal"): ("webhooks-apply", "reconciler-apply"),
 }
 _OWN_TRIGGERS = re.compile(r"(?<=\non:\n).*?(?=  workflow_call:)", re.DOTALL)
+_INSTALL = """      # As pinned: docs/howto/pin-the-installation.md of webhook-reconciler.
+      - name: Install
+        run: |
+          pip install --no-deps --only-binary :all: --require-hashes -r .reconciler/requirements.txt
+          pip install --no-deps --no-build-isolation -r .reconciler/reconciler.txt
+"""
+_INSTALL_COMMIT = """      # The code and its locked dependencies, both of the commit.
+      - name: Install
+        run: |
+          [[ $COMMIT =~ ^[0-9a-f]{40}$ ]] || { echo "::error::commit is not a full commit"; exit 1; }
+          git init --quiet "$RUNNER_TEMP/reconciler"
+          cd "$RUNNER_TEMP/reconciler"
+          git fetch --quiet --depth 1 "$GITHUB_SERVER_URL/$REPOSITORY" "$COMMIT"
+          git checkout --quiet FETCH_HEAD
+          pip install --no-deps --only-binary :all: --require-hashes -r requirements.txt
+          pip install --no-deps --only-binary :all: --require-hashes -r requirements-build.txt
+          pip install --no-deps --no-build-isolation .
+        env:
+          REPOSITORY: ${{ inputs.repository }}
+          COMMIT: ${{ inputs.commit }}
+"""
+_COMMIT_INPUTS = """  workflow_call:
+    inputs:
+      repository:
+        description: The repository of this workflow, OWNER/webhook-reconciler.
+        type: string
+        required: true
+      commit:
+        description: The commit that the workflow is pinned to.
+        type: string
+        required: true
+"""
 _MADE = "# Made from reconciler/_templates/workflows, which `reconciler init` writes: change it there.\n"
 
 
@@ -46,8 +77,9 @@ def _job(name: str, job: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_called_is_what_is_copied(name: str) -> None:
-    """The reusable workflow is `init`'s, without triggers of its own. UPDATE_GOLDEN=1 makes it anew."""
-    made = _MADE + _OWN_TRIGGERS.sub("", template(name))
+    """The reusable workflow is `init`'s without triggers; it installs a commit. UPDATE_GOLDEN=1 writes."""
+    made = _MADE + _OWN_TRIGGERS.sub("", template(name)).replace(_INSTALL, _INSTALL_COMMIT)
+    made = made.replace("  workflow_call:\n    inputs:\n", _COMMIT_INPUTS)
     file = ROOT / f".github/workflows/{name}.yml"
     if os.environ.get("UPDATE_GOLDEN"):
         file.write_text(made, encoding="utf-8")
@@ -109,7 +141,31 @@ def test_only_what_reads_is_cut_off() -> None:
     assert heal == yaml.safe_load(template("apply"))["concurrency"]
 
 
-def test_each_job_installs_this_version() -> None:
-    """What wrote the workflow is what runs in it."""
+def test_each_job_installs_what_is_pinned() -> None:
+    """Dependencies by their hashes, our own code from the pinned source, and nothing by a name alone."""
     for name, job in JOBS:
-        assert _job(name, job)["steps"][2]["run"] == f'pip install "webhook-reconciler=={__version__}"'
+        assert _job(name, job)["steps"][2] == yaml.safe_load(_INSTALL)[0]
+        called = yaml.safe_load((ROOT / f".github/workflows/{name}.yml").read_text(encoding="utf-8"))
+        assert called["jobs"][job]["steps"][2] == yaml.safe_load(_INSTALL_COMMIT)[0]
+
+
+INSTALLING = [
+    "action.yml", "Dockerfile", "script/hook", "examples/gitlab-ci.yml",
+    *(f"reconciler/_templates/workflows/{name}.yml" for name in NAMES),
+    *(f".github/workflows/{name}.yml" for name in NAMES),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("file", INSTALLING)
+def test_nothing_is_installed_without_hashes(file: str) -> None:
+    """Every dependency comes from a lock file; our own code is built with locked tools."""
+    text = (ROOT / file).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r'^.*(?:\binstall\b.* -|"\$\{pip\[@\]\}").*$', text, re.MULTILINE)
+    assert any("--require-hashes" in line for line in commands)
+    for line in commands:
+        if "pip=(" in line or line.lstrip().startswith("#"):
+            continue
+        assert "--no-deps" in line or "${pip[@]}" in line, line
+        assert re.search(r"--require-hashes|--no-build-isolation|dist/\*\.whl", line), line
+    assert "webhook-reconciler==" not in text
+    assert "webhook-reconciler[" not in text

@@ -97,7 +97,9 @@ def test_installing_the_action_runs_no_code_of_the_checkout(tmp_path: Path) -> N
 def test_gitlabs_jobs_do_what_they_should(ci: CommandLine) -> None:
     """Each job's commands, in order: a plan is saved, an apply makes it live, drift exits with 2."""
     jobs = _read("examples/gitlab-ci.yml")
-    assert jobs["default"]["before_script"] == [f'pip install --quiet "webhook-reconciler=={__version__}"']
+    locked, pinned = jobs["default"]["before_script"]
+    assert "--require-hashes -r .reconciler/requirements.txt" in locked
+    assert pinned.endswith("--no-build-isolation -r .reconciler/reconciler.txt")
     assert jobs["apply"]["resource_group"] == "webhooks-apply"
     assert jobs["apply"]["interruptible"] is False
     ci.write("ci")

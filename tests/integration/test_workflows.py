@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-from reconciler import __version__
 from tests.fixtures.browser import find_chromium
 from tests.fixtures.ci import ORGANIZATION, accessors, forget
 from tests.fixtures.github import TOKEN, FakeGitHub
@@ -425,9 +423,3 @@ def test_two_thousand_changes_make_a_comment(repository: Repository) -> None:
     assert "changes not shown here" in repository.comment
     assert "[the run's log](https://github.com/acme/webhooks/actions/runs/42)" in repository.comment
     assert all(f" create webhook-{n}  (" in job.log for n in range(2000)), "the whole plan is in the log"
-
-
-def test_the_version_is_installed(repository: Repository) -> None:
-    """Each job installs the version that wrote the workflow."""
-    assert f'pip install "webhook-reconciler=={__version__}"' in PREVIEW
-    assert shutil.which("git")

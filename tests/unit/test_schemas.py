@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from reconciler.manifest.webhooks import KNOWN_EVENTS
-from reconciler.schemas import SchemaName, find_schema, schema_text
+from reconciler.schemas import SchemaName, find_packaged, schema_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +23,9 @@ def test_the_first_folder_that_has_it_wins(tmp_path: Path) -> None:
     package.mkdir()
     checkout.mkdir()
     (checkout / "a.json").touch()
-    assert find_schema("a.json", (package, checkout)) == checkout / "a.json"
+    assert find_packaged("a.json", (package, checkout)) == checkout / "a.json"
     (package / "a.json").touch()
-    assert find_schema("a.json", (package, checkout)) == package / "a.json"
+    assert find_packaged("a.json", (package, checkout)) == package / "a.json"
 
 
 def test_a_missing_schema_says_where_it_was_looked_for(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_missing_schema_says_where_it_was_looked_for(tmp_path: Path) -> None:
     folders = (tmp_path / "one", tmp_path / "two")
     words = re.escape(f"a.json is missing from the installation; looked in {folders[0]} and {folders[1]}")
     with pytest.raises(FileNotFoundError, match=words):
-        find_schema("a.json", folders)
+        find_packaged("a.json", folders)
 
 
 def parts(schema: Any) -> Iterator[dict[str, Any]]:

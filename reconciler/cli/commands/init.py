@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import click
 from reconciler.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from reconciler.cli.pins import Source
     from reconciler.schemas import SchemaName
 
 _TEMPLATES = Path(__file__).resolve().parents[2] / "_templates"
@@ -32,6 +34,8 @@ _MOST_READ = 65_536
 # As in the schema of the configuration.
 _ORGANIZATION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _EXAMPLE = "manifests/example.yaml"
+_YOURS = {"reconciler.yaml", _EXAMPLE}
+"""These are only the beginning of your own files, so an upgrade leaves them out."""
 _EDIT_EXAMPLE = f"edit {_EXAMPLE}, or delete it: the first push to main applies it."
 _CHECK_PLAN = "check `reconciler plan`: the first push to main applies your manifests."
 _NEXT = """
@@ -53,21 +57,37 @@ Next:
 @click.option(
     "--organization", metavar="NAME", default="default", show_default=True, help="The webhooks' organization."
 )
-def command(folder: str, organization: str) -> ExitCode:
+@click.option(
+    "--from",
+    "named",
+    metavar="SOURCE",
+    help="What the workflows install: git+https://HOST/PATH@COMMIT, a URL with #sha256=HASH, a wheel's path, "
+    "or 'webhook-reconciler==VERSION --hash=sha256:HASH'. Default: what this command was installed from.",
+)
+@click.option("--extra", type=click.Choice(["notify"]), help="Lock the dependencies of this extra, too.")
+@click.option(
+    "--upgrade", is_flag=True, help="Renew the files that nobody has edited; show how others differ."
+)
+def command(folder: str, organization: str, named: str | None, extra: str | None, upgrade: bool) -> ExitCode:
     """Write the first files of a repository of webhooks into DIR or the current folder.
 
     A configuration, an example manifest, the JSON Schemas for editors, a pre-commit hook, and GitHub
     workflows that plan pull requests, apply merges, and detect drift. Nothing is sent, and existing files
     are kept as they are. Where there are manifests, no example is written.
 
+    The workflows install this version from a pinned source, and its dependencies by their hashes. A name in
+    a package index is not such a source, because others may have registered it.
+
     \b
     Examples:
       reconciler init
       reconciler init webhooks --organization acme-prod
+      reconciler init --upgrade
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     import shlex
 
-    from reconciler.cli.output import create_file, write_result
+    from reconciler.cli.output import write_result
+    from reconciler.cli.scaffold import Scaffold
     from reconciler.report.format.escape import visible
 
     if not _ORGANIZATION.fullmatch(organization):
@@ -75,18 +95,52 @@ def command(folder: str, organization: str) -> ExitCode:
             f"{visible(organization)} is not a valid name for an organization",
             hint="1 to 63 letters, digits, dots, hyphens, underscores; a letter or digit at either end",
         )
-    has_manifests = _has_manifests(Path(folder))
+    scaffold = Scaffold(Path(folder))
+    source = _source(named, is_pinned=upgrade and scaffold.has_pin)
     texts = _texts(organization)
-    if has_manifests:
+    if has_manifests := _has_manifests(Path(folder)):
         del texts[_EXAMPLE]
-    for name, text in texts.items():
-        place = visible(Path(folder) / name)
-        wrote = create_file(Path(folder), name, text)
-        write_result(f"wrote {place}\n" if wrote else f"kept  {place} (it exists)\n")
+    pinned = f"pinned {visible(source.shown)}\n" if source else ""
+    if source is not None:
+        texts |= scaffold.pins(source, extra)
+    if upgrade:
+        for name in _YOURS & texts.keys():
+            del texts[name]
+        write_result(pinned + scaffold.upgrade(texts))
+        return ExitCode.OK
+    write_result(pinned + scaffold.create(texts))
     cd = "" if folder == "." else f"`cd {shlex.quote(visible(folder))}`, then "
     write_result(_NEXT.format(cd=cd, first=_CHECK_PLAN if has_manifests else _EDIT_EXAMPLE))
     _warn_below_root(Path(folder))
     return ExitCode.OK
+
+
+def _source(named: str | None, *, is_pinned: bool) -> Source | None:
+    """Return what the workflows install; None, with a warning, if that is not known and was not known before.
+
+    Raises:
+        UsageError: `named` is not a pinned source, or the pin that is there cannot be renewed.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from reconciler.cli.output import write_warning
+    from reconciler.cli.pins import NAME, named_source, read_clone, recorded_source
+
+    if named is not None:
+        return named_source(named)
+    try:
+        record = distribution(NAME).read_text("direct_url.json")
+    except PackageNotFoundError:
+        record = None
+    try:
+        return recorded_source(record, lambda folder: read_clone(folder, os.environ))
+    except UsageError as error:
+        if is_pinned:
+            raise
+        write_warning(
+            f"{error.message}; until then the workflows fail where they install it", error.hint or ""
+        )
+        return None
 
 
 def _has_manifests(folder: Path) -> bool:
@@ -121,16 +175,12 @@ def _warn_below_root(folder: Path) -> None:
     )
 
 
-def _texts(organization: str) -> dict[str, str]:
+def _texts(organization: str) -> dict[str, str | bytes]:
     """Return the text of each file, by its name."""
-    from reconciler import __version__
     from reconciler.schemas import schema_text
 
-    texts = {
-        name: (_TEMPLATES / template)
-        .read_text(encoding="utf-8")
-        .replace("@VERSION@", __version__)
-        .replace("@ORGANIZATION@", organization)
+    texts: dict[str, str | bytes] = {
+        name: (_TEMPLATES / template).read_text(encoding="utf-8").replace("@ORGANIZATION@", organization)
         for name, template in _FILES.items()
     }
     return texts | {name: schema_text(which) for name, which in _SCHEMAS.items()}

@@ -35,7 +35,7 @@ FLAGS = {
     "history": COMMON | VAULT | {"--audit"},
     "organizations": COMMON | {"--shards"},
     "merge-reports": {"--format", "--output", "--help"},
-    "init": {"--organization", "--help"},
+    "init": {"--organization", "--from", "--extra", "--upgrade", "--help"},
     "export": COMMON - {"--output", "--format"} | VAULT | {"--out", "--unmanaged"},
     "adopt": COMMON - {"--output"} | VAULT | EVENTS | CARRYING_OUT | {"--id", "--secret-stdin", "--rotate"},
     "drift": COMMON | VAULT | EVENTS,

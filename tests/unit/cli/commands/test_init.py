@@ -12,12 +12,17 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from reconciler import __version__
 from reconciler.cli.app import reconciler
 from reconciler.cli.output import create_file
 from reconciler.errors import ReconcilerError
 from tests.fixtures.runner import template
 
+SOURCE = f"git+https://git.example.com/acme/webhook-reconciler@{'0123456789' * 4}"
 WRITTEN = {
+    ".reconciler/reconciler.txt",
+    ".reconciler/requirements.txt",
+    ".reconciler/written.sha256",
     "reconciler.yaml",
     "manifests/example.yaml",
     ".pre-commit-config.yaml",
@@ -36,7 +41,9 @@ def files_below(folder: Path) -> set[str]:
 
 
 def run(*args: str) -> Result:
-    """Run a command."""
+    """Run a command; `init` pins a commit unless it is given another source."""
+    if args[0] == "init" and "--from" not in args:
+        args = (*args, "--from", SOURCE)
     return CliRunner().invoke(reconciler, args, env={"ZOF_ORGANIZATION": None})
 
 
@@ -56,7 +63,7 @@ def test_what_is_written_is_told_with_the_next_steps(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert files_below(folder) == WRITTEN
     assert {line.split()[1] for line in result.stdout.splitlines() if line.startswith("wrote ")} == {
-        str(folder / name) for name in WRITTEN
+        str(folder / name) for name in WRITTEN - {".reconciler/written.sha256"}
     }
     assert f"`cd {folder}`" in result.stdout
     assert "reconciler doctor" in result.stdout
@@ -82,12 +89,96 @@ def test_its_commented_settings_are_the_defaults(scaffold: Path) -> None:
 def test_editors_find_the_schemas(scaffold: Path, name: str) -> None:
     """The first line of a YAML file of ours names a schema that is there; no placeholder is left anywhere."""
     text = (scaffold / name).read_text(encoding="utf-8")
-    assert "@VERSION@" not in text
     assert "@ORGANIZATION@" not in text
     if named := re.match(r"# yaml-language-server: \$schema=(\S+)\n", text):
         assert ((scaffold / name).parent / named[1]).is_file()
     else:
         assert name.startswith((".", "schemas/"))
+
+
+# --- what the workflows install -----------------------------------------------------------------------------
+
+
+def test_it_pins_the_source_and_the_dependencies(scaffold: Path) -> None:
+    """The workflows name neither a version nor an index; the files that they install from do."""
+    assert SOURCE in (scaffold / ".reconciler/reconciler.txt").read_text()
+    assert "--hash=sha256:" in (scaffold / ".reconciler/requirements.txt").read_text()
+    for name in WRITTEN:
+        assert "webhook-reconciler==" not in (scaffold / name).read_text(), name
+
+
+@pytest.mark.parametrize("named", ["webhook-reconciler==0.1.0", "git+https://example.com/x@main", "nothing"])
+def test_a_source_that_is_not_pinned_is_a_usage_error(tmp_path: Path, named: str) -> None:
+    """Nothing is written for it."""
+    result = run("init", str(tmp_path / "new"), "--from", named)
+    assert (result.exit_code, result.stdout) == (64, "")
+    assert "hint: " in result.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_wheel_is_copied_into_the_repository(tmp_path: Path) -> None:
+    """It is installed from there, by its hash, and no index or server has a say in it."""
+    wheel = tmp_path / f"webhook_reconciler-{__version__}-py3-none-any.whl"
+    wheel.write_bytes(b"\0\r\n\xff")
+    assert run("init", str(tmp_path / "new"), "--from", str(wheel)).exit_code == 0
+    assert (tmp_path / "new/.reconciler" / wheel.name).read_bytes() == wheel.read_bytes()
+    assert f"./.reconciler/{wheel.name} --hash=" in (tmp_path / "new/.reconciler/reconciler.txt").read_text()
+
+
+def test_an_upgrade_renews_what_nobody_edited(scaffold: Path) -> None:
+    """Another commit is pinned; a workflow that was edited is kept, and its difference is shown."""
+    preview, drift = (scaffold / f".github/workflows/webhooks-{name}.yml" for name in ("preview", "drift"))
+    preview.write_text(preview.read_text().replace("timeout-minutes: 15", "timeout-minutes: 16"))
+    drift.unlink()
+    (scaffold / "reconciler.yaml").write_text("mine")
+    newer = SOURCE.replace("0123456789", "abcdef0123")
+    result = run("init", "--upgrade", "--from", newer)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert newer in (scaffold / ".reconciler/reconciler.txt").read_text()
+    assert "renewed  .reconciler/reconciler.txt\n" in result.stdout
+    assert "kept     .github/workflows/webhooks-apply.yml (up to date)\n" in result.stdout
+    assert "left out .github/workflows/webhooks-drift.yml (it was deleted)\n" in result.stdout
+    assert "-    timeout-minutes: 16\n+    timeout-minutes: 15\n" in result.stdout
+    assert "timeout-minutes: 16" in preview.read_text()
+    assert "reconciler.yaml" not in result.stdout
+    assert not drift.exists()
+    (scaffold / "schemas/config.schema.json").write_text("")
+    assert run("init", "--upgrade").stdout.count("renewed") == 1
+
+
+def test_an_upgrade_keeps_the_extra(scaffold: Path) -> None:
+    """`--extra notify` locks Apprise, and so does every later upgrade."""
+    lock = scaffold / ".reconciler/requirements.txt"
+    assert "apprise==" not in lock.read_text()
+    assert run("init", "--upgrade", "--extra", "notify").exit_code == 0
+    with_extra = lock.read_text()
+    assert "apprise==" in with_extra
+    assert run("init", "--upgrade").exit_code == 0
+    assert lock.read_text() == with_extra
+
+
+def test_an_upgrade_of_an_older_repository_shows_the_differences(tmp_path: Path) -> None:
+    """Nothing is known of files that no record names, so they are kept."""
+    assert run("init", str(tmp_path)).exit_code == 0
+    (tmp_path / ".reconciler/written.sha256").unlink()
+    (tmp_path / ".pre-commit-config.yaml").write_text("repos: []\n")
+    result = run("init", str(tmp_path), "--upgrade")
+    assert f"kept     {tmp_path}/.pre-commit-config.yaml (edited" in result.stdout
+    assert "\n-repos: []\n" in result.stdout
+    assert (tmp_path / ".pre-commit-config.yaml").read_text() == "repos: []\n"
+
+
+def test_an_upgrade_writes_through_no_link(scaffold: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A link in a repository could lead to any file of the person who runs it."""
+    outside = tmp_path_factory.mktemp("outside") / "file"
+    pin = scaffold / ".reconciler/reconciler.txt"
+    pin.rename(outside)
+    pin.symlink_to(outside)
+    before = outside.read_text()
+    result = run("init", "--upgrade", "--from", SOURCE.replace("0", "f"))
+    assert result.exit_code == 1
+    assert "is behind a symbolic link" in result.stderr
+    assert outside.read_text() == before
 
 
 def test_its_workflows_are_safe(scaffold: Path) -> None:
