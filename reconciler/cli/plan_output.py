@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -65,6 +65,21 @@ def plan_section(planned: Planned, options: Options) -> PlanSection:
     from reconciler.report.pages.plan import PlanSection  # noqa: PLC0415 (most runs want text)
 
     return PlanSection(planned.plan, planned.refusals, plan_view(planned, options))
+
+
+def fleet_value(found: Planned, rows: Sequence[StatusRow]) -> dict[str, Any]:
+    """Return the fleet that `found` shows as the JSON of `status`."""
+    from reconciler.report.status import status_value  # noqa: PLC0415 (a plan does not need it)
+
+    session = found.session
+    return status_value(
+        session.organization.name,
+        rows,
+        observed_at=session.clock.now(),
+        run=found.plan.active_run,
+        refused=bool(found.refusals),
+        requests_per_minute=session.api.announced_quota,
+    )
 
 
 def drift_code(found: Planned) -> ExitCode:

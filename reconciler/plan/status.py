@@ -34,6 +34,11 @@ class FleetState(StrEnum):
     RELEASED = "released"
     UNMANAGED = "unmanaged"
 
+    @classmethod
+    def of(cls, state: str) -> FleetState:
+        """Return which one a row's `state` is."""
+        return cls(state) if state in set(cls) else cls.PENDING
+
     @property
     def slug(self) -> str:
         """The state as one word, with hyphens."""
@@ -74,6 +79,14 @@ class StatusRow(Struct, frozen=True):
         return is_drift or self.disallowed
 
     @property
+    def findings(self) -> tuple[DriftKind, ...]:
+        """What was found about it."""
+        if self.disallowed:
+            return (DriftKind.UNMANAGED,)
+        drift = self.change.drift if self.change is not None else None
+        return drift.kinds if drift is not None else ()
+
+    @property
     def needs_action(self) -> bool:
         """Whether a person must look at it: neither a merge nor a scheduled job settles it."""
         return self.is_drift or (self.change is not None and self.change.problem is not None)
@@ -108,4 +121,4 @@ def worst_first(row: StatusRow) -> tuple[int, str]:
 
 def state_of(row: StatusRow) -> FleetState:
     """Return the state of a webhook."""
-    return FleetState(row.state) if row.state in set(FleetState) else FleetState.PENDING
+    return FleetState.of(row.state)

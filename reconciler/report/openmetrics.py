@@ -1,64 +1,87 @@
 """The fleet as OpenMetrics, for Prometheus: a textfile that a scheduled job writes.
 
-Names follow https://prometheus.io/docs/practices/naming/. A state or a finding that occurs nowhere is 0, so
-that an alert can distinguish it from a job that does not run.
+It is made from the JSON of `status`, so that the reports of several jobs make one file. Names follow
+https://prometheus.io/docs/practices/naming/. A state or a finding that occurs nowhere is 0, so that an alert
+can distinguish it from a job that does not run.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from datetime import datetime  # noqa: TC003 (msgspec reads the annotations)
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from msgspec import Struct
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from reconciler.errors import InvalidInput
 from reconciler.plan.drift import DriftKind
-from reconciler.plan.status import FleetState, state_of
+from reconciler.plan.status import FleetState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Iterator, Sequence
 
     from prometheus_client.core import Metric
-
-    from reconciler.plan.status import StatusRow
 
 _STATES = [state for state in FleetState if state is not FleetState.UNMANAGED]
 
 
-class Observation(Struct, frozen=True):
-    """What was seen of one organization."""
+class _Webhook(Struct, frozen=True):
+    name: str | None
+    state: str
+    unmanaged: bool
+    findings: list[DriftKind]
+    needs_action: bool
+    secret_created_at: datetime | None
+    secret_expires_at: datetime | None
+    verified_at: datetime | None
+    overlap_ends: datetime | None
 
+
+class _Status(Struct, frozen=True):
     organization: str
-    rows: Sequence[StatusRow]
     observed_at: datetime
-    in_progress: bool = False
-    """Whether a run holds the lock."""
-    refused: bool = False
-    """Whether a guard doubts what was read, or would refuse the plan."""
-    requests_per_minute: int | None = None
-    """The API's quota, as it announces it."""
+    in_progress: dict[str, Any] | None
+    refused: bool
+    requests_per_minute: int | None
+    webhooks: list[_Webhook]
 
 
-def openmetrics(seen: Sequence[Observation], failed: Sequence[str] = ()) -> str:
+def openmetrics(reports: Iterable[Any]) -> str:
     """Return the metrics of all organizations, ending in `# EOF` and a newline.
 
     Args:
-        seen: the organizations that were read.
-        failed: the names of those that could not be read.
+        reports: for each organization the JSON of `status`, or its error.
+
+    Raises:
+        InvalidInput: one is neither.
     """
+    seen: list[_Status] = []
+    failed: list[str] = []
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Fleets(seen, failed))
-    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    try:
+        for report in reports:
+            if "error" in report:
+                failed.append(msgspec.convert(report["organization"], str))
+            else:
+                seen.append(msgspec.convert(report, _Status))
+        registry.register(_Fleets(seen, failed))
+        text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]
+    except (msgspec.ValidationError, TypeError, KeyError, UnicodeEncodeError) as error:
+        why = "a name is not UTF-8 text" if isinstance(error, UnicodeEncodeError) else error
+        raise InvalidInput(
+            f"not a report of status: {why}", hint="merge what `reconciler status --format json` wrote"
+        ) from None
     return text.decode()
 
 
 class _Fleets:
     """A collector, as the library calls what it asks for metrics."""
 
-    def __init__(self, seen: Sequence[Observation], failed: Sequence[str]) -> None:
+    def __init__(self, seen: Sequence[_Status], failed: Sequence[str]) -> None:
         self._seen = seen
         self._failed = failed
 
@@ -85,16 +108,16 @@ class _Fleets:
         )
         quota = _gauge("api_requests_per_minute", "The API's quota, as it announces it.", "organization")
         for each in self._seen:
-            name, managed = each.organization, [row for row in each.rows if not row.unmanaged]
-            by_state = Counter(map(state_of, managed))
+            name, managed = each.organization, [row for row in each.webhooks if not row.unmanaged]
+            by_state = Counter(FleetState.of(row.state) for row in managed)
             for state in _STATES:
                 states.add_metric([name, state.value.replace(" ", "_")], by_state[state])
-            by_kind = Counter(kind for row in each.rows for kind in _kinds(row))
+            by_kind = Counter(kind for row in each.webhooks for kind in row.findings)
             for kind in DriftKind:
                 findings.add_metric([name, kind.value], by_kind[kind])
-            unmanaged.add_metric([name], len(each.rows) - len(managed))
-            action.add_metric([name], sum(row.needs_action for row in each.rows))
-            progress.add_metric([name], each.in_progress)
+            unmanaged.add_metric([name], len(each.webhooks) - len(managed))
+            action.add_metric([name], sum(row.needs_action for row in each.webhooks))
+            progress.add_metric([name], each.in_progress is not None)
             refused.add_metric([name], each.refused)
             success.add_metric([name], each.observed_at.timestamp())
             if each.requests_per_minute is not None:
@@ -112,8 +135,8 @@ class _Fleets:
             "overlap_end_timestamp_seconds", "When the replaced endpoint may be deleted.", *labels
         )
         for each in self._seen:
-            for row in each.rows:
-                if row.unmanaged:
+            for row in each.webhooks:
+                if row.name is None:
                     continue
                 for metric, moment in (
                     (created, row.secret_created_at),
@@ -128,10 +151,3 @@ class _Fleets:
 
 def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"reconciler_{name}", documentation, labels=labels)
-
-
-def _kinds(row: StatusRow) -> tuple[DriftKind, ...]:
-    if row.disallowed:
-        return (DriftKind.UNMANAGED,)
-    drift = row.change.drift if row.change is not None else None
-    return drift.kinds if drift is not None else ()

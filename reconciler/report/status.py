@@ -105,11 +105,29 @@ def status_markdown(
 
 
 def status_value(
-    organization: str, rows: Sequence[StatusRow], *, run: ActiveRun | None = None
+    organization: str,
+    rows: Sequence[StatusRow],
+    *,
+    observed_at: datetime,
+    run: ActiveRun | None = None,
+    refused: bool = False,
+    requests_per_minute: int | None = None,
 ) -> dict[str, Any]:
-    """Return the fleet as a JSON object; `run` is the run that holds the lock."""
+    """Return the fleet as a JSON object.
+
+    Args:
+        organization: the name of the organization.
+        rows: one for each webhook and each unmanaged endpoint.
+        observed_at: when it was read.
+        run: the run that holds the lock.
+        refused: whether a guard doubts what was read, or would refuse the plan.
+        requests_per_minute: the API's quota, as it announces it.
+    """
     return {
         "organization": organization,
+        "observed_at": to_timestamp(observed_at),
+        "refused": refused,
+        "requests_per_minute": requests_per_minute,
         "in_progress": run and run.to_json(),
         "webhooks": [
             {
@@ -124,6 +142,8 @@ def status_value(
                 "source": row.source and {"file": row.source.path, "line": row.source.line},
                 "unmanaged": row.unmanaged,
                 "drift": row.is_drift,
+                "findings": [kind.value for kind in row.findings],
+                "needs_action": row.needs_action,
                 "events": list(row.events),
                 "reason": row.change.reason if row.change else None,
                 "last_run": row.projection.run.to_json() if row.projection else None,

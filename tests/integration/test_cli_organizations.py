@@ -96,6 +96,25 @@ def test_an_organization_without_a_reviewed_plan_is_left_alone(fleet: CommandLin
     assert [each["webhooks"][0]["state"] for each in states] == ["in sync", "in sync", "pending create"]
 
 
+def test_the_metrics_of_shards_are_those_of_the_whole_fleet(fleet: CommandLine) -> None:
+    """Whether one job reads all organizations or several do, Prometheus reads the same text."""
+    assert fleet("apply", "--yes").exit_code == 1
+    whole = fleet("status", "--format", "openmetrics")
+    files = []
+    for shard in ("1/2", "2/2"):
+        files.append(f"status-{shard[0]}.json")
+        fleet("status", "--format", "json", "--shard", shard, "--output", files[-1])
+    merged = fleet("merge-reports", *files, "--format", "openmetrics")
+    assert (whole.exit_code, merged.exit_code) == (1, 0), merged.stderr
+
+    def lines(text: str) -> list[str]:
+        """Return the samples in any order, without the moment at which each was read."""
+        return sorted(line for line in text.splitlines() if "last_success" not in line or "#" in line)
+
+    assert lines(merged.stdout) == lines(whole.stdout)
+    assert 'reconciler_up{organization="lost"} 0.0' in lines(merged.stdout)
+
+
 class Held:
     """Holds back requests of one method until `over`."""
 

@@ -20,7 +20,7 @@ _FILE_MAX = 256 * 1024 * 1024
 @click.option(
     "--format",
     "output_format",
-    type=click.Choice(["text", "json", "markdown", "html"]),
+    type=click.Choice(["text", "json", "markdown", "html", "openmetrics"]),
     default="text",
     show_default=True,
     help="The result's format.",
@@ -30,12 +30,14 @@ def command(files: Sequence[str], *, output_format: str, output: str | None) -> 
     """Merge what `plan`, `drift`, `apply` or `status` wrote with --format json into one report.
 
     The worst organizations come first. Markdown fits into one comment or issue: what does not fit is counted.
+    OpenMetrics is made from the reports of `status`, and is the same text as status writes for all of them.
 
     \b
     Examples:
       reconciler merge-reports shard-*.json
       reconciler merge-reports shard-*.json --format markdown --output comment.md
       reconciler merge-reports shard-*.json --format html --output fleet.html
+      reconciler merge-reports status-*.json --format openmetrics --output webhooks.prom
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.attribution import page_context
     from reconciler.cli.output import write_result
@@ -51,6 +53,10 @@ def command(files: Sequence[str], *, output_format: str, output: str | None) -> 
             text = merged_markdown(reports, page=page_context(None).run.url)
         case "html":
             text = merged_html(reports, page_context(None))
+        case "openmetrics":
+            from reconciler.report.openmetrics import openmetrics  # the library is slow to import
+
+            text = openmetrics(values)
         case _:
             text = merged_text(reports)
     write_result(text, output)

@@ -37,13 +37,13 @@ def command(options: Options, *, endpoints: bool, exit_code: bool) -> ExitCode:
       reconciler status --format openmetrics --output /var/lib/node_exporter/webhooks.prom
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.fleet_page import write_page
-    from reconciler.cli.plan_output import needed_code
+    from reconciler.cli.plan_output import fleet_value, needed_code
     from reconciler.cli.progress import shown
     from reconciler.cli.results import Results, for_each
     from reconciler.cli.session import load_scope, open_session
     from reconciler.cli.state import journal_path, report_cut_off
     from reconciler.report.format.markdown import COMMENT_LIMIT
-    from reconciler.report.status import status_markdown, status_text, status_value
+    from reconciler.report.status import status_markdown, status_text
     from reconciler.usecases.fleet import fleet
     from reconciler.usecases.preview import preview
 
@@ -74,7 +74,7 @@ def command(options: Options, *, endpoints: bool, exit_code: bool) -> ExitCode:
             text = status_text(
                 settings.name, rows, now=now, columns=options.columns, color=options.color, run=run
             )
-        results.add(status_value(settings.name, rows, run=run), text)
+        results.add(fleet_value(found, rows), text)
         return needed_code(rows) if exit_code else ExitCode.OK
 
     return results.write_rest(for_each(scope, show, on_error=results.add_error))

@@ -336,7 +336,7 @@ def test_no_report_shows_an_unmanaged_endpoints_credentials() -> None:
         status_markdown("acme", [row], now=NOW),
         fleet_html([Fleet("acme", [row])], occasion, known_events=("run.failed",)),
         plan_json(plan),
-        to_json_text(status_value("acme", [row])),
+        to_json_text(status_value("acme", [row], observed_at=NOW)),
     )
     for text in texts:
         assert "x.example.com/***" in text

@@ -23,7 +23,7 @@ from reconciler.report.merged import (
     totals,
 )
 from reconciler.report.status import status_value
-from tests.fixtures.fleet import OCCASION
+from tests.fixtures.fleet import NOW, OCCASION
 from tests.fixtures.page import HOSTILE, read_page, skeleton
 from tests.fixtures.plan import SERVERS, small_plan
 
@@ -186,4 +186,4 @@ def test_files_of_shards_are_merged(tmp_path: Any) -> None:
 def test_an_unmanaged_endpoint_is_named_by_its_id() -> None:
     """As `status` writes it: it has no name."""
     row = StatusRow("we_1", "we_1", "https://x.example.com/", "unmanaged", unmanaged=True, disallowed=True)
-    assert "we_1: unmanaged" in merged_text(merged([status_value("acme", [row])]))
+    assert "we_1: unmanaged" in merged_text(merged([status_value("acme", [row], observed_at=NOW)]))

@@ -102,8 +102,14 @@ def test_hostile_text_reaches_no_terminal() -> None:
 
 def test_the_json_has_the_same_facts() -> None:
     """The JSON object holds timestamps in UTC, the manifest's place, and null for what is unknown."""
-    value = status_value("acme", ROWS)
-    assert value["organization"] == "acme"
+    value = status_value("acme", ROWS, observed_at=NOW)
+    assert {key: each for key, each in value.items() if key != "webhooks"} == {
+        "organization": "acme",
+        "observed_at": "2026-11-24T12:00:00Z",
+        "refused": False,
+        "requests_per_minute": None,
+        "in_progress": None,
+    }
     assert value["webhooks"][0] == {
         "name": "ci",
         "endpoint_id": "wh_1",
@@ -116,6 +122,8 @@ def test_the_json_has_the_same_facts() -> None:
         "source": {"file": "m/a.yaml", "line": 3},
         "unmanaged": False,
         "drift": False,
+        "findings": [],
+        "needs_action": False,
         "events": ["run.completed"],
         "reason": None,
         "last_run": {

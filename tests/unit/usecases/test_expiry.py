@@ -43,7 +43,7 @@ def test_the_status_warns_and_has_the_time() -> None:
     rows, now = fleet(org.plan(*FLEET)), org.clock.now()
     assert "warning: Vault will delete 7 stored secrets" in status_text("acme", rows, now=now)
     assert "[!WARNING]" in status_markdown("acme", rows, now=now)
-    expiring = status_value("acme", rows)["webhooks"][0]["secret_expires_at"]
+    expiring = status_value("acme", rows, observed_at=now)["webhooks"][0]["secret_expires_at"]
     assert expiring == (org.store.list_metadata()["w0"].expires_at or now).isoformat().replace("+00:00", "Z")
 
 
