@@ -50,7 +50,7 @@ class ApiError(ReconcilerError):
     """The Zof API refused a request, sent an unusable response, or did not answer."""
 
     def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
-        """`status` is the HTTP status, or None where there was no usable response."""
+        """`status` is the HTTP status, or None without a usable response."""
         super().__init__(message, hint=hint)
         self.status = status
 
@@ -64,7 +64,7 @@ class StoreUnavailable(StoreError):
 
 
 class TokenRefused(StoreUnavailable):
-    """The Vault token is not valid, and there is no way to get another: each request will be refused."""
+    """The Vault token is not valid, and the run cannot get another: each request will be refused."""
 
 
 class CasConflict(StoreError):

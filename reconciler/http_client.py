@@ -72,7 +72,7 @@ _QUOTABLE = (httpx.ConnectError, httpx.ReadError, httpx.WriteError, httpx.ProxyE
 
 
 class Trouble(Enum):
-    """Why there is no reply."""
+    """Why a reply is missing."""
 
     TIMEOUT = "timeout"
     TLS = "TLS"
@@ -99,7 +99,7 @@ class Reply(Struct, frozen=True):
 
 
 class NoReply(Struct, frozen=True):
-    """There was no response, or it is unusable."""
+    """The response is missing or unusable."""
 
     trouble: Trouble
     reason: str

@@ -120,7 +120,7 @@ class Network(Struct, frozen=True):
             own_variable: the variable that names it.
 
         Raises:
-            InvalidInput: there are no certificates; the message names the variable.
+            InvalidInput: the certificates are missing; the message names the variable.
         """
         named = ((own_variable, own), *self._authorities) if own else self._authorities
         for variable, path in named:
@@ -128,7 +128,7 @@ class Network(Struct, frozen=True):
         return None
 
     def warning(self) -> str | None:
-        """Return what in NO_PROXY has no effect; None: nothing, or there is no proxy."""
+        """Return what in NO_PROXY has no effect; None: nothing, or no proxy is set."""
         if not self.ignored or not self._proxies:
             return None
         shown = ", ".join(f"`{''.join(_VISIBLE.findall(entry))[:_SHOWN]}`" for entry in self.ignored)
@@ -204,5 +204,5 @@ def _check_authorities(path: str, variable: str) -> Authorities:
     except (OSError, ValueError):
         raise InvalidInput(f"cannot read the certificates that {variable} names", hint=hint) from None
     if not _CERTIFICATE.search(content):
-        raise InvalidInput(f"there are no certificates in the file that {variable} names", hint=hint)
+        raise InvalidInput(f"the file that {variable} names has no certificates", hint=hint)
     return Authorities(path, variable)

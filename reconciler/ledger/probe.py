@@ -84,7 +84,7 @@ def probe_fields(requests: Sequence[ProbeRequest]) -> dict[str, str]:
 
 
 def read_probe_fields(fields: Mapping[str, str] | None) -> tuple[ProbeRequest, ...]:
-    """Read what `probe_fields` wrote; no request where there are no fields.
+    """Read what `probe_fields` wrote; no request without fields.
 
     Raises:
         DocumentUnreadable: somebody else wrote it. The message quotes nothing of it.

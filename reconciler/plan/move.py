@@ -25,7 +25,7 @@ class Part(StrEnum):
     DOCUMENT = "document"
     """A new version of the document, and its metadata."""
     METADATA = "metadata"
-    """The metadata alone: there is no version to rewrite, or it was rewritten before."""
+    """The metadata alone: no version needs to be rewritten, or it was rewritten before."""
 
 
 class DocumentMove(Struct, frozen=True):

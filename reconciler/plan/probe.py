@@ -36,7 +36,7 @@ class Finding(Struct, frozen=True):
     aspect: str
     observed: str
     as_assumed: bool | None
-    """Whether it is what the protocol assumes; None: it was not observed, or there is no assumption."""
+    """Whether it is what the protocol assumes; None: it was not observed, or nothing is assumed."""
     consequence: str | None = None
     """What follows from a difference."""
 

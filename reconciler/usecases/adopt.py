@@ -36,7 +36,7 @@ def plan_adoption(session: Session, wanted: Adoption) -> Planned:
     Unlike other plans it reads documents: the webhook's own, and those whose metadata lags behind.
 
     Raises:
-        InvalidInput: there is no manifest of that name.
+        InvalidInput: no manifest has that name.
         GuardRefused: the endpoint must not be taken over as things are; the message says why.
         ApiError: the listing is not complete.
         StoreError: Vault did not answer.

@@ -43,7 +43,7 @@ class Route(Struct, frozen=True):
 
 
 class Unanswered(Exception):  # it is not an error of this program
-    """There is no response. It contains no secret, and never leaves `vault`."""
+    """No response came. It contains no secret, and never leaves `vault`."""
 
     def __init__(self, failure: NoReply) -> None:
         """`failure` says why."""
@@ -76,7 +76,7 @@ class Connections:
         """Send a request once.
 
         Raises:
-            Unanswered: there is no response.
+            Unanswered: no response came.
         """
         content = None if json is None else _dump(json)
         reply = self._client.send(

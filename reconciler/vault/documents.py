@@ -142,7 +142,7 @@ class VaultDocuments:
         """Return the fields of a document as they are: its ledger may be from another version.
 
         Raises:
-            StoreError: there is no such document, its secret was deleted, or Vault did not answer.
+            StoreError: the document does not exist, its secret was deleted, or Vault did not answer.
         """
         _, fields = self._newest(name)
         if fields is None:
@@ -306,7 +306,7 @@ class VaultDocuments:
         )
 
     def _read_newest(self, name: str, purpose: Purpose) -> Answer | None:
-        """Return the newest version, deleted or not; None if there is no version."""
+        """Return the newest version, deleted or not; None without versions."""
         path = self._path(name)
         try:
             answer = self._session.call(

@@ -46,7 +46,7 @@ def parse_metadata(name: str, value: object, now: datetime) -> Metadata:
     data = _mapping(value)
     number = _version(data.get("current_version"))
     if number == 0:
-        # Without a version there is no document, whatever the metadata says.
+        # Without a version the document does not exist, whatever the metadata says.
         return Metadata(name, 0, VersionState.ABSENT, None)
     version = _mapping(_mapping(data.get("versions")).get(str(number)))
     projection = parse_projection(data.get("custom_metadata"))

@@ -92,7 +92,7 @@ def refused_token(purpose: Purpose, *, accepted_before: bool) -> TokenRefused:
 
 
 class NotFound(StoreError):
-    """There is no document at this path, or no such operation."""
+    """The path has no document, or does not know the operation."""
 
 
 class Unsupported(StoreError):

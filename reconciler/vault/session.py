@@ -238,7 +238,7 @@ class VaultSession:
         """Log in again if `refused` may be invalid. False: it is valid, so policies forbid the request.
 
         Raises:
-            TokenRefused: the token is invalid, and there is no way to get another.
+            TokenRefused: the token is invalid, and the login gives no other.
         """
         with self._mutex:
             if self._token is not refused:

@@ -64,7 +64,7 @@ class CallFailure(Struct, frozen=True):
 
     @property
     def status(self) -> int | None:
-        """The last response's status, 429 for each rate limit; None if there was no usable one."""
+        """The last response's status, 429 for each rate limit; None without a usable one."""
         return _meaning(self.last) if isinstance(self.last, Response) else None
 
     @property
@@ -228,14 +228,14 @@ def _leaves_doubt(last: Response | NoResponse) -> bool:
 
 
 def may_pass(status: int | None) -> bool:
-    """Whether the same request may succeed later. None: there was no usable response."""
+    """Whether the same request may succeed later. None: no usable response."""
     if status is None or status in {_REQUEST_TIMEOUT, _TOO_MANY_REQUESTS}:
         return True
     return status >= _SERVER_ERROR and status not in _LASTING
 
 
 def leaves_doubt(status: int | None) -> bool:
-    """Whether the server may have executed the request. None: there was no usable response."""
+    """Whether the server may have executed the request. None: no usable response."""
     return status is None or (status >= _SERVER_ERROR and status not in _LASTING)
 
 
@@ -251,7 +251,7 @@ def decide(
 
     Args:
         method: the HTTP method.
-        status: the response's status; None if there was no usable response.
+        status: the response's status; None without a usable response.
         attempt: the number of attempts so far.
         elapsed: seconds that they took, without waits for the quota.
         retry_after: seconds that the response asks to wait; None if it does not.

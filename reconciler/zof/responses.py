@@ -184,7 +184,7 @@ def read_creation(response: Response, asked: Secret) -> Created:
     `secret` may be an echo of the request.
 
     Raises:
-        UnreadableResponse: there is no endpoint in it.
+        UnreadableResponse: it contains no endpoint.
     """
     value = _read_object(response.body)
     request = _read_object(asked.reveal().encode(errors="replace"))
@@ -244,7 +244,7 @@ def check_refusal(response: Response, method: str) -> None:
     That deletions are not supported may come from any server: only a person acts on that.
 
     Raises:
-        UnreadableResponse: there is no error object in it.
+        UnreadableResponse: it contains no error object.
     """
     if method == "DELETE" and response.status in _NO_SUCH_OPERATION:
         return

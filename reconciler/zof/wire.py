@@ -49,7 +49,7 @@ class Response(Struct, frozen=True):
 
 
 class NoResponse(Struct, frozen=True):
-    """There was no response, or it is unusable."""
+    """The response is missing or unusable."""
 
     reason: str
     in_doubt: bool = True

@@ -97,7 +97,7 @@ def decide(
 
     Args:
         webhook: the manifest; None where there is none.
-        projection: the ledger's public part; None where there is no document.
+        projection: the ledger's public part; None without a document.
         state: the state of the document's newest version.
         live: the live endpoints.
         now: the current time (aware).

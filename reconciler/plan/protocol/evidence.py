@@ -61,7 +61,7 @@ def is_recorded(s: State, pending: Pending) -> bool:
 
 
 def until_now(s: State, pending: Pending, made: Created) -> tuple[SendingWindow, ...]:
-    """Return when this run's request was under way, until it created an endpoint that is no use."""
+    """Return when this run's request was under way, until it created an endpoint that is useless."""
     opened = _opened(s, pending)
     began = s.api_time if opened is None else opened.began
     return (*made.windows, SendingWindow(began, max(began, s.api_time)))

@@ -43,7 +43,7 @@ class Forward:
         """Send the event.
 
         Raises:
-            HandlingFailed: there was no answer, or one other than 2xx.
+            HandlingFailed: no answer came, or one other than 2xx.
         """
         headers = {
             "Content-Type": "application/json",
