@@ -1,4 +1,4 @@
-"""Find the reviewed plan, which the preview of a merged pull request saved for the apply.
+"""Find the reviewed plan, which the preview of a merge group or a merged pull request saved for the apply.
 
 It only limits the apply, which makes its own plan from the merged manifests. A forged one could therefore
 lift only that limit; guards and manifests still apply.
@@ -41,9 +41,10 @@ _DAMAGED = (
 
 
 class Review(Struct, frozen=True):
-    """A merged pull request and its reviewed plan."""
+    """A merged pull request or merge group, and its reviewed plan."""
 
-    pull: int
+    pull: int | None
+    """None for a group of a merge queue, which may have several."""
     head: str
     """The commit that was planned."""
     plan: bytes | None
@@ -51,7 +52,9 @@ class Review(Struct, frozen=True):
 
 
 def find_review(github: GitHub, commit: str, artifact: str) -> Review | None:
-    """Return the review of the pull request whose merge created `commit`; None if there is none.
+    """Return the review of the merge that created `commit`; None if there is none.
+
+    A merge queue pushes the commit of its group, so the group's plan is that of `commit` itself.
 
     Args:
         github: the repository.
@@ -61,6 +64,8 @@ def find_review(github: GitHub, commit: str, artifact: str) -> Review | None:
     Raises:
         ReconcilerError: GitHub refused, did not answer, or the archive is damaged.
     """
+    if (planned := _newest(github, f"{artifact}-{commit}", commit)) is not None:
+        return Review(None, commit, _download(github, planned))
     for pull in github.pages(f"commits/{commit}/pulls"):
         if not pull.get("merged_at") or pull.get("merge_commit_sha") != commit:
             continue
@@ -72,9 +77,12 @@ def find_review(github: GitHub, commit: str, artifact: str) -> Review | None:
                 f"GitHub's answer about the pull request of {commit} cannot be read", hint="run the job again"
             )
         found = _newest(github, f"{artifact}-{head}", head)
-        plan = None if found is None else unpack(github.download(f"actions/artifacts/{found}/zip"))
-        return Review(number, head, plan)
+        return Review(number, head, None if found is None else _download(github, found))
     return None
+
+
+def _download(github: GitHub, artifact: int) -> bytes:
+    return unpack(github.download(f"actions/artifacts/{artifact}/zip"))
 
 
 def _newest(github: GitHub, name: str, head: str) -> int | None:

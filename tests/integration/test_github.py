@@ -335,6 +335,15 @@ def test_the_merged_pull_requests_plan_is_found(hub: FakeGitHub, github: GitHub)
     assert (review.pull, review.head, review.plan) == (7, HEAD, b"newer")
 
 
+def test_a_merge_groups_plan_is_that_of_its_commit(hub: FakeGitHub, github: GitHub) -> None:
+    """A merge queue pushes the commit that it planned: that plan counts, and not that of one pull request."""
+    _merged(hub, b"of the pull request")
+    hub.upload(f"webhooks-plan-{COMMIT}", COMMIT, {"plan.json": b"of the group"})
+    review = find_review(github, COMMIT, "webhooks-plan")
+    assert review is not None
+    assert (review.pull, review.head, review.plan) == (None, COMMIT, b"of the group")
+
+
 def test_a_commit_without_a_pull_request_has_no_review(hub: FakeGitHub, github: GitHub) -> None:
     """A direct push was reviewed by nobody."""
     _merged(hub)
@@ -371,7 +380,7 @@ def test_a_storage_that_refuses_is_told(hub: FakeGitHub, github: GitHub) -> None
     """Its answer is told by number; the signed address is not."""
     _merged(hub)
     for fault in (Answer(403, b""), Answer(302, b"")):
-        hub.faults = [*[lambda _: None] * 3, fault]
+        hub.faults = [*[lambda _: None] * 4, fault]
         with pytest.raises(ReconcilerError, match=f"storage refused a file: HTTP {fault.status}") as told:
             find_review(github, COMMIT, "webhooks-plan")
         assert "signed-canary" not in told.value.message
@@ -381,7 +390,7 @@ def test_a_storage_that_refuses_is_told(hub: FakeGitHub, github: GitHub) -> None
 def test_a_file_in_the_open_is_not_fetched(hub: FakeGitHub, github: GitHub, place: str) -> None:
     """A redirect that leads to plain http is not followed."""
     _merged(hub)
-    hub.faults = [*[lambda _: None] * 2, Answer(302, b"", {"Location": place})]
+    hub.faults = [*[lambda _: None] * 3, Answer(302, b"", {"Location": place})]
     with pytest.raises(ReconcilerError, match="without the URL of a file"):
         find_review(github, COMMIT, "webhooks-plan")
 
@@ -404,7 +413,7 @@ def test_an_artifact_of_absurd_size_is_told(hub: FakeGitHub, github: GitHub) -> 
 def test_a_storage_that_is_gone_is_told(hub: FakeGitHub, github: GitHub) -> None:
     """One sentence without its address."""
     _merged(hub)
-    hub.faults = [*[lambda _: None] * 2, Answer(302, b"", {"Location": "http://127.0.0.1:9/canary"})]
+    hub.faults = [*[lambda _: None] * 3, Answer(302, b"", {"Location": "http://127.0.0.1:9/canary"})]
     with pytest.raises(ReconcilerError, match="storage did not return the file") as told:
         find_review(github, COMMIT, "webhooks-plan")
     assert told.value.__context__ is None

@@ -88,6 +88,16 @@ class Repository:
             PREVIEW, Event("pull_request", merge, f"refs/pull/{PULL}/merge", {"pull_request": pull})
         )
 
+    def queue(self, head: str) -> tuple[str, dict[str, Job]]:
+        """Run the preview of a merge queue's group with one pull request; merge it, and return its commit."""
+        self._git("checkout", "-q", "main")
+        self._git("merge", "-q", "--no-ff", "-m", "merged by the queue", head)
+        commit = self._git("rev-parse", "HEAD")
+        ref = f"refs/heads/gh-readonly-queue/main/pr-{PULL}-{commit}"
+        jobs = self._run(PREVIEW, Event("merge_group", commit, ref, {"merge_group": {"head_sha": commit}}))
+        self.hub.merge(PULL, head=head, commit=commit)
+        return commit, jobs
+
     def squash(self, head: str) -> str:
         """Merge a pull request as one commit; return it."""
         self._git("checkout", "-q", "main")
@@ -291,6 +301,22 @@ def test_a_merge_applies_nothing_that_was_not_reviewed(repository: Repository) -
     assert job.result == "failure"
     assert "review: sneaked: create was not reviewed" in job.summary
     assert repository.live.keys() == {"ci"}
+
+
+def test_a_merge_queue_applies_what_its_group_was_planned_to_do(repository: Repository) -> None:
+    """The group's commit is planned without a comment, and its plan is what limits the apply."""
+    head = repository.commit("feature", alerts=["run.failed"])
+    repository.preview(head)
+    repository.commit("main", earlier=["run.completed"])
+    commit, jobs = repository.queue(head)
+    assert [jobs["validate"].result, jobs["plan"].result] == ["success", "success"], jobs["plan"].log
+    assert "**create** `earlier`" in jobs["plan"].summary
+    assert "fork" not in jobs["validate"].summary
+    assert "earlier" not in repository.comment
+    job = repository.apply(commit)
+    assert job.result == "success", job.log
+    assert f"reviewed: the plan of the merge group at {commit[:12]}" in job.log
+    assert repository.live.keys() == {"ci", "earlier", "alerts"}
 
 
 def test_a_refused_plan_is_shown_and_fails_the_check(repository: Repository) -> None:

@@ -107,7 +107,7 @@ def close_issue(why: str, key: str, author: str) -> ExitCode:
 @click.option("--out", required=True, metavar="FILE", help="The file for the plan, if there is one.")
 @click.option("--artifact", required=True, metavar="NAME", help="The artifact's name without the commit.")
 def reviewed_plan(out: str, artifact: str) -> ExitCode:
-    """Get the plan that reviewers of the merged pull request saw, for `apply --plan`.
+    """Get the plan of the merge group or the merged pull request, for `apply --plan`.
 
     The preview saved it as the artifact NAME-COMMIT. Without one nothing is written; a notice says so.
 
@@ -133,7 +133,8 @@ def reviewed_plan(out: str, artifact: str) -> ExitCode:
         write_result(workflow_command("warning", "no reviewed plan", message), commands=True)
     else:
         write_file(out, review.plan.decode("utf-8", "replace"))
-        write_result(f"reviewed: the plan of pull request #{review.pull} at {review.head[:12]}\n")
+        whose = "the merge group" if review.pull is None else f"pull request #{review.pull}"
+        write_result(f"reviewed: the plan of {whose} at {review.head[:12]}\n")
     return ExitCode.OK
 
 
