@@ -10,7 +10,7 @@ RUN python -m venv --without-pip /opt/reconciler && \
     python -m pip --python /opt/reconciler/bin/python install --no-cache-dir --no-compile \
       --no-deps --only-binary :all: --require-hashes -r "$REQUIREMENTS" && \
     python -m pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes -r requirements-build.txt
-COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY pyproject.toml hatch_build.py README.md LICENSE CHANGELOG.md ./
 COPY schemas schemas
 COPY reconciler reconciler
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . && \
