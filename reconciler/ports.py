@@ -56,6 +56,8 @@ class NotDelivered(Struct, frozen=True):
 
     reason: str
     request_id: str | None = None
+    status: int | None = None
+    """The receiver's answer, if the API says it."""
 
 
 _CAP_STATUSES = frozenset({402, 403, 409, 422})

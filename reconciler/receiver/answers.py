@@ -7,6 +7,9 @@ from http import HTTPStatus
 from msgspec import Struct
 
 _RETRY_AFTER = b"5"
+IDENTITY_HEADER = "x-webhook-receiver"
+IDENTITY = (IDENTITY_HEADER.encode(), b"webhook-reconciler")
+"""The header of every answer, by which `reconciler doctor` and `test` recognize a receiver of ours."""
 
 
 class Answer(Struct, frozen=True):

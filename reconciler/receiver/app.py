@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import ReconcilerError
 from reconciler.receiver.allowance import Allowance
 from reconciler.receiver.answers import (
+    IDENTITY,
     NOT_FOUND,
     ONLY_GET,
     ONLY_POST,
@@ -196,7 +197,7 @@ def _signature(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 async def _send(send: Send, answer: Answer, *, head: bool) -> None:
     body = answer.text.encode()
-    headers = [(b"content-length", str(len(body)).encode()), *answer.headers]
+    headers = [(b"content-length", str(len(body)).encode()), IDENTITY, *answer.headers]
     if body and not any(key == b"content-type" for key, _ in headers):
         headers.append((b"content-type", b"text/plain; charset=utf-8"))
     if answer.close:

@@ -14,22 +14,31 @@ from reconciler.usecases.plan import read_metadata
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from reconciler.ledger.projection import Projection
     from reconciler.ports import TestAnswer
     from reconciler.session import Session
 
+WRONG_SECRET_HINT = (
+    "let it read the webhook's document in Vault (for `reconciler receive`: check --secrets, the prefix, and"
+    " the log for `secrets not read`), then run `reconciler test {name}`"
+)
+"""What to do about a receiver that refuses a signature; with the webhook's `name`."""
 _TESTED = {"active", "unverified"}
 """The states of a webhook that has an endpoint of its own."""
 
 
 def deliver_tests(
-    session: Session, names: Collection[str], stop: threading.Event
+    session: Session,
+    names: Collection[str],
+    stop: threading.Event,
+    is_ours: Callable[[str], bool] = lambda _url: False,
 ) -> tuple[DeliveryOutcome, ...]:
     """Send a test delivery to the endpoint of each of `names` (none: of all webhooks), by name.
 
     Ends early when `stop` is set, or when the API has fallen silent: what is left is not attempted.
+    `is_ours` says whether `reconciler receive` answers at a URL; asked only about those that answered 401.
 
     Raises:
         InvalidInput: one of `names` has no endpoint in the ledger; nothing was sent.
@@ -39,7 +48,7 @@ def deliver_tests(
     """
     chosen = webhooks_with_endpoint(session, names)
     session.reporter.planned(len(chosen))
-    return tuple(_deliver(session, chosen, stop))
+    return tuple(_deliver(session, chosen, stop, is_ours))
 
 
 def webhooks_with_endpoint(session: Session, names: Collection[str]) -> dict[str, Projection]:
@@ -70,7 +79,7 @@ def webhooks_with_endpoint(session: Session, names: Collection[str]) -> dict[str
 
 
 def _deliver(
-    session: Session, chosen: dict[str, Projection], stop: threading.Event
+    session: Session, chosen: dict[str, Projection], stop: threading.Event, is_ours: Callable[[str], bool]
 ) -> Iterator[DeliveryOutcome]:
     silence = 0
     for name, projection in chosen.items():
@@ -81,13 +90,15 @@ def _deliver(
         session.reporter.step(name, "send a test delivery", 1)
         answer = session.api.test(endpoint_id)
         silence = silence + 1 if isinstance(answer, Unanswered) else 0
-        delivery = _judge(name, projection, answer)
+        delivery = _judge(name, projection, answer, is_ours)
         ok = delivery.result is DeliveryResult.DELIVERED
         session.reporter.finished(name, "test", ok=ok, detail=delivery.detail)
         yield delivery
 
 
-def _judge(name: str, projection: Projection, answer: TestAnswer) -> DeliveryOutcome:
+def _judge(
+    name: str, projection: Projection, answer: TestAnswer, is_ours: Callable[[str], bool]
+) -> DeliveryOutcome:
     """Return what an answer means.
 
     Raises:
@@ -97,6 +108,11 @@ def _judge(name: str, projection: Projection, answer: TestAnswer) -> DeliveryOut
     match answer:
         case Delivered(request_id=request_id):
             return DeliveryOutcome(name, endpoint_id, url, DeliveryResult.DELIVERED, request_id=request_id)
+        case NotDelivered(reason=reason, request_id=request_id, status=401):
+            receiver = "`reconciler receive`" if is_ours(url or "") else "the receiver"
+            detail = f"{reason}: {receiver} has another signing secret than the API"
+            hint = WRONG_SECRET_HINT.format(name=name)
+            return DeliveryOutcome(name, endpoint_id, url, DeliveryResult.FAILED, detail, hint, request_id)
         case NotDelivered(reason=reason, request_id=request_id):
             hint = "repair the receiver: it must answer 2xx within 10 seconds"
             return DeliveryOutcome(name, endpoint_id, url, DeliveryResult.FAILED, reason, hint, request_id)

@@ -221,8 +221,8 @@ def read_test(response: Response) -> Delivered | NotDelivered:
         return Delivered(response.request_id)
     words = [f"the receiver answered {status}"] if failed_status else []
     words += [_words(value.get(name)) for name in ("error", "message", "reason")]
-    reason = "; ".join(filter(None, words)) or "the API says that it was not delivered"
-    return NotDelivered(reason, response.request_id)
+    reason = "; ".join(dict.fromkeys(filter(None, words))) or "the API says that it was not delivered"
+    return NotDelivered(reason, response.request_id, status)
 
 
 def read_deletion(response: Response) -> Deleted:

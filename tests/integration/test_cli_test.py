@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from reconciler.sandbox.behavior import Behavior
+from tests.fixtures.web import Answer, Collector
 
 if TYPE_CHECKING:
     from tests.fixtures.command import CommandLine
@@ -31,6 +34,18 @@ def test_deliveries_are_sent_and_told(command: CommandLine) -> None:
     unknown = command("test", "gamma")
     assert unknown.exit_code == 3
     assert "no endpoint to test for gamma" in unknown.stderr
+
+
+def test_a_receiver_with_another_secret_is_reported(command: CommandLine) -> None:
+    """A 401 means another secret; a receiver of ours is recognized by its answer, and named."""
+    command.write("alpha")
+    assert command("apply", "--yes").exit_code == 0
+    with Collector(Answer(401)) as service:
+        command.zof.behavior = replace(command.zof.behavior, deliver_to=service.url)
+        failed = command("test")
+    assert failed.exit_code == 5
+    assert "the receiver answered 401: the receiver has another signing secret than the API" in failed.stdout
+    assert "then run `reconciler test alpha`" in failed.stdout
 
 
 def test_names_go_with_one_organization(command: CommandLine) -> None:

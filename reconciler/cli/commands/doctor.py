@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.cli.options import Options, shared_options
-from reconciler.errors import ExitCode, ReconcilerError, UsageError
+from reconciler.errors import ExitCode, InvalidInput, ReconcilerError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.cli.results import Results
     from reconciler.cli.session import Scope
     from reconciler.config.settings import OrganizationSettings
+    from reconciler.model import Webhook
+    from reconciler.report.checks import Check
 
 
 @click.command("doctor")
-@click.option("--endpoints", is_flag=True, help="Connect to each manifest's receiver and check its TLS, too.")
+@click.option(
+    "--endpoints",
+    is_flag=True,
+    help="Connect to each manifest's receiver: check its TLS and, if it is `reconciler receive`, its secret.",
+)
 @click.option(
     "--probe",
     "probe_url",
@@ -28,7 +36,8 @@ if TYPE_CHECKING:
 def command(options: Options, *, endpoints: bool, probe_url: str | None) -> ExitCode:
     """Check the API key and its permission, the Vault token, its capabilities, the mount and the clock.
 
-    Nothing is changed, and no secret is read, unless --probe names a URL without an endpoint. The probe then
+    Nothing is changed unless --probe names a URL without an endpoint. No secret is read, but with --endpoints
+    that of a webhook whose receiver is `reconciler receive`, to check that it has the same. The probe then
     creates two endpoints there for some seconds, and deletes them whatever happens; after a kill, the next
     probe deletes them. It reports what this organization's API does where the documentation is silent, and
     what follows. Exit codes: 0 every check passed, 1 a check or the probe failed, 3 a setting is missing or
@@ -42,7 +51,6 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
       reconciler doctor --probe https://hooks.example.com/probe
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.checks import check_servers
-    from reconciler.cli.receivers import check_receivers
     from reconciler.cli.results import Results, for_each, worst
     from reconciler.cli.session import load_scope
     from reconciler.cli.system import SystemClock
@@ -60,7 +68,7 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
     def check(settings: OrganizationSettings) -> ExitCode:
         checks = check_servers(settings, scope.display.lines(settings.name, SystemClock()))
         if endpoints:
-            checks += check_receivers(scope.desired[settings.name], datetime.now(UTC))
+            checks += _check_endpoints(settings, scope.desired[settings.name])
         value = checks_value(settings.name, checks)
         text = checks_text(settings.name, checks, color=options.color)
         code = worst(each.exit_code for each in checks)
@@ -72,6 +80,26 @@ def command(options: Options, *, endpoints: bool, probe_url: str | None) -> Exit
         return code
 
     return results.write_rest(for_each(scope, check, on_error=results.add_error))
+
+
+def _check_endpoints(settings: OrganizationSettings, webhooks: Sequence[Webhook]) -> list[Check]:
+    """Check the TLS of each receiver, and the secrets of those that are ours."""
+    from reconciler.cli.receiver_secrets import check_secrets
+    from reconciler.cli.receivers import check_receivers, look_at_receivers
+    from reconciler.cli.session import connect_vault, open_store
+    from reconciler.report.checks import Certificate
+
+    receivers = look_at_receivers(webhooks)
+    checks = check_receivers(receivers, datetime.now(UTC))
+    # Nothing is sent to an address that is not public, or that has no trusted certificate.
+    trusted = {name for each in receivers if isinstance(each.result, Certificate) for name in each.names}
+    try:
+        with connect_vault(settings) as vault:
+            read_fields = open_store(vault, settings).read_fields
+            return checks + check_secrets([each for each in webhooks if each.name in trusted], read_fields)
+    except InvalidInput:
+        # The check of the Vault token says that there is none.
+        return checks
 
 
 def _probe(

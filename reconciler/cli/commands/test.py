@@ -22,7 +22,8 @@ _STOPPING = "stopping: the current delivery is finished first; a second signal e
 def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
     """Send a signed test delivery to each webhook, or to those of NAME, and report which arrived.
 
-    Changes nothing: `apply` verifies webhooks that are not verified yet. Exit codes: 0 all were delivered,
+    Changes nothing: `apply` verifies webhooks that are not verified yet. A receiver that answers 401 has
+    another signing secret than the API, which is reported. Exit codes: 0 all were delivered,
     3 there is no such webhook, 5 some failed or were not attempted.
 
     \b
@@ -32,6 +33,7 @@ def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
       reconciler test --format json
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.progress import shown
+    from reconciler.cli.receiver_secrets import is_ours
     from reconciler.cli.results import Results, for_each
     from reconciler.cli.session import load_scope, open_session
     from reconciler.cli.signals import stop_on_signal
@@ -53,7 +55,7 @@ def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
             shown(session.reporter),
         ):
             begin_writing()
-            deliveries = deliver_tests(session, names, stop)
+            deliveries = deliver_tests(session, names, stop, is_ours)
         if options.format == "markdown":
             text = deliveries_markdown(settings.name, deliveries)
         else:

@@ -173,7 +173,7 @@ def test_each_receiver_is_checked_once() -> None:
         return Certificate(NOW + timedelta(days=90), "TLSv1.3")
 
     webhooks = [webhook("a"), webhook("b"), webhook("c", url="https://hooks.example.com:8443/c")]
-    checks = check_receivers(webhooks, NOW, look)
+    checks = check_receivers(look_at_receivers(webhooks, look), NOW)
     assert sorted(asked) == [("hooks.example.com", 443), ("hooks.example.com", 8443)]
     assert [(each.name, each.ok, each.detail) for each in checks] == [
         ("TLS hooks.example.com", True, "TLSv1.3, certificate valid until 2027-01-30"),
@@ -185,7 +185,9 @@ def test_each_receiver_is_checked_once() -> None:
 def test_a_certificate_that_expires_soon_is_not_well(left: timedelta, ok: bool) -> None:
     """Two weeks before, it is told with the days that are left and the webhooks that need it."""
     webhooks = [webhook(name, url=f"https://hooks.example.com/{name}") for name in "dabce"]
-    (check,) = check_receivers(webhooks, NOW, lambda *_: Certificate(NOW + left, "TLSv1.2"))
+    (check,) = check_receivers(
+        look_at_receivers(webhooks, lambda *_: Certificate(NOW + left, "TLSv1.2")), NOW
+    )
     assert check.ok is ok
     if not ok:
         assert check.detail == "the certificate expires in 14 days (used by a, b, c and 2 others)"
@@ -198,5 +200,5 @@ def test_a_receiver_that_cannot_be_reached_is_not_well() -> None:
     def look(host: str, port: int) -> Certificate:
         raise ReconcilerError("it is down", hint="start it")
 
-    (check,) = check_receivers([webhook("a")], NOW, look)
+    (check,) = check_receivers(look_at_receivers([webhook("a")], look), NOW)
     assert (check.ok, check.detail, check.hint) == (False, "it is down (used by a)", "start it")

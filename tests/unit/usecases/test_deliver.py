@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from reconciler.errors import ApiError, InvalidInput
-from reconciler.ports import Refused, Unanswered
+from reconciler.ports import NotDelivered, Refused, Unanswered
 from reconciler.usecases.deliver import deliver_tests
 from tests.fakes.world import Org, webhook
 
@@ -41,6 +41,28 @@ def test_each_webhook_is_tested_and_nothing_is_written(org: Org) -> None:
     }
     assert org.store.writes == before
     assert org.store.calls.count(("read", "a")) == reads
+
+
+def test_a_receiver_of_ours_with_another_secret_is_named(org: Org) -> None:
+    """A 401 is a wrong secret, whoever answers it; only then the receiver is asked who it is."""
+    asked: list[str] = []
+
+    def is_ours(url: str) -> bool:
+        asked.append(url)
+        return url.endswith("/a")
+
+    answers = iter(
+        [NotDelivered("answered 401", "req_1", 401), NotDelivered("answered 401", None, 401), None]
+    )
+    org.api.before = lambda request: next(answers) if request == "test" else None
+    results = deliver_tests(org.session, ("a", "b", "c"), threading.Event(), is_ours)
+    assert [each.detail for each in results] == [
+        "answered 401: `reconciler receive` has another signing secret than the API",
+        "answered 401: the receiver has another signing secret than the API",
+        None,
+    ]
+    assert "`reconciler test a`" in (results[0].hint or "")
+    assert asked == ["https://hooks.example.com/a", "https://hooks.example.com/b"]
 
 
 def test_names_choose(org: Org) -> None:
