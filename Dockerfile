@@ -2,8 +2,8 @@
 # `docker buildx imagetools inspect python:3.13-slim-bookworm`.
 FROM python:3.13-slim-bookworm AS build
 WORKDIR /src
-COPY requirements.txt requirements-build.txt requirements-notify.txt ./
-# For notifications: --build-arg REQUIREMENTS=requirements-notify.txt
+COPY requirements.txt requirements-build.txt requirements-notify.txt requirements-receiver.txt ./
+# For notifications: --build-arg REQUIREMENTS=requirements-notify.txt; for a receiver: requirements-receiver.txt
 ARG REQUIREMENTS=requirements.txt
 # The final image contains neither pip nor the build tools.
 RUN python -m venv --without-pip /opt/reconciler && \

@@ -203,7 +203,10 @@ def test_every_dependency_has_a_version_and_hashes(extra: str | None, *, is_buil
     assert {"hvac", "httpx", "click"} <= names
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-notify.txt", "requirements-build.txt"])
+@pytest.mark.parametrize(
+    "name",
+    ["requirements.txt", "requirements-notify.txt", "requirements-receiver.txt", "requirements-build.txt"],
+)
 def test_the_locked_versions_are_those_that_the_tests_run_with(name: str) -> None:
     """A lock file that `script/lock` did not renew would install what nobody has tested."""
     tested = set(re.findall(r"^\S+==\S+", (ROOT / "requirements-dev.txt").read_text(), re.MULTILINE))
