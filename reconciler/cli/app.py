@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -15,6 +15,9 @@ from reconciler.cli.output import give_up_stdout, internal_error, write_error
 from reconciler.cli.signals import terminate_as_interrupt
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.texts import did_you_mean
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 VERBOSE = "reconciler.verbose"
 """The key of the context's `meta` that counts `-v`."""
@@ -63,6 +66,14 @@ class LazyGroup(click.Group):
             f"reconciler.cli.commands.{cmd_name.replace('-', '_')}"
         ).command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and options that begin with `incomplete`, without importing a command."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 (only for completion)
+
+        found = [(name, text) for name, text in _COMMANDS.items() if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=text) for name, text in found]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -150,7 +161,7 @@ def _internal(error: Exception, *, show: bool) -> ExitCode:
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="Exit codes: 0 done, 1 failed, 2 changes pending or drift, 3 invalid input, 4 refused by a guard, "
     "5 partly done, 6 locked by another run, 64 usage error, 130 interrupted.",
 )

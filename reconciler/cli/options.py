@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from reconciler.cli.app import VERBOSE
+from reconciler.cli.completion import complete_organization
 from reconciler.cli.output import wants_color
 from reconciler.errors import UsageError
 
@@ -96,6 +97,7 @@ _SCOPE = (
     click.option(
         "--organization",
         multiple=True,
+        shell_complete=complete_organization,
         metavar="NAME",
         help="Only this organization; a glob such as 'acme-*'; repeatable. Default: all.",
     ),

@@ -79,6 +79,19 @@ def test_help_loads_click_alone(args: tuple[str, ...]) -> None:
     assert _libraries(_loaded_by(*args)) == {"click"}
 
 
+def test_completion_loads_what_validation_does(tmp_path: Path) -> None:
+    """Names come from files: whoever presses the tab key waits for no client and no server."""
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / "manifests/plain.yaml").write_text(PLAIN)
+    for words, libraries in (("reconciler ro", {"click"}), ("reconciler rotate ", VALIDATE)):
+        environ = {
+            "_RECONCILER_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        assert _libraries(_loaded_by(folder=tmp_path, environ=environ)) <= libraries | {"click", "yaml"}
+
+
 def test_the_end_is_without_a_search_for_cycles() -> None:
     """Python looks at every object once more when it ends: nothing is left for it to look at."""
     program = (

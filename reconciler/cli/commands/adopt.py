@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.completion import complete_webhook
 from reconciler.cli.options import ApplyOptions, Options, apply_options, shared_options
 from reconciler.errors import ExitCode, InvalidInput, UsageError
 from reconciler.report.format.escape import visible
@@ -27,7 +28,7 @@ _HINT = "enter only the endpoint's signing secret, as it was shown when the endp
 
 
 @click.command("adopt")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_webhook)
 @click.option("--id", "endpoint_id", required=True, metavar="ID", help="The live endpoint.")
 @click.option(
     "--secret-stdin",
@@ -56,7 +57,7 @@ def command(
     \b
     Examples:
       reconciler adopt ci-run-results --id we_123 --secret-stdin
-      reconciler adopt ci-run-results --id we_123 --secret-stdin --yes < secret.txt
+      reconciler adopt ci-runs --id we_123 --secret-stdin --yes < secret.txt
       reconciler adopt ci-run-results --id we_123 --rotate
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.application import apply_plans, require_confirmation

@@ -30,7 +30,8 @@ def command(options: Options) -> ExitCode:
       reconciler drift --organization acme-prod --format json
       reconciler drift --format markdown
       reconciler drift --format html --output drift.html
-      reconciler drift --format openmetrics --output /var/lib/node_exporter/webhooks.prom
+      reconciler drift --format openmetrics \\
+        --output /var/lib/node_exporter/webhooks.prom
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.fleet_page import write_page
     from reconciler.cli.plan_output import drift_code, notify_drift, rendered_plan, write_refusals

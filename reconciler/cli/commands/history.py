@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.completion import complete_webhook
 from reconciler.cli.options import Options, shared_options
 from reconciler.errors import ExitCode, InvalidInput, UsageError
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("history")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_webhook)
 @click.option(
     "--audit",
     metavar="FILE",

@@ -37,7 +37,8 @@ def command(files: Sequence[str], *, output_format: str, output: str | None) -> 
       reconciler merge-reports shard-*.json
       reconciler merge-reports shard-*.json --format markdown --output comment.md
       reconciler merge-reports shard-*.json --format html --output fleet.html
-      reconciler merge-reports status-*.json --format openmetrics --output webhooks.prom
+      reconciler merge-reports status-*.json --format openmetrics \\
+        --output webhooks.prom
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.attribution import page_context
     from reconciler.cli.output import write_result

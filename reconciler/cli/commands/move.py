@@ -54,9 +54,12 @@ def command(
 
     \b
     Examples:
-      ZOF_API_URL=https://api.zof.ai/v2 reconciler move --from-api-url https://api.zof.ai/v1
-      reconciler move --from-organization acme --organization acme-prod --vault-prefix webhooks/acme
-      reconciler move --from-organization acme --organization acme-prod --vault-prefix webhooks/acme --yes
+      ZOF_API_URL=https://api.zof.ai/v2 \\
+        reconciler move --from-api-url https://api.zof.ai/v1
+      reconciler move --from-organization acme --organization acme-prod \\
+        --vault-prefix webhooks/acme
+      reconciler move --from-organization acme --organization acme-prod \\
+        --vault-prefix webhooks/acme --yes
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.output import write_result
     from reconciler.cli.progress import shown

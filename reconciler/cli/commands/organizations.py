@@ -29,7 +29,8 @@ def command(options: Options, *, shards: int | None) -> ExitCode:
       reconciler organizations --organization 'acme-*'
       reconciler organizations --shard 3/8
       echo "names=$(reconciler organizations --format json)" >> "$GITHUB_OUTPUT"
-      echo "shards=$(reconciler organizations --shards 256 --format json)" >> "$GITHUB_OUTPUT"
+      shards=$(reconciler organizations --shards 256 --format json)
+      echo "shards=$shards" >> "$GITHUB_OUTPUT"
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.configuration import load_configuration
     from reconciler.cli.output import write_result

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.completion import complete_webhook
 from reconciler.cli.options import Options, shared_options
 from reconciler.cli.receiving import inbox_option
 from reconciler.errors import ExitCode, UsageError
@@ -23,7 +24,7 @@ _STOPPING = (
 
 
 @click.command("receive")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_webhook)
 @click.option(
     "--listen",
     default="127.0.0.1:8080",
@@ -111,9 +112,10 @@ def command(
     \b
     Examples:
       reconciler receive ci-run-results --print
-      reconciler receive ci-run-results release-gates --forward http://127.0.0.1:9000/events
-      reconciler receive release-gates --exec './page.sh --team release' --attempts 5
-      reconciler receive release-gates --secrets file:/vault/secrets/{name}.json --exec ./page.sh
+      reconciler receive ci-runs gates --forward http://127.0.0.1:9000/events
+      reconciler receive gates --exec './page.sh --team release' --attempts 5
+      reconciler receive gates --exec ./page.sh \\
+        --secrets file:/vault/secrets/{name}.json
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.output import write_note
     from reconciler.cli.receiving import inbox_url, not_installed, one_organization

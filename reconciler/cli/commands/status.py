@@ -34,7 +34,8 @@ def command(options: Options, *, endpoints: bool, exit_code: bool) -> ExitCode:
       reconciler status --organization acme-prod --format json --output fleet.json
       reconciler status --format html --output fleet.html
       reconciler status --format html --output fleet.html --endpoints
-      reconciler status --format openmetrics --output /var/lib/node_exporter/webhooks.prom
+      reconciler status --format openmetrics \\
+        --output /var/lib/node_exporter/webhooks.prom
     """  # noqa: D301 (\b is click's mark for a paragraph that is not to be wrapped)
     from reconciler.cli.fleet_page import write_page
     from reconciler.cli.plan_output import fleet_value, needed_code

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.completion import complete_webhook
 from reconciler.cli.options import Options, shared_options
 from reconciler.errors import ExitCode, UsageError
 
@@ -17,7 +18,7 @@ _STOPPING = "stopping: the current delivery is finished first; a second signal e
 
 
 @click.command("test")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_webhook)
 @shared_options(paths=False, manifests=False, parallel=True, formats=("text", "json", "markdown"))
 def command(options: Options, *, names: tuple[str, ...]) -> ExitCode:
     """Send a signed test delivery to each webhook, or to those of NAME, and report which arrived.

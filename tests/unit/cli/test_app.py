@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -17,6 +19,9 @@ from reconciler.errors import (
     StoreError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class _Raising(LazyGroup):
@@ -153,3 +158,22 @@ def test_a_misspelt_command_has_a_suggestion() -> None:
     result = CliRunner().invoke(reconciler, ["plann"])
     assert (result.exit_code, "No such command 'plann'. Did you mean `plan`?" in result.stderr) == (64, True)
     assert "you mean" not in CliRunner().invoke(reconciler, ["xyzzy"]).stderr
+
+
+def _with_subcommands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the arguments that lead to each command."""
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from _with_subcommands(found, (*path, name))
+
+
+@pytest.mark.parametrize("path", list(_with_subcommands(reconciler)), ids=" ".join)
+def test_help_fits_into_80_columns(path: tuple[str, ...]) -> None:
+    """Also on a wider terminal, because it is pasted into pages and issues."""
+    result = CliRunner().invoke(reconciler, [*path, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
