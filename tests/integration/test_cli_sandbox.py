@@ -45,7 +45,7 @@ spec:
   test: {test}
 """
 EXPORT = re.compile(r"^export ([A-Z_]+)=(.*)$", re.MULTILINE)
-STAGES = 8
+STAGES = 9
 
 
 class Program:
@@ -338,6 +338,8 @@ def test_the_tour_goes_well_and_leaves_nothing(start: Callable[..., Program]) ->
     assert "$ reconciler apply --yes" in lines
     assert "✓ `reconciler drift` exits with 2" in lines
     assert "✓ the unmanaged endpoint was not touched" in lines
+    assert any(re.fullmatch(r"✓ \d+ deliveries during the rotation, none refused", line) for line in lines)
+    assert "✓ both endpoints sent some, each signed with its own secret" in lines
     assert not any("\x1b" in line for line in lines)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from reconciler.cli.servers import Servers
     from reconciler.model import Webhook
+    from reconciler.sandbox.sending import Sent
+    from reconciler.sandbox.zof_server import ZofServer
 
 _EXAMPLES = Path("examples/manifests")
 _BUILT_IN = Path(__file__).resolve().parents[2] / "_templates/demo"
@@ -29,6 +31,18 @@ _EVENTS = re.compile(r"^(?P<head>\s*events:\s*\[)(?P<first>[^\]\n]*)\]", re.MULT
 _BLOCK_EVENTS = re.compile(r"^(?P<head>(?P<indent>\s*)events:\s*\n)(?P<item>\s*- )", re.MULTILINE)
 _OURS = ("ZOF_", "VAULT_", "GITHUB_", "ACTIONS_")
 _WAIT = 10.0
+_LOADED, _LOADED_URL = "under-load", "https://hooks.example.com/under-load"
+_LOADED_MANIFEST = f"""\
+apiVersion: webhooks.zof.ai/v1
+kind: Webhook
+metadata:
+  name: {_LOADED}
+  labels: {{owner: demo}}
+spec:
+  url: {_LOADED_URL}
+  events: [run.completed]
+  secret: {{overlap: 1h}}
+"""
 _LEAVE_OUT = "run `reconciler demo` without --manifests"
 
 
@@ -38,7 +52,7 @@ _LEAVE_OUT = "run `reconciler demo` without --manifests"
 )
 @click.option("--no-color", is_flag=True, help="Use no colours; so does NO_COLOR=1.")
 def command(manifests: str | None, *, no_color: bool) -> ExitCode:
-    """Demonstrate the main use on a sandbox: apply, delivery, edit, drift, repair, removal.
+    """Demonstrate the main use on a sandbox: apply, delivery, edit, drift, repair, removal, rotation.
 
     Everything is real but throw-away: no files or processes remain. Exit code 0 only if every stage did what
     was expected.
@@ -248,13 +262,59 @@ def _remove(tour: Tour) -> None:
     tour.expect(_UNMANAGED in urls, "the unmanaged endpoint was not touched")
 
 
+def _rotate(tour: Tour) -> None:
+    """Rotate a signing secret under load: no delivery is refused."""
+    (tour.manifests / f"{_LOADED}.yaml").write_text(_LOADED_MANIFEST, encoding="utf-8")
+    write_result(f"(added {_LOADED}.yaml, with an overlap of an hour)\n")
+    tour.reconciler("apply", "--yes")
+    with _Load(tour.servers.zof) as load:
+        tour.reconciler("rotate", _LOADED, "--yes")
+    refused = [each for each in load.sent if not each.result.delivered]
+    tour.expect(
+        not refused,
+        f"{count(len(load.sent), 'delivery', 'deliveries')} during the rotation, none refused",
+        f"{len(refused)} of them",
+    )
+    endpoints = len({each.endpoint_id for each in load.sent})
+    tour.expect(endpoints == 2, "both endpoints sent some, each signed with its own secret", endpoints)  # noqa: PLR2004
+
+
+class _Load:
+    """Sends events one after another to the endpoints of a webhook, in a thread of its own."""
+
+    def __init__(self, zof: ZofServer) -> None:
+        import threading
+
+        self.sent: list[Sent] = []
+        self._zof = zof
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        from reconciler.sandbox.sending import Sending
+
+        is_last = False
+        while not is_last:
+            # The last event is sent after the rotation, by both endpoints.
+            is_last = self._stop.is_set()
+            self.sent += self._zof.send(Sending(type="run.completed", urls=(_LOADED_URL,)))
+
+
 def _rest(tour: Tour) -> None:
     """No changes are pending."""
     tour.reconciler("plan", "--exit-code")
     tour.reconciler("status")
 
 
-_STAGES = (_check, _preview, _create, _edit, _drift, _fix, _remove, _rest)
+_STAGES = (_check, _preview, _create, _edit, _drift, _fix, _remove, _rotate, _rest)
 
 
 def _add_event(file: Path) -> bool:
