@@ -192,7 +192,7 @@
   });
   $("all").addEventListener("click", () => { unlimited = true; show(); });
   for (const item of document.querySelectorAll("[data-filter]")) {
-    const anchor = make("a", { href: `#state=${encodeURIComponent(item.dataset.filter)}` });
+    const anchor = make("a", { href: `#${item.dataset.filter}=${encodeURIComponent(item.dataset.value)}` });
     anchor.append(...item.childNodes);
     item.append(anchor);
   }

@@ -11,6 +11,13 @@ from reconciler.plan.drift import Drift, DriftKind, DriftState
 from reconciler.plan.status import FleetState, state_of, worst_first
 from reconciler.report.checks import receivers_summary
 from reconciler.report.format.style import count
+from reconciler.report.pages.graphics import (
+    changes_over_time,
+    heat_map,
+    problems_by_owner,
+    secret_ages,
+    timeline,
+)
 from reconciler.report.pages.risks import SHOWN_AS_DRIFT, RiskKind, risks_of
 from reconciler.report.pages.templates import environment, key_of
 from reconciler.report.plan.summary import in_progress
@@ -133,7 +140,8 @@ def fleet_html(
     # Of several organizations, too.
     entries.sort(key=lambda entry: worst_first(entry.row)[0])
     drifted = [entry for entry in entries if entry.drift is not None or entry.row.disallowed]
-    states = state_counts(entry.row for entry in entries)
+    rows = [entry.row for entry in entries]
+    states = state_counts(rows)
     checked = [each for fleet in fleets for each in fleet.receivers or ()]
     was_checked = any(fleet.receivers is not None for fleet in fleets)
     template = environment().get_template("fleet.html")
@@ -151,6 +159,13 @@ def fleet_html(
         segments=_segments(states),
         risks=_by_kind(entries, without=SHOWN_AS_DRIFT if drift else frozenset()),
         sections=[_section(fleet, known_events, several=several) for fleet in fleets],
+        problems=problems_by_owner(rows),
+        ages=secret_ages(rows, page.now),
+        timeline=timeline(((entry.organization, entry.row) for entry in entries), page.now),
+        changes=changes_over_time((each for fleet in fleets for each in fleet.history), page.now)
+        if any(fleet.history for fleet in fleets)
+        else None,
+        heat=heat_map(rows, known_events),
         owners=sorted({entry.row.owner for entry in entries if entry.row.owner}),
         states=list(states),
         drift=drift,

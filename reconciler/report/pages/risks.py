@@ -66,11 +66,24 @@ class RiskKind(Enum):
         return self.value[0]
 
     @property
+    def is_problem(self) -> bool:
+        """Whether somebody should look at it now; the others can wait."""
+        return self in _PROBLEMS
+
+    @property
     def advice(self) -> str:
         """What it means and what to do, with commands in backticks."""
         return self.value[1]
 
 
+_PROBLEMS = {
+    RiskKind.CONFLICT,
+    RiskKind.DRIFTED,
+    RiskKind.DISABLED,
+    RiskKind.INTERRUPTED,
+    RiskKind.UNREACHABLE,
+    RiskKind.UNVERIFIED,
+}
 _BY_STATE = {
     "drifted": RiskKind.DRIFTED,
     "disabled": RiskKind.DISABLED,

@@ -76,6 +76,8 @@ def environment() -> Environment:
     templates.filters |= {
         "iso": to_timestamp,
         "minute": lambda moment: f"{moment:%Y-%m-%d %H:%M} UTC",
+        "day": lambda moment: f"{moment:%Y-%m-%d}",
+        "hour": lambda moment: f"{moment:%H:%M}",
         "age": age,
         "seconds": lambda moment: int(moment.timestamp()),
         "short": lambda commit: commit[:_SHORT],

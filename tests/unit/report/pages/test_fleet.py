@@ -73,7 +73,7 @@ def test_the_posture_is_counted() -> None:
         "2 drifted", "1 interrupted", "1 unverified", "1 rotation due", "1 pending", "1 overlap",
         "4 in sync", "2 unmanaged",
     ]  # fmt: skip
-    rects = root.one("svg").all("rect")
+    rects = root.one("svg", class_="bar").all("rect")
     lengths = [int(rect.attributes["width"] or 0) for rect in rects]
     starts = [int(rect.attributes["x"] or 0) for rect in rects]
     assert starts == [0, *itertools.accumulate(lengths[:-1])]
@@ -87,7 +87,7 @@ def test_one_of_thousands_is_still_seen_in_the_bar() -> None:
     """A single drifted webhook among two thousand gets a visible part of the bar."""
     rows = [row(f"w{n}", ("run.failed",)) for n in range(1999)]
     rows.append(row("x", ("run.failed",), "drifted"))
-    (drifted, in_sync) = read_page(page(Fleet("acme", rows))).one("svg").all("rect")
+    (drifted, in_sync) = read_page(page(Fleet("acme", rows))).one("svg", class_="bar").all("rect")
     assert (drifted.attributes["width"], in_sync.attributes["class"]) == ("8", "in-sync")
 
 
@@ -398,6 +398,48 @@ def test_no_drift_is_a_sentence() -> None:
     root = read_page(page(Fleet("acme", [pending]), drift=True))
     assert "No drift." in _texts(root)
     assert "Live now: URLhttps://x.example.com/" in root.one("details").words
+
+
+def test_every_graphic_has_its_numbers_beside_it() -> None:
+    """Each drawing is hidden from screen readers, and a table in its section says the same."""
+    root = read_page(page(small_fleet()))
+    assert all(each.attributes["aria-hidden"] == "true" for each in root.all("svg"))
+    overview = root.one("section", **{"aria-labelledby": "overview"})
+    tables = {each.one("caption").words: each for each in overview.all("table")}
+    assert list(tables) == [
+        "Problems by owner", "Live until (times in UTC)", "Age of signing secrets",
+        "Changes by day, newest first",
+    ]  # fmt: skip
+    cells = {
+        caption: [[cell.words for cell in line.inside] for line in table.one("tbody").all("tr")]
+        for caption, table in tables.items()
+    }
+    assert cells["Problems by owner"] == [
+        ["on-call", "1 drifted, 1 unverified", "2 of 2"],
+        ["release", "1 blocked, 1 drifted", "2 of 2"],
+        ["data", "1 interrupted", "1 of 1"],
+    ]
+    assert cells["Live until (times in UTC)"] == [
+        ["search-index", "signing secret, then a rotation", "2026-11-23 12:00 due"],
+        ["payments-runs", "old endpoint wh_00017", "2026-11-25 02:00"],
+    ]
+    assert [line[2] for line in cells["Age of signing secrets"]] == ["7", "1", "1", "1", "0", "0"]
+    assert cells["Changes by day, newest first"][0] == ["2026-11-24", "3", "0"]
+    heat = root.one("table", class_="heat")
+    assert [cell.words for cell in heat.one("thead").all("th")] == ["Owner", *sorted(KNOWN_EVENTS)]
+    (line,) = [each for each in heat.one("tbody").all("tr") if each.one("th").words == "on-call"]
+    assert [cell.words for cell in line.all("td")] == ["1", "0", "0", "0", "0", "0", "2", "0"]
+
+
+def test_groups_with_problems_are_open() -> None:
+    """However many there are; a long group of what can wait is closed."""
+    rows = [row(f"w{n}", ("run.failed",), "drifted", team=None) for n in range(6)]
+    groups = {
+        each.one("h3").words: "open" in each.attributes
+        for each in read_page(page(Fleet("acme", rows))).all("details")
+        if each.all("h3")
+    }
+    assert groups == {"Drifted": True, "No owner": False}
 
 
 def test_an_empty_organization_is_a_sentence() -> None:
