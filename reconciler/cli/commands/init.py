@@ -25,6 +25,9 @@ _FILES = {
     ".github/workflows/webhooks-drift.yml": "workflows/drift.yml",
 }
 """The files, and the template of each."""
+_AT_ROOT = {name for name in _FILES if name.startswith(".")}
+"""GitHub and pre-commit read these only at the root of a repository."""
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._/-]+")
 _SCHEMAS: dict[str, SchemaName] = {
     "schemas/webhook.schema.json": "manifest",
     "schemas/config.schema.json": "config",
@@ -73,7 +76,8 @@ def command(folder: str, organization: str, named: str | None, extra: str | None
 
     A configuration, an example manifest, the JSON Schemas for editors, a pre-commit hook, and GitHub
     workflows that plan pull requests, apply merges, and detect drift. Nothing is sent, and existing files
-    are kept as they are. Where there are manifests, no example is written.
+    are kept as they are. Where there are manifests, no example is written. In a folder of a repository,
+    the workflows and the hook are written to the root of the repository, and run in DIR.
 
     The workflows install this version from a pinned source, and its dependencies by their hashes. A name in
     a package index is not such a source, because others may have registered it.
@@ -103,15 +107,21 @@ def command(folder: str, organization: str, named: str | None, extra: str | None
     pinned = f"pinned {visible(source.shown)}\n" if source else ""
     if source is not None:
         texts |= scaffold.pins(source, extra)
+    place = _place_in_repository(Path(folder))
+    at_root = {} if place is None else _for_root(texts, place[1])
+    written = [(scaffold, texts)]
+    if place is not None:
+        written.append((Scaffold(place[0]), at_root))
     if upgrade:
         for name in _YOURS & texts.keys():
             del texts[name]
-        write_result(pinned + scaffold.upgrade(texts))
+        write_result(pinned + "".join(each.upgrade(files) for each, files in written))
         return ExitCode.OK
-    write_result(pinned + scaffold.create(texts))
+    write_result(pinned + "".join(each.create(files) for each, files in written))
     cd = "" if folder == "." else f"`cd {shlex.quote(visible(folder))}`, then "
     write_result(_NEXT.format(cd=cd, first=_CHECK_PLAN if has_manifests else _EDIT_EXAMPLE))
-    _warn_below_root(Path(folder))
+    if place is not None:
+        _warn_without_workflows(*place, at_root)
     return ExitCode.OK
 
 
@@ -155,24 +165,55 @@ def _has_manifests(folder: Path) -> bool:
     return False
 
 
-def _warn_below_root(folder: Path) -> None:
-    """Warn if GitHub will not read the workflows, because `folder` is not the root of its repository."""
-    import shlex
-
-    from reconciler.cli.output import write_warning
+def _place_in_repository(folder: Path) -> tuple[Path, str] | None:
+    """Return the root of the repository that `folder` is in, and its path there; None if it is the root."""
     from reconciler.cli.repository import root_above
 
     inner = folder.resolve()
     root = root_above(inner)
-    if root is None or root == inner:
-        return
-    path = inner.relative_to(root)
-    write_warning(
-        f"GitHub reads workflows only at the root of a repository, {root}: it will not run those in {path}",
-        f"`reconciler init {shlex.quote(str(root))}` writes them there; then set "
-        f"`manifests: [{path}/manifests]` in its reconciler.yaml, "
-        f"and delete {path}/.github and {path}/reconciler.yaml",
-    )
+    return None if root is None or root == inner else (root, inner.relative_to(root).as_posix())
+
+
+def _for_root(texts: dict[str, str | bytes], path: str) -> dict[str, str | bytes]:
+    """Take the files that are read only at the root of a repository out of `texts`; return them for there.
+
+    The workflows run in `path`, the folder of the configuration. None is returned where a workflow cannot
+    name it.
+    """
+    taken = {name: texts.pop(name) for name in _AT_ROOT & texts.keys()}
+    if not _PLAIN_PATH.fullmatch(path):
+        return {}
+    moved = {
+        'default: "."': f'default: "{path}"',
+        "inputs.working-directory || '.'": f"inputs.working-directory || '{path}'",
+        "entry: reconciler validate\n": f"entry: reconciler validate --config '{path}/reconciler.yaml'\n",
+    }
+    files: dict[str, str | bytes] = {}
+    for name, text in sorted(taken.items()):
+        assert isinstance(text, str)  # noqa: S101 (a template)
+        for old, new in moved.items():
+            text = text.replace(old, new)  # noqa: PLW2901
+        files[name] = text
+    return files
+
+
+def _warn_without_workflows(root: Path, path: str, files: dict[str, str | bytes]) -> None:
+    """Warn if no workflow at the root of the repository runs in `path`."""
+    from reconciler.cli.output import write_warning
+
+    if not files:
+        write_warning(
+            f"no workflows were written: GitHub reads them only in {root}, and a workflow cannot name the "
+            f"folder {path}",
+            "rename the folder: letters, digits, dots, slashes, hyphens and underscores are possible",
+        )
+    kept = [name for name in files if f"'{path}" not in (root / name).read_text("utf-8", "replace")]
+    if kept:
+        write_warning(
+            f"{', '.join(kept)} in {root} existed before and does not mention {path}",
+            f"call the workflows with `working-directory: {path}` (docs/reference/workflows.md), and run "
+            f"`reconciler validate --config {path}/reconciler.yaml` before commits",
+        )
 
 
 def _texts(organization: str) -> dict[str, str | bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -283,11 +284,77 @@ def test_no_example_where_manifests_exist(tmp_path: Path, name: str) -> None:
     assert "example.yaml" not in result.stdout
 
 
-def test_below_the_root_of_a_repository_it_says_where_workflows_belong(tmp_path: Path) -> None:
-    """GitHub would never read them."""
+AT_ROOT = {name for name in WRITTEN if name.startswith((".github", ".pre-commit"))}
+
+
+@pytest.fixture
+def below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a repository with webhooks in the folder `team/hooks`; its root is the current folder."""
+    (tmp_path / ".git").mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = run("init", "team/hooks")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert all(str(tmp_path / name) in result.stdout for name in AT_ROOT)
+    return tmp_path
+
+
+def test_below_the_root_of_a_repository_workflows_are_written_to_the_root(below: Path) -> None:
+    """GitHub and pre-commit read them only there; everything else is in the folder."""
+    assert files_below(below / "team/hooks") == WRITTEN - AT_ROOT
+    assert files_below(below) - {f"team/hooks/{name}" for name in WRITTEN} == AT_ROOT | {
+        ".reconciler/written.sha256"
+    }
+
+
+@pytest.mark.parametrize("name", ["preview", "apply", "drift"])
+def test_workflows_at_the_root_run_in_the_folder(below: Path, name: str) -> None:
+    """Each job that runs commands does so in the configuration's folder, unless a caller names another."""
+    path = f".github/workflows/webhooks-{name}.yml"
+    workflow = yaml.safe_load((below / path).read_text(encoding="utf-8"))
+    folders = {job["defaults"]["run"]["working-directory"] for job in workflow["jobs"].values()}
+    assert folders == {"${{ inputs.working-directory || 'team/hooks' }}"}
+    # YAML 1.1 reads the key `on` as true.
+    assert workflow[True]["workflow_call"]["inputs"]["working-directory"]["default"] == "team/hooks"
+
+
+def test_the_hook_at_the_root_checks_the_folder(below: Path) -> None:
+    """Its command works as it is, where pre-commit runs it."""
+    hooks = yaml.safe_load((below / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    program, *args = shlex.split(hooks["repos"][0]["hooks"][0]["entry"])
+    assert program == "reconciler"
+    assert run(*args).stdout == "No problems. 1 webhook in 1 file.\n"
+
+
+def test_an_upgrade_renews_workflows_at_the_root(below: Path) -> None:
+    """They are up to date, and one that nobody edited is renewed."""
+    result = run("init", "team/hooks", "--upgrade")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("(up to date)") == len(WRITTEN - {".reconciler/written.sha256"}) - 2
+    assert files_below(below / "team/hooks") == WRITTEN - AT_ROOT
+
+
+def test_at_the_root_of_a_repository_everything_is_in_it(tmp_path: Path) -> None:
+    """Nothing is moved."""
     (tmp_path / ".git").mkdir()
     assert run("init", str(tmp_path)).stderr == ""
-    result = run("init", str(tmp_path / "hooks"))
-    assert "warning: GitHub reads workflows only at the root of a repository" in result.stderr
-    assert f"`reconciler init {tmp_path}`" in result.stderr
-    assert "`manifests: [hooks/manifests]`" in result.stderr
+    assert files_below(tmp_path) == WRITTEN
+
+
+def test_workflows_of_another_folder_are_kept(below: Path) -> None:
+    """They do not run in the second folder; a warning says how to run them there."""
+    result = run("init", "other")
+    assert result.exit_code == 0
+    assert f"kept  {below / '.github/workflows/webhooks-apply.yml'} (it exists)" in result.stdout
+    assert "existed before and does not mention other" in result.stderr
+    assert "`working-directory: other`" in result.stderr
+    assert "team/hooks" in (below / ".github/workflows/webhooks-apply.yml").read_text(encoding="utf-8")
+
+
+def test_a_folder_that_a_workflow_cannot_name_gets_none(tmp_path: Path) -> None:
+    """Quotes and braces would change the workflow."""
+    (tmp_path / ".git").mkdir()
+    result = run("init", str(tmp_path / "it's ${{ 1 }}"))
+    assert result.exit_code == 0
+    assert "no workflows were written: GitHub reads them only in" in result.stderr
+    assert not (tmp_path / ".github").exists()
+    assert not (tmp_path / "it's ${{ 1 }}/.github").exists()
