@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.completion import complete_webhook
 from reconciler.cli.options import Options, shared_options
 from reconciler.errors import ExitCode
 
@@ -68,7 +69,7 @@ def _run(folder: Path | None) -> None:
 
 @command.command("send")
 @click.argument("event", metavar="EVENT")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_webhook)
 @click.option(
     "--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many events to send."
 )
