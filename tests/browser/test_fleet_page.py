@@ -8,11 +8,12 @@ import pytest
 from msgspec.structs import replace
 from playwright.sync_api import expect
 
+from reconciler.manifest.webhooks import KNOWN_EVENTS
 from reconciler.model import Run
 from reconciler.plan.changes import differences
 from reconciler.plan.history import HistoryEntry
 from reconciler.plan.plan import Action, Cause, Change, Shape
-from reconciler.report.pages.fleet import Fleet
+from reconciler.report.pages.fleet import Fleet, fleet_html
 from tests.fixtures.fleet import OCCASION, large_fleet, page, row, small_fleet
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 SMALL = page(small_fleet())
 DRIFT = page(small_fleet(), drift=True)
+SEVERAL = fleet_html(
+    [small_fleet(), replace(large_fleet(6), organization="acme-trial")], OCCASION, known_events=KNOWN_EVENTS
+)
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -36,9 +40,15 @@ def _fragment(page: Page) -> str:
 @pytest.mark.parametrize(
     ("text", "scheme", "width"),
     # Each pair of values is among them.
-    [(SMALL, "light", 360), (SMALL, "dark", 1600), (DRIFT, "light", 1600), (DRIFT, "dark", 360)],
-    ids=["status-light-360", "status-dark-1600", "drift-light-1600", "drift-dark-360"],
-)
+    [
+        (SMALL, "light", 360), (SMALL, "dark", 1600), (DRIFT, "light", 1600), (DRIFT, "dark", 360),
+        (SEVERAL, "dark", 400),
+    ],
+    ids=[
+        "status-light-360", "status-dark-1600", "drift-light-1600", "drift-dark-360",
+        "several-dark-400",
+    ],
+)  # fmt: skip
 def test_everybody_can_use_it(window: Window, text: str, scheme: str, width: int) -> None:
     """axe-core finds nothing, closed or open, light or dark; nothing is wider than the screen or fetched."""
     with window.open(text, width=width, color_scheme=scheme) as opened:
@@ -78,7 +88,13 @@ def test_without_scripts_everything_is_there(window: Window) -> None:
         assert not details.locator("dl").is_visible()
         details.locator("summary").click()
         assert details.locator("dl").is_visible()
-        assert opened.page.locator(".legend a").count() == 0, "a link that does nothing"
+        assert opened.page.locator(".legend a, .chart [data-filter] a").count() == 0, (
+            "a link that does nothing"
+        )
+        for graphic in opened.page.locator(".track, .columns").all():
+            box = graphic.bounding_box()
+            assert box is not None
+            assert min(box["width"], box["height"]) >= 8
 
 
 def test_the_table_is_searched_and_filtered(window: Window) -> None:
@@ -100,6 +116,14 @@ def test_the_table_is_searched_and_filtered(window: Window) -> None:
         assert _shown(page) == []
         page.get_by_role("link", name="Show all").click()
         expect(page.locator(".entry:visible")).to_have_count(13)
+
+
+def test_an_owner_with_problems_is_a_link_to_its_webhooks(window: Window) -> None:
+    """From the graphic to the rows in one step."""
+    with window.open(SMALL) as opened:
+        opened.page.get_by_role("table", name="Problems by owner").get_by_role("link", name="on-call").click()
+        expect(opened.page.locator(".entry:visible .name")).to_have_text(["on-call-alerts", "on-call-runs"])
+        assert _fragment(opened.page) == "owner=on-call"
 
 
 def test_a_link_shows_what_its_sender_saw(window: Window) -> None:
