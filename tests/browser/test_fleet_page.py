@@ -13,6 +13,7 @@ from reconciler.model import Run
 from reconciler.plan.changes import differences
 from reconciler.plan.history import HistoryEntry
 from reconciler.plan.plan import Action, Cause, Change, Shape
+from reconciler.plan.status import StatusRow
 from reconciler.report.pages.fleet import Fleet, fleet_html
 from tests.fixtures.fleet import OCCASION, large_fleet, page, row, small_fleet
 
@@ -116,6 +117,20 @@ def test_the_table_is_searched_and_filtered(window: Window) -> None:
         assert _shown(page) == []
         page.get_by_role("link", name="Show all").click()
         expect(page.locator(".entry:visible")).to_have_count(13)
+
+
+@pytest.mark.parametrize("width", [400, 1400])
+def test_a_long_id_begins_beside_its_button(window: Window, width: int) -> None:
+    """Even one without a place to break at, of an endpoint that has no other name."""
+    endpoint_id = f"wh_{'01HF7YAT00Z8Q4' * 3}"
+    stranger = StatusRow(endpoint_id, endpoint_id, None, "unmanaged", unmanaged=True)
+    with window.open(page(Fleet("acme", [stranger])), width=width) as opened:
+        button = opened.page.locator(".entry .toggle").bounding_box()
+        name = opened.page.locator(".entry .name").bounding_box()
+        assert button is not None
+        assert name is not None
+        assert name["x"] >= button["x"] + button["width"] - 1
+        assert name["y"] < button["y"] + button["height"] / 2
 
 
 def test_an_owner_with_problems_is_a_link_to_its_webhooks(window: Window) -> None:
