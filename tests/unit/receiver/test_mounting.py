@@ -80,6 +80,7 @@ def test_in_a_wsgi_application(receiver: Receiver) -> None:
     assert post("/zof/ci", body, sign(body, SECRET)) == "200 OK"
     assert post("/zof/zof", body, sign(body, SECRET)) == "200 OK"
     assert post("/zof/ci", body, "0" * 64) == "401 Unauthorized"
-    assert post("/zof/ci", b"x" * 1_048_577, "") == "413 Request Entity Too Large"
+    # The phrase depends on the version of Python.
+    assert post("/zof/ci", b"x" * 1_048_577, "").startswith("413 ")
     assert post("/other", body, "").startswith("418")
     assert len(receiver.inbox.find()) == 2
