@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from release.notes import section
+from script.release.notes import section
 
 CHANGELOG = """# Changelog
 

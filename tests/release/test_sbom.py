@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reconciler import __version__
-from release.sbom import bill_of_materials
+from script.release.sbom import bill_of_materials
 
 LOCK = (Path(__file__).resolve().parents[2] / "requirements.txt").read_text(encoding="utf-8")
 MOMENT = datetime(2026, 12, 1, 3, 4, 5, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""Print the bill of materials (CycloneDX 1.6) of the locked dependencies: `python -m release.sbom`.
+"""Print the bill of materials (CycloneDX 1.6) of the locked dependencies: `python -m script.release.sbom`.
 
 The same input and SOURCE_DATE_EPOCH give the same bytes.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from reconciler import __version__
 
 NAME = "webhook-reconciler"
-_LOCK = Path(__file__).resolve().parents[1] / "requirements.txt"
+_LOCK = Path(__file__).resolve().parents[2] / "requirements.txt"
 _PIN = re.compile(r"^([a-z0-9-]+)==([\w.!+]+)", re.MULTILINE)
 
 

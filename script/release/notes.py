@@ -1,4 +1,4 @@
-"""Print the release notes of this version, its section of the changelog: `python -m release.notes`."""
+"""Print the release notes of this version, its section of the changelog: `python -m script.release.notes`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler import __version__
 
-_CHANGELOG = Path(__file__).resolve().parents[1] / "CHANGELOG.md"
+_CHANGELOG = Path(__file__).resolve().parents[2] / "CHANGELOG.md"
 
 
 def section(changelog: str, version: str) -> str:
