@@ -6,6 +6,7 @@ import importlib.util
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from msgspec import Struct
 
@@ -181,11 +182,17 @@ def _require_free(port: int, folder: Path) -> None:
             ) from error
 
 
-def secrets_for(vault: OpenBaoServer, url: str) -> list[Secret]:
-    """Return the secrets that a delivery to `url` may be signed with, read from Vault now."""
+def secrets_for(vault: OpenBaoServer, url: str, folder: str = "") -> list[Secret]:
+    """Return the secrets that a delivery to `url` may be signed with, read from Vault now.
+
+    Args:
+        vault: the server.
+        url: the endpoint's URL.
+        folder: where the documents are, ending in a slash; empty: anywhere.
+    """
     return [
         Secret(text)
-        for fields in _live_documents(vault)
+        for fields in _live_documents(vault, folder)
         # A document has no URL yet while its first endpoint is created.
         if fields.get("url") in {url, None}
         for text in candidate_secrets(fields)
@@ -197,21 +204,20 @@ def _live_documents(vault: OpenBaoServer, folder: str = "") -> Iterator[dict[str
     for key in _list(vault, folder):
         if key.endswith("/"):
             yield from _live_documents(vault, folder + key)
-        elif not key.startswith("_") and _is_live(vault, folder + key):
-            yield vault.request("GET", f"{_MOUNT}/data/{folder}{key}")["data"]["data"]
+        elif not key.startswith("_") and (answer := _ask(vault, "GET", "data", folder + key)):
+            yield answer["data"]
 
 
 def _list(vault: OpenBaoServer, folder: str) -> Sequence[str]:
+    return [str(key) for key in _ask(vault, "LIST", "metadata", folder).get("keys", ())]
+
+
+def _ask(vault: OpenBaoServer, method: str, area: str, path: str) -> dict[str, Any]:
+    """Return the data of an answer; nothing if there is no such folder, or the newest version was deleted."""
     try:
-        return [str(key) for key in vault.request("LIST", f"{_MOUNT}/metadata/{folder}")["data"]["keys"]]
+        answer: dict[str, Any] = vault.request(method, f"{_MOUNT}/{area}/{quote(path)}")["data"]
     except ReconcilerError as error:
         if not error.message.endswith("HTTP 404"):
             raise
-        # A folder without documents.
-        return []
-
-
-def _is_live(vault: OpenBaoServer, path: str) -> bool:
-    metadata = vault.request("GET", f"{_MOUNT}/metadata/{path}")["data"]
-    newest = metadata["versions"].get(str(metadata["current_version"]))
-    return bool(newest) and not newest["deletion_time"] and not newest["destroyed"]
+        return {}
+    return answer

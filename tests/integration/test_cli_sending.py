@@ -28,9 +28,9 @@ def zof() -> Iterator[ZofServer]:
 
 
 @pytest.fixture
-def receiver(zof: ZofServer, openbao: OpenBaoServer) -> Iterator[ReceiverServer]:
+def receiver(command: CommandLine, zof: ZofServer, openbao: OpenBaoServer) -> Iterator[ReceiverServer]:
     """Give the receiver of the sandbox, which gets all deliveries."""
-    with ReceiverServer(lambda url: secrets_for(openbao, url)) as server:
+    with ReceiverServer(lambda url: secrets_for(openbao, url, f"{command.prefix}/")) as server:
         zof.behavior = replace(zof.behavior, deliver_to=server.url)
         yield server
 
