@@ -50,8 +50,11 @@ _READ_SECONDS = 3.0
 """Within which secrets must be read again."""
 _STORE_SECONDS = 4.0
 """Within which an event must be stored."""
-_PAUSE_BEFORE_SECOND_READ = 0.5
-"""A secret that the API made is stored shortly after its endpoint begins to send."""
+_PAUSES_BEFORE_READS = (0.0, 0.5, 1.0, 1.5)
+"""Seconds. A secret that the API made is stored shortly after its endpoint begins to send."""
+_BETWEEN_READS = 0.5
+"""Seconds between two reads, which all deliveries share: many of them must not use up the reads that are
+allowed before the secret is stored."""
 _UNHEALTHY_SECONDS = 30.0
 _LINES, _SECONDS_PER_LINE = 20, 1.0
 
@@ -128,7 +131,7 @@ class DeliveryApp:
         if self._matches(name, body, signature):
             return True
         # A text that no secret can produce is not worth a read.
-        pauses = (0.0, _PAUSE_BEFORE_SECOND_READ) if _DIGEST.fullmatch(signature) else ()
+        pauses = _PAUSES_BEFORE_READS if _DIGEST.fullmatch(signature) else ()
         for pause in pauses:
             if not self._secrets.may_read_after_mismatch(name):
                 return False
@@ -140,10 +143,10 @@ class DeliveryApp:
         return False
 
     async def _read_again(self, name: str, asked_at: float) -> None:
-        """Read the secrets, once for all who ask at the same time; wait for at most a few seconds."""
+        """Read the secrets, unless they were read a moment ago; wait for at most a few seconds."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_READ_SECONDS), self._reading[name]:
-                if self._secrets.of(name).began_at < asked_at:
+                if self._secrets.of(name).began_at < asked_at - _BETWEEN_READS:
                     await asyncio.shield(asyncio.to_thread(self._secrets.read_after_mismatch, name))
 
     def _matches(self, name: str, body: bytes, signature: str) -> bool:

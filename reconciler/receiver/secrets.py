@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     OnRead = Callable[[str, str | None], object]
     """Gets the webhook's name, and why the read failed (None: it did not)."""
 
-_READS_AFTER_MISMATCH = 3
+_READS_AFTER_MISMATCH = 6
 _SECONDS_PER_READ = 10.0
 _LONGEST_WAIT = 3.0
 _READERS = 8

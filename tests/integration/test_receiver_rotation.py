@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
@@ -72,7 +73,8 @@ class Sender:
                 answer = connection.getresponse()
                 answer.read()
                 self.answers[answer.status] += 1
-                self.sent.add(event_id)
+                if answer.status == HTTPStatus.OK:
+                    self.sent.add(event_id)
             self.stop.wait(max(0.0, began + count / self._rate - time.monotonic()))
         connection.close()
 
