@@ -92,8 +92,9 @@ def showable_line(line: str) -> str | None:
 def mask_url(url: str) -> str:
     """Return `url` with a mask for user names and passwords, query values, and parts that look like tokens.
 
-    This is for URLs that nobody reviewed, such as those of unmanaged endpoints. A manifest's URL is in git,
-    and the rules keep secrets out of it. Of an address that is itself a permission, only the host is shown.
+    This is for URLs in texts of servers and for names made of URLs; `mask_unreviewed` is for live URLs. A
+    manifest's URL is in git, and the rules keep secrets out of it. Of an address that is itself a permission,
+    only the host is shown.
     """
     origin, rest = _split(url)
     if holds_capability(url):

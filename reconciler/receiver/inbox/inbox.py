@@ -95,9 +95,11 @@ class Inbox:
             InboxUnavailable: nothing, or everything, was stored: store it again.
         """
         if self._path is not None and free_space(self._path) < RESERVED_SPACE:
+            least = f"{RESERVED_SPACE // 10**6} MB"
             raise InboxUnavailable(
-                f"the inbox {self.place} accepts no new event: its disk has less than 16 MB left",
-                hint="free some space; the events that it has are still handed on",
+                f"the inbox {self.place} accepts no new event: less than {least} is left",
+                hint="free space on its disk, or raise the limit for the size of a file; "
+                "the events that it has are still handed on",
             )
         rows = [
             {

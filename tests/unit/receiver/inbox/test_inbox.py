@@ -47,7 +47,7 @@ def test_the_last_megabytes_of_a_disk_are_kept_for_results(
         inbox.store([an_event("a")])
         usage = shutil.disk_usage(tmp_path)
         monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=RESERVED_SPACE - 1))
-        with pytest.raises(InboxUnavailable, match="accepts no new event: its disk has less than 16 MB left"):
+        with pytest.raises(InboxUnavailable, match="accepts no new event: less than 16 MB is left"):
             inbox.store([an_event("b")])
         consumer = inbox.consumer("ci")
         consumer.acquire()
